@@ -1,0 +1,52 @@
+"""The one place that knows what time it is, waits, and draws random numbers.
+
+Everything else receives time and jitter as arguments, or holds a `Clock`. `monotonic` is the
+running event loop's own time, so a loop with virtual time makes every wait of the SDK virtual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from datetime import UTC, datetime
+
+__all__ = ["Clock", "seeded"]
+
+
+def seeded(seed: int | str) -> random.Random:
+    """A reproducible random generator: the same seed draws the same numbers on every machine."""
+    return random.Random(seed)  # noqa: S311 -- shapes tests and jitter, guards no secret
+
+
+class Clock:
+    """Time, waiting and jitter for one client.
+
+    Args:
+        seed: makes the jitter reproducible; by default it is drawn from the system.
+    """
+
+    __slots__ = ("_random",)
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._random = random.Random(seed)  # noqa: S311 -- jitter, not a secret
+
+    def monotonic(self) -> float:
+        """Seconds on the running loop's clock; only differences mean anything."""
+        return asyncio.get_running_loop().time()
+
+    def utc_now(self) -> datetime:
+        """The wall clock as an aware datetime. For names and reports, never for waiting."""
+        return datetime.now(UTC)
+
+    def wall_s(self) -> float:
+        """The wall clock in seconds since the epoch."""
+        return time.time()
+
+    def jitter(self) -> float:
+        """A number in [0, 1), evenly spread."""
+        return self._random.random()
+
+    async def sleep(self, delay_s: float) -> None:
+        """Wait `delay_s` seconds; zero or less still gives other tasks a turn."""
+        await asyncio.sleep(max(0.0, delay_s))

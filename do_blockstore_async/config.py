@@ -1,0 +1,110 @@
+"""The settings of a client: frozen, checked when made, with a default for everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from .errors import ConfigError
+from .events import Hook
+
+__all__ = ["Config"]
+
+
+def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not value > 0:
+        raise ConfigError(f"{attribute.name} must be more than 0, not {value!r}")
+
+
+def _not_negative(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not value >= 0:
+        raise ConfigError(f"{attribute.name} must be 0 or more, not {value!r}")
+
+
+def _windows(_: Any, __: attrs.Attribute[Any], value: tuple[tuple[int, float], ...]) -> None:
+    if not value:
+        raise ConfigError("windows needs at least one (requests, seconds) pair")
+    for requests, window_s in value:
+        if requests < 1 or not window_s > 0:
+            raise ConfigError(f"not a window of (requests, seconds): {(requests, window_s)!r}")
+    lengths = [window_s for _, window_s in value]
+    if lengths != sorted(lengths):
+        raise ConfigError("windows must be ordered from the shortest to the longest")
+
+
+def _reserve(instance: Config, _: attrs.Attribute[Any], value: tuple[float, ...]) -> None:
+    if len(value) != len(instance.windows):
+        raise ConfigError("reserve needs one share for each window")
+    if not all(0 <= share < 1 for share in value):
+        raise ConfigError(f"reserve shares must lie in [0, 1), not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """Settings of a client. All times are seconds; everything has a working default.
+
+    Args:
+        windows: the token's budget as (requests, seconds) pairs, shortest first. DigitalOcean's
+            is 250 a minute and 5,000 an hour (API reference, "Rate Limit"). When the server
+            announces another hourly limit it is adopted.
+        guard_s: added to each window, against clock drift and whole-second bookkeeping.
+        linger_s: how long a request whose answer was lost may still be under way to the server.
+        reserve: the share of each window that background (bulk) calls leave to interactive ones.
+            One share in [0, 1) for each window.
+        burst: how many requests may leave at once on an idle budget before pacing begins.
+        cold_start: how many requests may be in flight before the first answer is known.
+        timeout_s: default for each call's `timeout=`; None waits as long as the budget needs.
+        attempt_timeout_s: bound on one transmission from sending to the last byte of the answer.
+        connect_timeout_s: bound on making one connection.
+        max_attempts: transmissions of one call at most, the first included.
+        backoff_base_s: the first retry waits up to this long, each further one up to twice as long.
+        backoff_cap_s: no retry without a retry-after waits longer than this.
+        retry_budget: retries a client may have outstanding before it stops retrying; each success
+            earns a tenth of one back, so an outage is not multiplied.
+        max_body_bytes: cap on one decoded answer.
+        max_pages: cap on the pages of one listing.
+        max_items: cap on the items of one listing.
+        page_concurrency: pages of one listing in flight at most.
+        max_connections: sockets a client opens at most.
+        trust_env: whether proxies and credentials are taken from the environment. Off by default.
+        user_agent: the User-Agent header.
+        hooks: called with each event (see `do_blockstore_async.events`).
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    windows: tuple[tuple[int, float], ...] = attrs.field(
+        default=((250, 60.0), (5000, 3600.0)), validator=_windows
+    )
+    guard_s: float = attrs.field(default=1.0, validator=_not_negative)
+    linger_s: float = attrs.field(default=30.0, validator=_not_negative)
+    reserve: tuple[float, ...] = attrs.field(
+        default=attrs.Factory(lambda self: _default_reserve(len(self.windows)), takes_self=True),
+        validator=_reserve,
+    )
+    burst: int = attrs.field(default=60, validator=_positive)
+    cold_start: int = attrs.field(default=2, validator=_positive)
+    timeout_s: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_positive)
+    )
+    attempt_timeout_s: float = attrs.field(default=60.0, validator=_positive)
+    connect_timeout_s: float = attrs.field(default=10.0, validator=_positive)
+    max_attempts: int = attrs.field(default=5, validator=_positive)
+    backoff_base_s: float = attrs.field(default=0.5, validator=_positive)
+    backoff_cap_s: float = attrs.field(default=20.0, validator=_positive)
+    retry_budget: int = attrs.field(default=100, validator=_positive)
+    max_body_bytes: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
+    max_pages: int = attrs.field(default=10_000, validator=_positive)
+    max_items: int = attrs.field(default=2_000_000, validator=_positive)
+    page_concurrency: int = attrs.field(default=8, validator=_positive)
+    max_connections: int = attrs.field(default=100, validator=_positive)
+    trust_env: bool = False
+    user_agent: str = "do-blockstore-async/0.1.0"
+    hooks: tuple[Hook, ...] = ()
+
+
+def _default_reserve(windows: int) -> tuple[float, ...]:
+    """Ten percent of the short window and five of the longer ones."""
+    return (0.10, *(0.05,) * (windows - 1))

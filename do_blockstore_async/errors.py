@@ -1,0 +1,300 @@
+"""Every error this package raises.
+
+    BlockStoreError
+    ├── TransportError               no usable answer arrived
+    │   └── RequestTimeoutError      ... in time
+    ├── APIStatusError               the API answered with an error status
+    │   ├── BadRequestError          400
+    │   ├── AuthenticationError      401
+    │   ├── PermissionDeniedError    403
+    │   ├── NotFoundError            404
+    │   ├── ConflictError            409
+    │   ├── UnprocessableEntityError 422
+    │   ├── RateLimitedError         429
+    │   └── ServerError              5xx
+    ├── InvalidArgumentError         refused here, nothing was sent (also a ValueError)
+    ├── DecodeError                  an answer does not have the documented form
+    ├── QuotaWaitTooLongError        the budget cannot serve the call before its deadline
+    ├── OutcomeUnknownError          whether the request took effect could not be found out
+    ├── ListingChangedError          a listing kept changing while it was read
+    ├── ActionFailedError            the action ended with status `errored`
+    ├── ActionTimeoutError           the action did not end in time
+    ├── ClientClosedError            the client is not open (also a RuntimeError)
+    └── ConfigError                  a setting or a token is not usable
+
+Status errors are described in the API reference, "Responses"; which kinds of 429 exist is
+described at `RateLimitedError`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from .models import Action
+
+__all__ = [
+    "APIStatusError",
+    "ActionFailedError",
+    "ActionTimeoutError",
+    "AuthenticationError",
+    "BadRequestError",
+    "BlockStoreError",
+    "ClientClosedError",
+    "ConfigError",
+    "ConflictError",
+    "DecodeError",
+    "InvalidArgumentError",
+    "ListingChangedError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "PermissionDeniedError",
+    "QuotaWaitTooLongError",
+    "RateLimitKind",
+    "RateLimitedError",
+    "RequestTimeoutError",
+    "ServerError",
+    "TransportError",
+    "UnprocessableEntityError",
+]
+
+RateLimitKind: TypeAlias = Literal["burst", "hourly", "snapshot_cooldown", "capacity", "route"]
+
+
+class BlockStoreError(Exception):
+    """Base of every error of this package.
+
+    Attributes:
+        message: what happened, in words; free of tokens.
+        method, path: the request, where there was one. Never the host, query or body.
+        attempts: how many times the request was sent; 0 when it never left.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.method = method
+        self.path = path
+        self.attempts = attempts
+
+    def __str__(self) -> str:
+        if self.method is None:
+            return self.message
+        tries = "" if self.attempts <= 1 else f", {self.attempts} attempts"
+        return f"{self.message} ({self.method} {self.path}{tries})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default would call __init__ with args alone and lose the keyword-only values.
+        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+
+
+def _rebuild(
+    cls: type[BlockStoreError], args: tuple[Any, ...], state: dict[str, Any]
+) -> BlockStoreError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class TransportError(BlockStoreError):
+    """No usable answer arrived: connection refused, reset, cut short, or not HTTP.
+
+    Attributes:
+        sent: False when the request provably never left this machine.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True, **request: Any) -> None:
+        super().__init__(message, **request)
+        self.sent = sent
+
+
+class RequestTimeoutError(TransportError):
+    """No answer within the call's `timeout=` or `Config.attempt_timeout_s`."""
+
+
+class APIStatusError(BlockStoreError):
+    """The API answered with an error status, or with one that is not documented.
+
+    Attributes:
+        status: the HTTP status.
+        id: the API's short identifier, such as `not_found`; empty when the body had none.
+        request_id: what DigitalOcean's support asks for, where the answer carried one.
+        body: the start of the body's text, at most 500 characters.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        id: str = "",  # noqa: A002 -- the API's own name for it
+        request_id: str | None = None,
+        body: str = "",
+        **request: Any,
+    ) -> None:
+        super().__init__(message, **request)
+        self.status = status
+        self.id = id
+        self.request_id = request_id
+        self.body = body
+
+    def __str__(self) -> str:
+        request_id = f" [request id {self.request_id}]" if self.request_id else ""
+        return f"{self.status} {super().__str__()}{request_id}"
+
+
+class BadRequestError(APIStatusError):
+    """400: the request body could not be parsed."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the token is missing, wrong or revoked."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the token may not do this, or a limit of the account is reached.
+
+    Attributes:
+        scopes: the scopes of which the operation needs one; the token may lack it.
+    """
+
+    def __init__(self, message: str, *, scopes: tuple[str, ...] = (), **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.scopes = scopes
+
+
+class NotFoundError(APIStatusError):
+    """404: no such resource (or not one of this account)."""
+
+
+class ConflictError(APIStatusError):
+    """409: the name is taken, or the volume is attached or busy."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: the request is well formed but not possible; `message` says why."""
+
+
+class RateLimitedError(APIStatusError):
+    """429: refused for now.
+
+    Attributes:
+        kind: `burst` (more than 250 in a minute), `hourly` (more than 5,000 in an hour),
+            `snapshot_cooldown` (a volume takes one snapshot in ten minutes), `capacity` (the
+            account's storage limit; waiting does not help), `route` (a limit of that endpoint).
+        retry_after: seconds after which the server would accept it, where it said so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: RateLimitKind = "route",
+        retry_after: float | None = None,
+        **rest: Any,
+    ) -> None:
+        super().__init__(message, **rest)
+        self.kind = kind
+        self.retry_after = retry_after
+
+
+class ServerError(APIStatusError):
+    """5xx: the API or a gateway before it failed."""
+
+
+class InvalidArgumentError(BlockStoreError, ValueError):
+    """An argument is not usable; it was refused here and nothing was sent."""
+
+
+class DecodeError(BlockStoreError):
+    """An answer does not have the documented form, or is larger than the caps allow.
+
+    Attributes:
+        field: the path of the offending field, such as `volumes[3].size_gigabytes`; may be empty.
+        status, request_id: of the answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+        **request: Any,
+    ) -> None:
+        super().__init__(message, **request)
+        self.field = field
+        self.status = status
+        self.request_id = request_id
+
+
+class QuotaWaitTooLongError(BlockStoreError):
+    """The token's budget cannot serve the call before its deadline; nothing was sent.
+
+    Attributes:
+        retry_after: seconds after which the same call would have been served.
+    """
+
+    def __init__(self, message: str, *, retry_after: float, **request: Any) -> None:
+        super().__init__(message, **request)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknownError(BlockStoreError):
+    """The answer was lost and looking could not tell whether the request took effect.
+
+    Look before you send it again: nothing in this API makes a repeated create harmless.
+
+    Attributes:
+        candidate: what was found under the same name, where something was, else None.
+        __cause__: the failure that lost the answer.
+    """
+
+    def __init__(self, message: str, *, candidate: Any = None, **request: Any) -> None:
+        super().__init__(message, **request)
+        self.candidate = candidate
+
+
+class ListingChangedError(BlockStoreError):
+    """A listing changed under its reader in every one of three passes; it may lack items."""
+
+
+class ActionFailedError(BlockStoreError):
+    """The action ended with status `errored`.
+
+    Attributes:
+        action: the action as last seen.
+    """
+
+    def __init__(self, message: str, *, action: Action, **request: Any) -> None:
+        super().__init__(message, **request)
+        self.action = action
+
+
+class ActionTimeoutError(BlockStoreError):
+    """The action did not end within `timeout=`; it may still be running.
+
+    Attributes:
+        action: the action as last seen.
+    """
+
+    def __init__(self, message: str, *, action: Action, **request: Any) -> None:
+        super().__init__(message, **request)
+        self.action = action
+
+
+class ClientClosedError(BlockStoreError, RuntimeError):
+    """The client was used before `async with`, after `aclose()`, or from another event loop."""
+
+
+class ConfigError(BlockStoreError):
+    """A setting or a token is not usable."""

@@ -1,0 +1,170 @@
+"""What happens inside a client, for whoever wants to log or measure it.
+
+Each event is a frozen value; a hook is any callable that takes one. Hooks are given with
+`Config(hooks=(...,))`, run synchronously where the event happens, and must be quick. A hook that
+raises is logged and otherwise ignored: watching must never break what is watched.
+No event carries a token, a header value or a body.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Protocol, TypeAlias
+
+import attrs
+
+__all__ = [
+    "AttemptFinished",
+    "CallFinished",
+    "CallStarted",
+    "Event",
+    "HeaderIgnored",
+    "Hook",
+    "LimitChanged",
+    "ListingReread",
+    "OutcomeSettled",
+    "QuotaPaused",
+    "QuotaResumed",
+    "QuotaWaited",
+    "RetryScheduled",
+    "emit",
+]
+
+_logger = logging.getLogger("do_blockstore_async")
+
+
+@attrs.frozen
+class CallStarted:
+    """A call entered the engine. `route` is the path with ids replaced, fit for a metric label."""
+
+    call_id: int
+    method: str
+    route: str
+
+
+@attrs.frozen
+class AttemptFinished:
+    """One attempt of a call ended: with an HTTP status, or with `failure` naming what broke."""
+
+    call_id: int
+    method: str
+    route: str
+    attempt: int
+    duration_s: float
+    status: int | None
+    failure: str | None
+
+
+@attrs.frozen
+class RetryScheduled:
+    """The call will be attempted again after `delay_s`."""
+
+    call_id: int
+    method: str
+    route: str
+    attempt: int
+    delay_s: float
+    reason: str
+
+
+@attrs.frozen
+class CallFinished:
+    """A call left the engine; `error` is the class name of what it raised, or None."""
+
+    call_id: int
+    method: str
+    route: str
+    attempts: int
+    duration_s: float
+    error: str | None
+
+
+@attrs.frozen
+class OutcomeSettled:
+    """A request whose answer was lost was looked up: `adopted`, `absent`, `conflict` or `unknown`."""
+
+    call_id: int
+    method: str
+    route: str
+    verdict: str
+
+
+@attrs.frozen
+class ListingReread:
+    """A listing changed under its reader, and its pages are read once more (pass 2 or 3)."""
+
+    route: str
+    listing_pass: int
+    reason: str
+
+
+@attrs.frozen
+class QuotaWaited:
+    """A permit was granted after waiting `wait_s` for the budget."""
+
+    wait_s: float
+    background: bool
+
+
+@attrs.frozen
+class QuotaPaused:
+    """The throttle stopped granting for `pause_s`; `kind` is the kind of 429 or `remaining`."""
+
+    pause_s: float
+    kind: str
+
+
+@attrs.frozen
+class QuotaResumed:
+    """The throttle grants again after a pause that was announced by `QuotaPaused`."""
+
+    paused_s: float
+
+
+@attrs.frozen
+class LimitChanged:
+    """The hourly limit in force changed: adopted from the headers, or given back after a 429."""
+
+    limit: int
+    previous: int
+    reason: str
+
+
+@attrs.frozen
+class HeaderIgnored:
+    """An answer's budget header made no sense and was not used."""
+
+    name: str
+    reason: str
+
+
+Event: TypeAlias = (
+    CallStarted
+    | AttemptFinished
+    | RetryScheduled
+    | CallFinished
+    | OutcomeSettled
+    | ListingReread
+    | QuotaWaited
+    | QuotaPaused
+    | QuotaResumed
+    | LimitChanged
+    | HeaderIgnored
+)
+
+
+class Hook(Protocol):
+    """Anything that can be called with an event."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take note of `event`; quickly, and without awaiting."""
+
+
+def emit(hooks: Iterable[Hook], event: Event) -> None:
+    """Give `event` to each hook; a hook that raises is logged and passed over."""
+    for hook in hooks:
+        try:
+            hook(event)
+        except Exception:  # noqa: BLE001 -- a broken observer must not break the call it observes
+            _logger.exception("a hook failed on %s", type(event).__name__)
