@@ -1,0 +1,106 @@
+"""Who asks and for what: tokens with their scopes and budgets, and one request taken apart."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import attrs
+import msgspec
+
+from .limits import Budget
+from .messages import SimRequest
+from .refusals import refuse
+
+__all__ = ["Call", "Grant", "read_body", "read_query"]
+
+
+@attrs.define(eq=False)
+class Grant:
+    """A token of the account.
+
+    Args:
+        name: what the request log calls it; the token itself is never shown.
+        scopes: what it may do; None for everything. Besides the scopes of the API reference the
+            two old ones are known: `api:write` may do everything and `api:read` may read it.
+        budget: its own; None without limits.
+    """
+
+    name: str
+    scopes: frozenset[str] | None = None
+    budget: Budget | None = None
+
+    def allows(self, method: str, scopes: tuple[str, ...]) -> bool:
+        """Whether the token has one of the scopes."""
+        mine = self.scopes
+        if mine is None or "api:write" in mine or (method == "GET" and "api:read" in mine):
+            return True
+        return not mine.isdisjoint(scopes)
+
+
+@attrs.frozen
+class Call:
+    """A request that was let in.
+
+    Attributes:
+        values: what stood in the path.
+        query, body: decoded; the last of repeated query names counts.
+        now: the steady time, in seconds since the epoch; `shown_s` is what the server's clock
+            shows, which may have stepped.
+    """
+
+    method: str
+    path: str
+    values: tuple[Any, ...]
+    query: dict[str, str]
+    body: dict[str, Any]
+    now: float
+    shown_s: float
+    grant: Grant
+
+    def text(self, name: str) -> str:
+        """A text of the body; empty where missing or null, refused where it is no text."""
+        value = self.body.get(name)
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            raise refuse("body")  # GUESS: what does not unmarshal is a parsing error
+        return value
+
+    def number(self, name: str) -> int | None:
+        """A whole number of the body; None where missing or null."""
+        value = self.body.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise refuse("body")  # GUESS
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        """A list of texts of the body; empty where missing or null."""
+        value = self.body.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise refuse("body")  # GUESS
+        return value
+
+
+def read_query(target: str) -> dict[str, str]:
+    """The decoded query of a target."""
+    query = target.partition("?")[2]
+    return dict(parse_qsl(query, keep_blank_values=True)) if query else {}
+
+
+def read_body(request: SimRequest) -> dict[str, Any]:
+    """The JSON object in a body; refuses other media types (GUESS) and anything else."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in ("", "application/json"):
+        raise refuse("media_type")
+    try:
+        body = msgspec.json.decode(request.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise refuse("body") from None
+    if not isinstance(body, dict):
+        raise refuse("body")
+    return body

@@ -1,0 +1,240 @@
+"""The judge of a token's request budget: strict, and selectable where the real one is unknown.
+
+Theory: a budget is a few windows. The longest (the hour) is documented as a sliding log: each
+request counts from the moment it was made until a window later. How the shorter one (the minute)
+is counted is not documented, so it can be a sliding log, a fixed calendar window or a token bucket.
+A request passes when every window has room, and only then is it counted, in all of them.
+
+Invariants:
+1. With a sliding log no interval (t - window, t] ever holds more than `limit` accepted requests.
+2. With fixed windows no calendar window does.
+3. With a token bucket no interval of length x holds more than limit + x * limit / window.
+4. `remaining` is limit minus accepted requests in the longest window, `reset` the whole second in
+   which the oldest of them expires.
+5. A stranger's requests are judged in the order of their times between ours, as if each had
+   arrived by itself; how many of them were refused is counted.
+
+GUESS: refused requests do not count; the reset is rounded down; where both windows are full the
+hour is named.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, Protocol
+
+__all__ = ["Budget", "MinuteModel", "Verdict", "Window", "parse_limits"]
+
+MinuteModel = Literal["sliding", "fixed", "bucket"]
+DEFAULT_LIMITS = "250/60,5000/3600"
+
+
+class Window(NamedTuple):
+    """So many requests in so many seconds."""
+
+    limit: int
+    seconds: float
+
+
+class Verdict(NamedTuple):
+    """What the judge says of one request.
+
+    `refused` is None, `burst` or `hourly`; `reset_s` is in whole seconds since the epoch;
+    `retry_after_s` only comes with `burst`.
+    """
+
+    refused: str | None
+    limit: int
+    remaining: int
+    reset_s: int
+    retry_after_s: int | None
+
+
+def parse_limits(limits: str | Iterable[tuple[int, float]] | None) -> tuple[Window, ...]:
+    """Read limits such as `250/60,5000/3600`: requests/seconds pairs, shortest window first.
+
+    Args:
+        limits: that text, or pairs, or `none` or None for no limits at all.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if limits is None or (isinstance(limits, str) and limits.strip().lower() == "none"):
+        return ()
+    try:
+        if isinstance(limits, str):
+            pairs = [part.split("/") for part in limits.split(",")]
+            windows = tuple(Window(int(count), float(seconds)) for count, seconds in pairs)
+        else:
+            windows = tuple(Window(int(count), float(seconds)) for count, seconds in limits)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"limits must look like {DEFAULT_LIMITS!r} (requests/seconds) or 'none', not {limits!r}"
+        ) from None
+    lengths = [window.seconds for window in windows]
+    if (
+        not windows
+        or any(w.limit < 1 or not 0 < w.seconds < math.inf for w in windows)
+        or lengths != sorted(lengths)
+    ):
+        raise ValueError(
+            f"limits need at least one request in more than 0 seconds, shortest first: {limits!r}"
+        )
+    return windows
+
+
+class _Judge(Protocol):
+    def full(self, now: float) -> bool: ...
+    def take(self, now: float) -> None: ...
+    def room_in_s(self, now: float) -> float: ...
+
+
+class _SlidingLog:
+    __slots__ = ("_log", "_window")
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._log: deque[float] = deque()
+
+    def used(self, now: float) -> int:
+        log, expired = self._log, now - self._window.seconds
+        while log and log[0] <= expired:
+            log.popleft()
+        return len(log)
+
+    def full(self, now: float) -> bool:
+        return self.used(now) >= self._window.limit
+
+    def take(self, now: float) -> None:
+        self._log.append(now)
+
+    def oldest_expires(self, now: float) -> float:
+        return (self._log[0] if self._log else now) + self._window.seconds
+
+    def room_in_s(self, now: float) -> float:
+        return self.oldest_expires(now) - now
+
+
+class _FixedWindow:
+    """Counts in calendar windows: from one multiple of the window's length to the next."""
+
+    __slots__ = ("_count", "_number", "_window")
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._number = -1
+        self._count = 0
+
+    def full(self, now: float) -> bool:
+        number = math.floor(now / self._window.seconds)
+        if number != self._number:
+            self._number, self._count = number, 0
+        return self._count >= self._window.limit
+
+    def take(self, now: float) -> None:
+        self._count += 1
+
+    def room_in_s(self, now: float) -> float:
+        return (self._number + 1) * self._window.seconds - now
+
+
+class _TokenBucket:
+    """Starts full, refills evenly."""
+
+    __slots__ = ("_at", "_tokens", "_window")
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._tokens = float(window.limit)
+        self._at = -math.inf
+
+    def full(self, now: float) -> bool:
+        limit, seconds = self._window
+        if self._at > -math.inf:
+            self._tokens = min(limit, self._tokens + (now - self._at) * limit / seconds)
+        self._at = now
+        return self._tokens < 1
+
+    def take(self, now: float) -> None:
+        self._tokens -= 1
+
+    def room_in_s(self, now: float) -> float:
+        return (1 - self._tokens) * self._window.seconds / self._window.limit
+
+
+_MODELS: dict[str, type[_SlidingLog | _FixedWindow | _TokenBucket]] = {
+    "sliding": _SlidingLog,
+    "fixed": _FixedWindow,
+    "bucket": _TokenBucket,
+}
+
+
+class Budget:
+    """The budget of one token.
+
+    Args:
+        windows: as from `parse_limits`, at least one.
+        minute_model: how every window but the longest is counted (the only one, if there is one).
+        stranger_per_s: requests per second that somebody else makes with the same token, evenly
+            spaced, beginning one interval after the first request that is judged.
+
+    Attributes:
+        stranger_sent, stranger_refused: how many requests the stranger made, and in vain.
+    """
+
+    def __init__(
+        self,
+        windows: tuple[Window, ...],
+        minute_model: MinuteModel = "sliding",
+        stranger_per_s: float = 0.0,
+    ) -> None:
+        if minute_model not in _MODELS:
+            raise ValueError(f"minute_model must be one of {sorted(_MODELS)}, not {minute_model!r}")
+        short = windows[:-1] or windows
+        self._limit = windows[-1].limit
+        self._hour = _SlidingLog(windows[-1])
+        self._has_hour = len(windows) > 1
+        self._bursts: list[_Judge] = [_MODELS[minute_model](window) for window in short]
+        self._now = -math.inf
+        self.stranger_sent = 0
+        self.stranger_refused = 0
+        self._stranger_every_s = math.inf
+        self._stranger_next = math.inf
+        self._stranger_per_s = 0.0
+        self.set_stranger(stranger_per_s)
+
+    def set_stranger(self, per_s: float) -> None:
+        """Change the stranger's rate, from the last judged request on; 0 sends him away."""
+        if not 0 <= per_s < math.inf:
+            raise ValueError(f"a stranger's rate must be 0 or more requests/s, not {per_s!r}")
+        self._stranger_per_s = per_s
+        self._stranger_every_s = 1 / per_s if per_s else math.inf
+        self._stranger_next = self._now + self._stranger_every_s if per_s else math.inf
+
+    def judge(self, now: float) -> Verdict:
+        """Judge and count one request that arrives at `now`, in seconds since the epoch."""
+        if self._now == -math.inf and self._stranger_per_s:
+            self._stranger_next = now + self._stranger_every_s
+        # A clock that steps back must not unsort the logs.
+        now = self._now = max(now, self._now)
+        while self._stranger_next <= now:
+            self.stranger_sent += 1
+            self.stranger_refused += self._pass(self._stranger_next)[0] is not None
+            self._stranger_next += self._stranger_every_s
+        refused, retry_after_s = self._pass(now)
+        remaining = 0 if refused else self._limit - self._hour.used(now)
+        reset_s = int(self._hour.oldest_expires(now))
+        return Verdict(refused, self._limit, max(0, remaining), reset_s, retry_after_s)
+
+    def _pass(self, now: float) -> tuple[str | None, int | None]:
+        if self._has_hour and self._hour.full(now):
+            return "hourly", None
+        for judge in self._bursts:
+            if judge.full(now):
+                return "burst", max(1, math.ceil(judge.room_in_s(now)))
+        for judge in self._bursts:
+            judge.take(now)
+        self._hour.take(now)
+        return None, None

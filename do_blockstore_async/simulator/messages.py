@@ -1,0 +1,126 @@
+"""What goes into the simulated world and what comes out: requests, answers, refusals.
+
+Pure values. The simulator shares no code with the client's codec or protocol, so that a mistake in
+one of them cannot agree with itself in the other.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Any, NamedTuple
+
+import attrs
+import msgspec
+
+__all__ = [
+    "Refused",
+    "RequestRecord",
+    "SimRequest",
+    "SimResponse",
+    "encode",
+    "http_date",
+    "iso",
+    "uuid_text",
+]
+
+encode = msgspec.json.Encoder().encode
+
+
+@attrs.frozen
+class SimRequest:
+    """One request as it arrives.
+
+    Args:
+        method: in upper case.
+        target: path and query exactly as they stood on the wire.
+        headers: names in lower case.
+        body: the bytes of the body; empty when there is none.
+    """
+
+    method: str
+    target: str
+    headers: dict[str, str] = attrs.field(factory=dict)
+    body: bytes = b""
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+
+@attrs.frozen
+class SimResponse:
+    """One answer: status, headers with names in lower case, and the bytes of the body."""
+
+    status: int
+    headers: dict[str, str] = attrs.field(factory=dict)
+    body: bytes = b""
+
+    def json(self) -> Any:
+        """The decoded body, for tests; None where there is none."""
+        return msgspec.json.decode(self.body) if self.body else None
+
+
+class RequestRecord(NamedTuple):
+    """One line of the request log. It never holds a token, only the name the token was given.
+
+    `refused` is the kind of a 429 (`burst`, `hourly`, `snapshot_cooldown`, `capacity`, `route`),
+    else None. `at` is in seconds since the epoch.
+    """
+
+    at: float
+    method: str
+    target: str
+    status: int
+    token: str
+    refused: str | None
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+
+class Refused(Exception):  # noqa: N818 -- a way out of an operation, not an error of the program
+    """Ends an operation with an error answer; nothing was changed.
+
+    Args:
+        status: the HTTP status.
+        id: the API's short identifier, such as `not_found`.
+        message: what the API says.
+        kind: for a 429, which kind it is (see `RequestRecord`).
+        retry_after_s: whole seconds for a `retry-after` header, where there is one.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        id: str,  # noqa: A002 -- the API's own name for it
+        message: str,
+        *,
+        kind: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.id = id
+        self.message = message
+        self.kind = kind
+        self.retry_after_s = retry_after_s
+
+
+def iso(at_s: float) -> str:
+    """Seconds since the epoch as the API writes times: ISO 8601, whole seconds, Z."""
+    return datetime.fromtimestamp(int(at_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def http_date(at_s: float) -> str:
+    """Seconds since the epoch as HTTP writes dates."""
+    return formatdate(int(at_s), usegmt=True)
+
+
+def uuid_text(number: int) -> str:
+    """The low 128 bits of a number in the form of a uuid."""
+    text = f"{number & (1 << 128) - 1:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
