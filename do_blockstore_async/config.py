@@ -69,6 +69,7 @@ class Config:
         max_connections: sockets a client opens at most.
         trust_env: whether proxies and credentials are taken from the environment. Off by default.
         user_agent: the User-Agent header.
+        jitter_seed: makes the jitter of retries reproducible, for tests.
         hooks: called with each event (see `do_blockstore_async.events`).
 
     Raises:
@@ -102,6 +103,7 @@ class Config:
     max_connections: int = attrs.field(default=100, validator=_positive)
     trust_env: bool = False
     user_agent: str = "do-blockstore-async/0.1.0"
+    jitter_seed: int | None = None
     hooks: tuple[Hook, ...] = ()
 
 

@@ -1,0 +1,1 @@
+"""One request, from its description to its outcome. Nothing here knows what a volume is for."""

@@ -1,0 +1,295 @@
+"""BlockStore: builds the parts of a client and owns their lifetime. It holds no logic."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Hashable, Mapping
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from .clock import Clock
+from .config import Config
+from .errors import ClientClosedError, ConfigError, InvalidArgumentError
+from .models import Response
+from .quota.throttle import QuotaStatus, Throttle
+from .resources.actions import Actions
+from .resources.regions import Regions
+from .resources.snapshots import Snapshots
+from .resources.volumes import Volumes
+from .wire.arguments import check_base_url, check_path, check_token
+from .wire.codec import Codec
+from .wire.engine import Engine
+from .wire.messages import RawResponse, Request
+from .wire.transport import Transport, make_transport
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from .bulk.jobs import Bulk
+
+__all__ = ["BlockStore"]
+
+_BASE_URL: Final = "https://api.digitalocean.com"
+_REPEATABLE: Final = frozenset({"GET", "HEAD", "DELETE"})
+_METHODS: Final = _REPEATABLE | {"POST", "PUT", "PATCH"}
+
+
+class BlockStore:
+    """A client of DigitalOcean's block storage API for one token.
+
+        async with BlockStore(token) as store:
+            async for volume in store.volumes.list(region="nyc3"):
+                print(volume.name)
+
+    The token's budget (250 requests a minute, 5,000 an hour) is kept by the client: calls wait for
+    their turn, interactive ones before those made `with store.background()`.
+
+    When a request fails, it is sent again by these rules:
+
+    1. never written (no connection): any request, after a jittered delay;
+    2. connection lost, timeout, 500, 502, 503, 504: GET and DELETE. A DELETE that then meets a 404
+       has succeeded;
+    3. a create, action or delete by name whose answer was lost is looked up: adopted if it is
+       there, sent again if it is not, `OutcomeUnknownError` if that cannot be told;
+    4. 429: any request, once the server would take it: after its retry-after, or as the budget
+       allows. Never for the account's capacity; for a snapshot's cooldown only within `timeout=`;
+    5. at most `Config.max_attempts` times, never past the deadline, and no longer once
+       `Config.retry_budget` is used up, so that an outage is not multiplied.
+
+    A client belongs to the event loop and the process that opened it.
+
+    Args:
+        token: a personal access or OAuth token. A refresh token (`dor_v1_`) is refused.
+        base_url: https, or http on loopback.
+        config: settings; see `Config`.
+        session: an aiohttp session to use instead of an own one; it is never closed here, and its
+            own middlewares do not see these requests.
+        throttle: the throttle of another client of the same token, to share one budget.
+
+    Raises:
+        ConfigError: the token, URL or settings are not usable.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        base_url: str = _BASE_URL,
+        config: Config | None = None,
+        session: aiohttp.ClientSession | Transport | None = None,
+        throttle: Throttle | None = None,
+    ) -> None:
+        self._engine: Engine | None = None
+        self._closed = False
+        self._token = check_token(token)
+        self._base_url = check_base_url(base_url)
+        self._config = Config() if config is None else config
+        self._session = session
+        self._clock = Clock(self._config.jitter_seed)
+        self._owns_throttle = throttle is None
+        self._throttle = Throttle(self._config, clock=self._clock) if throttle is None else throttle
+        self._codec = Codec()
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        config: Config | None = None,
+        session: aiohttp.ClientSession | Transport | None = None,
+        throttle: Throttle | None = None,
+    ) -> Self:
+        """A client for the token in the environment.
+
+        Reads DIGITALOCEAN_TOKEN, then DIGITALOCEAN_ACCESS_TOKEN; DIGITALOCEAN_API_URL where set.
+
+        Raises:
+            ConfigError: neither variable is set, or what they hold is not usable.
+        """
+        env = os.environ if environ is None else environ
+        token = env.get("DIGITALOCEAN_TOKEN") or env.get("DIGITALOCEAN_ACCESS_TOKEN")
+        if not token:
+            raise ConfigError("set DIGITALOCEAN_TOKEN or DIGITALOCEAN_ACCESS_TOKEN to a token")
+        base_url = env.get("DIGITALOCEAN_API_URL") or _BASE_URL
+        return cls(token, base_url=base_url, config=config, session=session, throttle=throttle)
+
+    # Lifetime.
+
+    async def __aenter__(self) -> Self:
+        if self._engine is not None or self._closed:
+            raise ClientClosedError("a client is opened once; make another one")
+        transport = make_transport(
+            self._token, self._base_url, self._config, self._throttle, self._session
+        )
+        self._engine = engine = Engine(transport, self._throttle, self._config, self._clock)
+        self._actions = Actions(engine, self._codec)
+        self._volumes = Volumes(engine, self._codec, self._actions)
+        self._snapshots = Snapshots(engine, self._codec)
+        self._regions = Regions(engine, self._codec)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self, *, grace_s: float = 0.0) -> None:
+        """Close the client; harmless when repeated.
+
+        Args:
+            grace_s: seconds that calls under way are given to end by themselves. After that they
+                end with `ClientClosedError`, or `OutcomeUnknownError` if they may have taken
+                effect.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._engine is not None:
+            await self._engine.aclose(grace_s)
+        if self._owns_throttle:
+            await self._throttle.aclose()
+
+    def __del__(self) -> None:
+        if getattr(self, "_engine", None) is not None and not self._closed:
+            warnings.warn(
+                f"unclosed {self!r}: use `async with` or `await store.aclose()`",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "new" if self._engine is None else "open"
+        return f"<BlockStore {self._base_url} {state}>"
+
+    def _open_engine(self) -> Engine:
+        if self._engine is None:
+            raise ClientClosedError("open the client first: async with BlockStore(token) as store")
+        return self._engine
+
+    # What it offers.
+
+    @property
+    def volumes(self) -> Volumes:
+        """Volumes, and attaching, detaching and resizing them."""
+        self._open_engine()
+        return self._volumes
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """Snapshots of volumes."""
+        self._open_engine()
+        return self._snapshots
+
+    @property
+    def actions(self) -> Actions:
+        """Actions: what is being done to volumes."""
+        self._open_engine()
+        return self._actions
+
+    @property
+    def regions(self) -> Regions:
+        """Regions."""
+        self._open_engine()
+        return self._regions
+
+    @property
+    def bulk(self) -> Bulk:
+        """Jobs over many volumes, with a plan before and an outcome for each item after."""
+        from .bulk.jobs import Bulk
+
+        return Bulk(
+            engine=self._open_engine(),
+            codec=self._codec,
+            throttle=self._throttle,
+            volumes=self._volumes,
+            snapshots=self._snapshots,
+            actions=self._actions,
+            regions=self._regions,
+        )
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        json: Any = None,
+        timeout: float | None = None,
+    ) -> Response:
+        """Any other endpoint of the API, under the same budget, retries and errors.
+
+        GET, HEAD and DELETE are sent again after a lost answer; for POST, PUT and PATCH a lost
+        answer is an `OutcomeUnknownError`.
+
+        Args:
+            method: GET, HEAD, POST, PUT, PATCH or DELETE.
+            path: absolute and escaped, such as `/v2/account`; never a host.
+            params: query parameters, not yet escaped.
+            json: the body, anything that JSON can hold.
+            timeout: seconds, the wait for quota included.
+
+        Returns:
+            Status, headers and decoded body of the 2xx answer.
+
+        Raises:
+            InvalidArgumentError: a method or path that cannot be; nothing was sent.
+            BlockStoreError: see `errors`.
+        """
+        verb = method.upper()
+        if verb not in _METHODS:
+            raise InvalidArgumentError(f"not a method: {method!r}")
+
+        def decode(raw: RawResponse) -> Response:
+            headers = {name.lower(): value for name, value in raw.headers.items()}
+            return Response(raw.status, headers, self._codec.anything(raw))
+
+        request = Request(
+            method=verb,
+            path=check_path(path),
+            route=path,
+            decode=decode,
+            params=tuple((name, str(value)) for name, value in (params or {}).items()),
+            json=json,
+            repeatable=verb in _REPEATABLE,
+        )
+        return await self._open_engine().call(request, timeout=timeout)
+
+    # The budget.
+
+    @property
+    def throttle(self) -> Throttle:
+        """The token's throttle, to share it with another client or an aiohttp session."""
+        return self._throttle
+
+    @property
+    def quota(self) -> QuotaStatus:
+        """The budget as it stands: used and remaining in each window, waiting, paused."""
+        return self._throttle.status()
+
+    def forecast(self, requests: int) -> timedelta:
+        """How long until `requests` more requests would have been answered, if sent from now on.
+
+        Args:
+            requests: 0 or more.
+        """
+        return self._throttle.forecast(requests)
+
+    def background(
+        self, job: Hashable | None = None, weight: float = 1.0
+    ) -> AbstractContextManager[None]:
+        """Mark the calls made inside as bulk: interactive ones go first, and keep a reserve.
+
+        A context variable carries the mark, so tasks started inside inherit it.
+
+        Args:
+            job: calls of one job share that job's turn; None makes each block a job of its own.
+            weight: this job's share against other jobs, more than 0.
+        """
+        return self._throttle.background(job, weight)

@@ -1,0 +1,275 @@
+"""Listings: every page, in order, each item once, while the world changes underneath.
+
+Pages are cut by offset, so whatever is created or deleted meanwhile shifts what follows: an item
+can slip from a page not yet read to one already read, and would be missed without a trace. One
+answer is a true picture of its moment; only listings of several pages can be wrong.
+
+How a change is noticed, within one pass over the pages:
+
+P1. a page counts another total than the first one did;
+P2. an id appears twice;
+P3. the items do not add up to the total;
+P4. an item was made no earlier than the first answer of the pass (by the server's own `Date`), and
+    no earlier pass has seen it.
+
+Why that is enough: say an item is missed at the boundary between two pages. Then something before
+it was deleted, and the right page was read after that, the left one before. If the total is the
+same again, something was created behind it. Going right from that boundary, either every page up
+to the one with the newcomer was read after the change, and the newcomer is seen (P4); or some page
+was read before it, and the first such page begins with an item that the page to its left already
+had (P2). If the newcomer was deleted again the same argument holds for what replaced it, or the
+totals differ (P1, P3).
+
+After a pass with any of these signs the pages are read again, and only items not yet yielded are
+yielded. An item that exists throughout is missed by no clean pass. Three passes are tried; then
+`ListingChangedError` says that the listing may lack items, instead of losing one silently.
+
+A listing that stands still costs ceil(n / per_page) requests and two round trips for each
+`Config.page_concurrency` pages: the first page tells how many there are, the others are fetched
+side by side and yielded in order. Memory holds the pages in flight and the ids seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Hashable
+from contextlib import suppress
+from datetime import datetime
+from typing import Final, Generic, TypeVar
+
+import attrs
+
+from ..errors import DecodeError, ListingChangedError
+from ..events import ListingReread, emit
+from ..models import Page
+from ..wire.arguments import check_per_page, check_timeout
+from ..wire.engine import Engine
+from ..wire.messages import Listing, RawResponse, Request
+
+__all__ = ["ListingCall", "collect", "items", "pages"]
+
+T = TypeVar("T")
+
+_PASSES: Final = 3
+
+
+@attrs.frozen(kw_only=True)
+class ListingCall(Generic[T]):
+    """A paginated route, described.
+
+    Attributes:
+        identity: what makes an item the same item.
+        made_at: when it was made; None for things that are not made, such as regions.
+    """
+
+    path: str
+    route: str
+    decode: Callable[[RawResponse], Listing[T]]
+    scopes: tuple[str, ...]
+    identity: Callable[[T], Hashable]
+    made_at: Callable[[T], datetime] | None
+    params: tuple[tuple[str, str], ...] = ()
+    per_page: int = 200
+
+    def page(self, number: int) -> Request[Listing[T]]:
+        """The request for one page."""
+        return Request(
+            method="GET",
+            path=self.path,
+            route=self.route,
+            decode=self.decode,
+            params=(*self.params, ("page", str(number)), ("per_page", str(self.per_page))),
+            repeatable=True,
+            scopes=self.scopes,
+        )
+
+
+async def items(
+    engine: Engine, call: ListingCall[T], *, timeout: float | None
+) -> AsyncGenerator[T, None]:
+    """The items of `pages`, one by one."""
+    source = pages(engine, call, timeout=timeout)
+    try:
+        async for page in source:
+            for item in page.items:
+                yield item
+    finally:
+        await source.aclose()
+
+
+async def collect(engine: Engine, call: ListingCall[T], timeout: float | None) -> Listing[T]:
+    """The whole of a listing in one value, dated as its last answer."""
+    date_s: list[float | None] = []
+
+    def dated(raw: RawResponse) -> Listing[T]:
+        listing = call.decode(raw)
+        date_s.append(listing.date_s)
+        return listing
+
+    call = attrs.evolve(call, decode=dated)
+    found = [item async for item in items(engine, call, timeout=timeout)]
+    return Listing(tuple(found), len(found), None, date_s[-1])
+
+
+async def pages(
+    engine: Engine, call: ListingCall[T], *, timeout: float | None
+) -> AsyncGenerator[Page[T], None]:
+    """Every page of a listing, in order; each item in exactly one page.
+
+    Args:
+        timeout: seconds for the whole listing, as long as its reader does not dawdle; the time
+            between two pages in which the reader has the word counts too.
+    """
+    check_per_page(call.per_page)
+    check_timeout(timeout)
+    deadline = None if timeout is None else engine.clock.monotonic() + timeout
+    yielded: set[Hashable] = set()
+    reason: str | None = None
+    for listing_pass in range(1, _PASSES + 1):
+        if reason is not None and engine.config.hooks:
+            emit(engine.config.hooks, ListingReread(call.route, listing_pass, reason))
+        watch = _Pass(call, yielded)
+        reader = _read(engine, call, deadline)
+        try:
+            async for number, listing in reader:
+                fresh = watch.add(listing)
+                if fresh or (number == 1 and listing_pass == 1):
+                    yield Page(fresh, number, watch.total)
+        finally:
+            await reader.aclose()
+        reason = watch.sign_of_change()
+        if reason is None:
+            return
+        yielded |= watch.here
+    raise ListingChangedError(
+        f"the listing changed during each of {_PASSES} passes ({reason}); it may lack items",
+        method="GET",
+        path=call.path,
+    )
+
+
+class _Pass(Generic[T]):
+    """Watches one pass over the pages for signs of a change (P1 to P4).
+
+    `yielded` holds the ids of earlier passes, `here` those of this one.
+    """
+
+    def __init__(self, call: ListingCall[T], yielded: set[Hashable]) -> None:
+        self._call = call
+        self._yielded = yielded
+        self._count = 0
+        self._date_s: float | None = None
+        self._pages = 0
+        self._sign: str | None = None
+        self.here: set[Hashable] = set()
+        self.total = 0
+
+    def add(self, listing: Listing[T]) -> tuple[T, ...]:
+        """Take note of the next page; those of its items that were not yielded yet."""
+        self._pages += 1
+        self._count += len(listing.items)
+        if self._pages == 1:
+            self._date_s = listing.date_s
+            self.total = len(listing.items) if listing.total is None else listing.total
+        elif listing.total is None:
+            self.total = self._count
+        elif listing.total != self.total:
+            self._note(f"the total went from {self.total} to {listing.total}")
+        fresh: list[T] = []
+        for item in listing.items:
+            key = self._call.identity(item)
+            if key in self.here:
+                self._note("an item appeared twice")
+            elif key not in self._yielded:
+                fresh.append(item)
+                if self._sign is None and self._is_new(item):
+                    self._note("an item was made meanwhile")
+            self.here.add(key)
+        return tuple(fresh)
+
+    def _is_new(self, item: T) -> bool:
+        made_at = self._call.made_at
+        if made_at is None:
+            return False
+        return self._date_s is None or made_at(item).timestamp() >= self._date_s
+
+    def _note(self, sign: str) -> None:
+        self._sign = self._sign or sign
+
+    def sign_of_change(self) -> str | None:
+        """What showed that the pass is not a true picture; None if nothing did."""
+        if self._count != self.total:
+            return self._sign or f"{self._count} items for a total of {self.total}"
+        return self._sign if self._pages > 1 else None
+
+
+async def _read(
+    engine: Engine, call: ListingCall[T], deadline: float | None
+) -> AsyncGenerator[tuple[int, Listing[T]], None]:
+    """The pages of one pass: the first alone, the rest side by side, yielded in order."""
+
+    async def fetch(number: int) -> Listing[T]:
+        left_s = None if deadline is None else max(1e-3, deadline - engine.clock.monotonic())
+        return await engine.call(call.page(number), timeout=left_s)
+
+    first = await fetch(1)
+    if first.total is None and first.last_page is None:
+        listing, number = first, 1
+        yield number, listing
+        while len(listing.items) >= call.per_page:
+            number += 1
+            _check_caps(engine, call, number, number * call.per_page)
+            listing = await fetch(number)
+            yield number, listing
+        return
+    last = _last_page(first)
+    _check_caps(engine, call, last, first.total or 0)
+    numbers = iter(range(2, last + 1))
+    under_way: deque[tuple[int, asyncio.Task[Listing[T]]]] = deque()
+
+    def fill() -> None:
+        while len(under_way) < engine.config.page_concurrency:
+            number = next(numbers, None)
+            if number is None:
+                return
+            under_way.append((number, asyncio.create_task(fetch(number))))
+
+    try:
+        fill()
+        yield 1, first
+        while under_way:
+            number, task = under_way[0]
+            listing = await task
+            under_way.popleft()
+            fill()
+            yield number, listing
+    finally:
+        for _, task in under_way:
+            task.cancel()
+        for _, task in under_way:
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+def _last_page(first: Listing[object]) -> int:
+    """How many pages there are: by the total and the size the server gave the first one.
+
+    The server clamps per_page without a word, so what it sent counts, not what was asked.
+    """
+    if first.total is None:
+        return first.last_page or 1
+    size = len(first.items)
+    return 1 if first.total <= size or size == 0 else -(-first.total // size)
+
+
+def _check_caps(engine: Engine, call: ListingCall[T], pages: int, items: int) -> None:
+    config = engine.config
+    if pages > config.max_pages or items > config.max_items:
+        raise DecodeError(
+            f"a listing of {pages} pages or {items} items is over the caps "
+            f"(Config.max_pages, Config.max_items)",
+            field="meta.total",
+            method="GET",
+            path=call.path,
+        )

@@ -1,0 +1,41 @@
+"""Regions: where volumes can be (API reference, "Regions")."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from ..models import Region
+from ..wire.codec import Codec
+from ..wire.engine import Engine
+from .pagination import ListingCall, items
+
+__all__ = ["Regions"]
+
+
+class Regions:
+    """`store.regions`."""
+
+    def __init__(self, engine: Engine, codec: Codec) -> None:
+        self._engine = engine
+        self._codec = codec
+
+    def list(self, *, timeout: float | None = None) -> AsyncGenerator[Region, None]:
+        """Every region, those without block storage included (see `Region.features`).
+
+        Scopes: `regions:read`. Requests: 1.
+
+        Args:
+            timeout: seconds for the whole listing.
+
+        Raises:
+            BlockStoreError: see `errors`.
+        """
+        call = ListingCall(
+            path="/v2/regions",
+            route="/v2/regions",
+            decode=self._codec.regions,
+            scopes=("regions:read",),
+            identity=lambda region: region.slug,
+            made_at=None,
+        )
+        return items(self._engine, call, timeout=timeout)

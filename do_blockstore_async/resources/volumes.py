@@ -1,0 +1,481 @@
+"""Volumes and what can be done to them (API reference, "Block Storage", "Block Storage Actions")."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+import attrs
+
+from ..errors import InvalidArgumentError
+from ..models import Action, Page, Volume
+from ..wire.arguments import (
+    check_droplet_id,
+    check_filesystem,
+    check_id,
+    check_region,
+    check_size,
+    check_tags,
+    check_text,
+    check_volume_name,
+)
+from ..wire.codec import Codec
+from ..wire.engine import Engine
+from ..wire.messages import Listing, Request
+from ..wire.settle import Settlement, judge_created, judge_deleted
+from .actions import Actions, decode_action
+from .pagination import ListingCall, collect, items, pages
+
+__all__ = ["Volumes"]
+
+_VOLUMES = "/v2/volumes"
+_ONE = "/v2/volumes/{volume_id}"
+
+
+class Volumes:
+    """`store.volumes`."""
+
+    def __init__(self, engine: Engine, codec: Codec, actions: Actions) -> None:
+        self._engine = engine
+        self._codec = codec
+        self._actions = actions
+
+    # Reading.
+
+    def _listing(self, region: str | None, name: str | None, per_page: int) -> ListingCall[Volume]:
+        params: list[tuple[str, str]] = []
+        if name is not None:
+            params.append(("name", check_text(name, "a volume's name")))
+        if region is not None:
+            params.append(("region", check_region(region)))
+        return ListingCall(
+            path=_VOLUMES,
+            route=_VOLUMES,
+            decode=self._codec.volumes,
+            scopes=("block_storage:read", "api:read", "api:write"),
+            identity=attrgetter("id"),
+            made_at=attrgetter("created_at"),
+            params=tuple(params),
+            per_page=per_page,
+        )
+
+    def list(
+        self,
+        *,
+        region: str | None = None,
+        name: str | None = None,
+        per_page: int = 200,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[Volume, None]:
+        """Every volume of the account, in all regions at once, or of one region or name.
+
+        Each volume that exists throughout is yielded exactly once, also while others are created
+        and deleted. Leaving the loop early cancels the requests under way.
+
+        Scopes: `block_storage:read`, or `api:read`, or `api:write`.
+        Requests: ceil(n / per_page), fetched side by side after the first.
+
+        Args:
+            region: a region's slug, such as `nyc3`.
+            name: a volume's name; at most one volume in each region has it.
+            per_page: items in one page, 1 to 200.
+            timeout: seconds for the whole listing.
+
+        Raises:
+            InvalidArgumentError: a slug, name or size of page that cannot be.
+            ListingChangedError: it kept changing while it was read.
+        """
+        return items(self._engine, self._listing(region, name, per_page), timeout=timeout)
+
+    def pages(
+        self,
+        *,
+        region: str | None = None,
+        name: str | None = None,
+        per_page: int = 200,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[Page[Volume], None]:
+        """As `list`, page by page."""
+        return pages(self._engine, self._listing(region, name, per_page), timeout=timeout)
+
+    async def get(self, volume_id: str, *, timeout: float | None = None) -> Volume:
+        """One volume.
+
+        Scopes: `block_storage:read`.
+
+        Args:
+            volume_id: its id, hexadecimal digits and hyphens.
+            timeout: seconds, the wait for quota included.
+
+        Raises:
+            InvalidArgumentError: not an id; nothing was sent.
+            NotFoundError: no such volume.
+        """
+        request = Request(
+            method="GET",
+            path=f"/v2/volumes/{check_id(volume_id, 'volume id')}",
+            route=_ONE,
+            decode=self._codec.volume,
+            repeatable=True,
+            scopes=("block_storage:read",),
+        )
+        return await self._engine.call(request, timeout=timeout)
+
+    async def find(
+        self, name: str, *, region: str, timeout: float | None = None
+    ) -> Volume | None:
+        """The volume with this name in this region, or None.
+
+        Scopes: `block_storage:read`, or `api:read`, or `api:write`. Requests: 1.
+
+        Args:
+            name: the exact name.
+            region: the region's slug; names are unique in a region only.
+            timeout: seconds, the wait for quota included.
+
+        Raises:
+            InvalidArgumentError: a name or slug that cannot be; nothing was sent.
+        """
+        listing = await self._named(name, region, timeout)
+        return listing.items[0] if listing.items else None
+
+    async def _named(self, name: str, region: str, timeout: float | None) -> Listing[Volume]:
+        listing = await collect(self._engine, self._listing(region, name, 200), timeout)
+        # The filter is the server's; what is adopted or deleted must match to the letter.
+        exact = [v for v in listing.items if v.name == name and v.region.slug == region]
+        return attrs.evolve(listing, items=tuple(exact))
+
+    # Creating and deleting.
+
+    async def create(
+        self,
+        name: str,
+        *,
+        region: str,
+        size_gigabytes: int | None = None,
+        description: str | None = None,
+        filesystem_type: str | None = None,
+        filesystem_label: str | None = None,
+        snapshot_id: str | None = None,
+        tags: Iterable[str] = (),
+        timeout: float | None = None,
+    ) -> Volume:
+        """Create a volume.
+
+        Never doubled: when the answer is lost, the volume is looked up by name and region, and
+        adopted if it is the one that was asked for, or created again if it is not there. Prefer
+        `timeout=` to `asyncio.timeout`: a call cancelled from outside cannot look any more. The
+        exception then carries a note, and `find(name, region=...)` tells.
+
+        Scopes: `block_storage:create` or `api:write` (and `tag:create` for tags).
+
+        Args:
+            name: lower-case letters, digits and hyphens, a letter first, at most 64.
+            region: the region's slug, such as `nyc3`.
+            size_gigabytes: 1 to 16,384 GiB. Needed unless `snapshot_id` is given: a volume made
+                from a snapshot has the snapshot's size, whatever is asked; resize it afterwards.
+            description: free text.
+            filesystem_type: `ext4` or `xfs`, to have it formatted.
+            filesystem_label: at most 16 characters on ext4, 12 on xfs.
+            snapshot_id: the volume snapshot to begin with.
+            tags: tag names, existing or new.
+            timeout: seconds, the wait for quota included.
+
+        Raises:
+            InvalidArgumentError: an argument that cannot be; nothing was sent.
+            ConflictError: the name is taken in this region.
+            PermissionDeniedError: a scope is lacking, or the account's capacity is used up.
+            UnprocessableEntityError: the region has no block storage, and the like.
+            OutcomeUnknownError: the answer was lost and what became of it could not be found out.
+        """
+        check_filesystem(filesystem_type, filesystem_label)
+        if size_gigabytes is None and snapshot_id is None:
+            raise InvalidArgumentError("size_gigabytes is needed where there is no snapshot_id")
+        wanted: dict[str, Any] = {
+            "name": check_volume_name(name),
+            "region": check_region(region),
+            "size_gigabytes": None if size_gigabytes is None else check_size(size_gigabytes),
+            "description": description,
+            "filesystem_type": filesystem_type,
+            "filesystem_label": filesystem_label,
+            "snapshot_id": None if snapshot_id is None else check_id(snapshot_id, "snapshot id"),
+            "tags": list(check_tags(tags)) or None,
+        }
+        body = {field: value for field, value in wanted.items() if value is not None}
+        request = Request(
+            method="POST",
+            path=_VOLUMES,
+            route=_VOLUMES,
+            decode=self._codec.volume,
+            json=body,
+            scopes=("block_storage:create", "api:write"),
+            settle=Settlement(
+                look=partial(self._named, name, region),
+                judge=partial(
+                    judge_created,
+                    is_candidate=lambda found: True,
+                    is_as_asked=partial(_is_as_asked, body),
+                    made_at=attrgetter("created_at"),
+                    identity=attrgetter("id"),
+                ),
+                unique=True,
+                hint=f"look for volume {name!r} in {region}",
+            ),
+        )
+        volume = await self._engine.call(request, timeout=timeout)
+        self._engine.remember(volume.id)
+        return volume
+
+    async def delete(self, volume_id: str, *, timeout: float | None = None) -> None:
+        """Delete a volume and all its data, for good. Its snapshots stay.
+
+        Scopes: `block_storage:delete`.
+
+        Args:
+            volume_id: its id, hexadecimal digits and hyphens.
+            timeout: seconds, the wait for quota included.
+
+        Raises:
+            InvalidArgumentError: not an id; nothing was sent.
+            NotFoundError: no such volume.
+            ConflictError: it is attached, or still being detached.
+        """
+        request = Request(
+            method="DELETE",
+            path=f"/v2/volumes/{check_id(volume_id, 'volume id')}",
+            route=_ONE,
+            decode=self._codec.nothing,
+            repeatable=True,
+            scopes=("block_storage:delete",),
+        )
+        await self._engine.call(request, timeout=timeout)
+
+    async def delete_by_name(
+        self, name: str, *, region: str, timeout: float | None = None
+    ) -> None:
+        """Delete the volume with this name in this region, for good.
+
+        Never sent twice blindly: between two deletes by name somebody may have created a new
+        volume of that name. When the answer is lost, the name is looked up first.
+
+        Scopes: `block_storage:delete` or `api:write`.
+
+        Args:
+            name: the exact name.
+            region: the region's slug. The API takes it as optional; here it is required, since a
+                name is unique in a region only.
+            timeout: seconds, the wait for quota included.
+
+        Raises:
+            InvalidArgumentError: a name or slug that cannot be; nothing was sent.
+            NotFoundError: no such volume.
+            ConflictError: it is attached, or still being detached.
+            OutcomeUnknownError: the answer was lost and what became of it could not be found out.
+        """
+        request = Request(
+            method="DELETE",
+            path=_VOLUMES,
+            route=_VOLUMES,
+            decode=self._codec.nothing,
+            params=(
+                ("name", check_text(name, "a volume's name")),
+                ("region", check_region(region)),
+            ),
+            scopes=("block_storage:delete", "api:write"),
+            settle=Settlement(
+                look=partial(self._named, name, region),
+                judge=partial(judge_deleted, made_at=attrgetter("created_at")),
+                unique=True,
+                hint=f"look for volume {name!r} in {region}",
+            ),
+        )
+        await self._engine.call(request, timeout=timeout)
+
+    # Actions.
+
+    async def attach(
+        self,
+        volume_id: str,
+        droplet_id: int,
+        *,
+        region: str | None = None,
+        timeout: float | None = None,
+    ) -> Action:
+        """Attach a volume to a Droplet of the same region; returns at once with the action.
+
+        Scopes: `block_storage_action:create`.
+
+        Args:
+            volume_id: the volume's id.
+            droplet_id: the Droplet's number. A Droplet takes 15 volumes at most.
+            region: the region's slug, optional.
+            timeout: seconds, the wait for quota included.
+
+        Raises:
+            InvalidArgumentError: an id that cannot be; nothing was sent.
+            NotFoundError: no such volume or Droplet.
+            UnprocessableEntityError: attached already, the Droplet is busy or full.
+            OutcomeUnknownError: the answer was lost and what became of it could not be found out.
+        """
+        fields = {"type": "attach", "droplet_id": check_droplet_id(droplet_id)}
+        return await self._act(volume_id, fields, region, timeout)
+
+    async def detach(
+        self,
+        volume_id: str,
+        droplet_id: int,
+        *,
+        region: str | None = None,
+        timeout: float | None = None,
+    ) -> Action:
+        """Detach a volume from a Droplet; returns at once with the action.
+
+        Scopes, arguments and errors: as `attach`.
+        """
+        fields = {"type": "detach", "droplet_id": check_droplet_id(droplet_id)}
+        return await self._act(volume_id, fields, region, timeout)
+
+    async def resize(
+        self,
+        volume_id: str,
+        size_gigabytes: int,
+        *,
+        region: str | None = None,
+        timeout: float | None = None,
+    ) -> Action:
+        """Make a volume larger; returns at once with the action. Volumes never shrink.
+
+        Scopes: `block_storage_action:create`.
+
+        Args:
+            volume_id: the volume's id.
+            size_gigabytes: the new size in GiB, at most 16,384.
+            region: the region's slug, optional.
+            timeout: seconds, the wait for quota included.
+
+        Raises:
+            InvalidArgumentError: an id or size that cannot be; nothing was sent.
+            NotFoundError: no such volume.
+            UnprocessableEntityError: smaller than it is.
+            OutcomeUnknownError: the answer was lost and what became of it could not be found out.
+        """
+        fields = {"type": "resize", "size_gigabytes": check_size(size_gigabytes)}
+        return await self._act(volume_id, fields, region, timeout)
+
+    async def attach_by_name(
+        self, name: str, droplet_id: int, *, region: str, timeout: float | None = None
+    ) -> Action:
+        """Attach the volume with this name in this region to a Droplet.
+
+        Scopes: `block_storage_action:create` or `api:write`.
+
+        Args:
+            name: the volume's exact name.
+            droplet_id: the Droplet's number.
+            region: the region's slug.
+            timeout: seconds, the wait for quota included.
+
+        Raises:
+            As `attach`.
+        """
+        return await self._act_by_name("attach", name, droplet_id, region, timeout)
+
+    async def detach_by_name(
+        self, name: str, droplet_id: int, *, region: str, timeout: float | None = None
+    ) -> Action:
+        """Detach the volume with this name in this region from a Droplet.
+
+        Scopes, arguments and errors: as `attach_by_name`.
+        """
+        return await self._act_by_name("detach", name, droplet_id, region, timeout)
+
+    async def _act(
+        self,
+        volume_id: str,
+        fields: dict[str, Any],
+        region: str | None,
+        timeout: float | None,
+    ) -> Action:
+        check_id(volume_id, "volume id")
+        if region is not None:
+            fields["region"] = check_region(region)
+        return await self._post_action(
+            f"/v2/volumes/{volume_id}/actions",
+            "/v2/volumes/{volume_id}/actions",
+            fields,
+            volume_id,
+            timeout,
+        )
+
+    async def _act_by_name(
+        self, kind: str, name: str, droplet_id: int, region: str, timeout: float | None
+    ) -> Action:
+        fields = {
+            "type": kind,
+            "volume_name": check_text(name, "a volume's name"),
+            "droplet_id": check_droplet_id(droplet_id),
+            "region": check_region(region),
+        }
+        route = "/v2/volumes/actions"
+        return await self._post_action(route, route, fields, None, timeout)
+
+    async def _post_action(
+        self,
+        path: str,
+        route: str,
+        fields: dict[str, Any],
+        volume_id: str | None,
+        timeout: float | None,
+    ) -> Action:
+        """Post an action; when the answer is lost, look for it among the volume's actions."""
+        kind: str = fields["type"]
+
+        async def look(timeout_s: float | None) -> Listing[Action]:
+            target = volume_id
+            if target is None:
+                named = await self._named(fields["volume_name"], fields["region"], timeout_s)
+                if not named.items:
+                    return Listing((), 0, None, named.date_s)
+                target = named.items[0].id
+            listing = await collect(self._engine, self._actions.listing(target), timeout_s)
+            noted = (attrs.evolve(action, volume_id=target) for action in listing.items)
+            return attrs.evolve(listing, items=tuple(noted))
+
+        request = Request(
+            method="POST",
+            path=path,
+            route=route,
+            decode=partial(decode_action, self._codec, volume_id),
+            json=fields,
+            scopes=("block_storage_action:create", "api:write"),
+            settle=Settlement(
+                look=look,
+                judge=partial(
+                    judge_created,
+                    # `attach` is answered as `attach_volume` (rexray 1368) or as `attach`.
+                    is_candidate=lambda found: found.type.split("_")[0] == kind,
+                    is_as_asked=lambda found: True,
+                    made_at=attrgetter("started_at"),
+                    identity=lambda found: ("action", found.id),
+                    exclusive=False,
+                ),
+                unique=False,
+                hint=f"look at the actions of volume {volume_id or fields['volume_name']}",
+            ),
+        )
+        action = await self._engine.call(request, timeout=timeout)
+        self._engine.remember(("action", action.id))
+        return action
+
+
+def _is_as_asked(body: dict[str, Any], found: Volume) -> bool:
+    """Whether a volume is what a create asked for, as far as the API keeps what was asked."""
+    if "snapshot_id" not in body and found.size_gigabytes != body["size_gigabytes"]:
+        return False
+    same = all(
+        getattr(found, field) == body.get(field, getattr(found, field))
+        for field in ("description", "filesystem_type", "filesystem_label")
+    )
+    return same and set(body.get("tags", ())) <= set(found.tags)

@@ -1,0 +1,194 @@
+"""Arguments are checked here, before anything is sent: a refusal costs no request.
+
+Only what the API is documented or known to refuse is refused, and only where it could do harm:
+names are checked on create (old volumes carry `_` and `.`), ids always, because an id becomes
+part of a URL and joining paths protects nobody (`/v2/volumes/../droplets/1` is a droplet).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import urlsplit
+
+from ..errors import ConfigError, InvalidArgumentError
+
+__all__ = [
+    "check_action_id",
+    "check_base_url",
+    "check_droplet_id",
+    "check_filesystem",
+    "check_id",
+    "check_path",
+    "check_per_page",
+    "check_region",
+    "check_size",
+    "check_snapshot_name",
+    "check_tags",
+    "check_text",
+    "check_timeout",
+    "check_token",
+    "check_volume_name",
+]
+
+# The route takes nothing else: github.com/digitalocean/openapi, issues 52 and 53.
+_ID: Final = re.compile(r"[0-9a-fA-F-]{1,64}")
+_VOLUME_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_REGION: Final = re.compile(r"[a-z0-9-]{1,32}")
+_TAG: Final = re.compile(r"[\w:.-]{1,255}")
+_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+_LABEL_LENGTH: Final = {"ext4": 16, "xfs": 12}
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+MAX_SIZE_GIGABYTES: Final = 16 * 1024
+MAX_PER_PAGE: Final = 200
+
+
+def check_token(token: str) -> str:
+    """A bearer token that is safe in a header and is not a refresh token.
+
+    Unknown prefixes are allowed: the API may introduce new ones.
+    """
+    if not isinstance(token, str) or not token:
+        raise ConfigError("a token is needed: pass one, or set DIGITALOCEAN_TOKEN")
+    if not _TOKEN.fullmatch(token):
+        # The token itself must not be quoted, not even a broken one.
+        raise ConfigError("the token contains white space or characters that no header may carry")
+    if token.startswith("dor_v1_"):
+        raise ConfigError(
+            "this is a refresh token (dor_v1_): exchange it for an access token (doo_v1_) first"
+        )
+    return token
+
+
+def check_base_url(url: str) -> str:
+    """An https origin, or http on loopback; returned without its trailing slash."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigError("base_url is not a URL") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError("base_url must not carry credentials")
+    if parts.query or parts.fragment or not host or not _PATH.fullmatch(parts.path or "/"):
+        raise ConfigError("base_url must be a scheme, a host and at most a path")
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
+        raise ConfigError("base_url must be https; http is for loopback only")
+    return url.rstrip("/")
+
+
+def check_path(path: str) -> str:
+    """A path on the API's own host: absolute, escaped, without query, host or dot segments."""
+    if not isinstance(path, str) or not _PATH.fullmatch(path) or path.startswith("//"):
+        raise InvalidArgumentError("path must be absolute and escaped, such as /v2/account")
+    segments = path.lower().replace("%2e", ".").split("/")
+    if "." in segments or ".." in segments:
+        raise InvalidArgumentError("path must not contain dot segments")
+    return path
+
+
+def check_id(value: str, what: str) -> str:
+    """An id as the routes take it: hexadecimal digits and hyphens."""
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise InvalidArgumentError(f"not a {what}: {value!r}")
+    return value
+
+
+def _check_positive_int(value: int, what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidArgumentError(f"{what} must be a positive whole number, not {value!r}")
+    return value
+
+
+def check_action_id(value: int) -> int:
+    """An action's numeric id, 1 or more."""
+    return _check_positive_int(value, "action_id")
+
+
+def check_droplet_id(value: int) -> int:
+    """A Droplet's numeric id, 1 or more."""
+    return _check_positive_int(value, "droplet_id")
+
+
+def check_size(value: int) -> int:
+    """A size in GiB, 1 to 16,384 (16 TiB)."""
+    _check_positive_int(value, "size_gigabytes")
+    if value > MAX_SIZE_GIGABYTES:
+        raise InvalidArgumentError(f"size_gigabytes must be 1 to {MAX_SIZE_GIGABYTES}")
+    return value
+
+
+def check_per_page(value: int) -> int:
+    """1 to 200; the server would clamp more without a word."""
+    _check_positive_int(value, "per_page")
+    if value > MAX_PER_PAGE:
+        raise InvalidArgumentError(f"per_page must be 1 to {MAX_PER_PAGE}, not {value}")
+    return value
+
+
+def check_volume_name(name: str) -> str:
+    """A name for a new volume: lower-case letters, digits, hyphens; a letter first; 64 at most."""
+    if not isinstance(name, str) or not _VOLUME_NAME.fullmatch(name):
+        raise InvalidArgumentError(
+            "a new volume's name has lower-case letters, digits and hyphens, begins with a letter "
+            f"and is at most 64 long; not {name!r}"
+        )
+    return name
+
+
+def check_text(value: str, what: str) -> str:
+    """A non-empty text without control characters, such as the name of something that exists."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise InvalidArgumentError(f"{what} must be a non-empty printable text, not {value!r}")
+    return value
+
+
+def check_snapshot_name(name: str) -> str:
+    """A name for a new snapshot: printable, at most 255 long."""
+    check_text(name, "a snapshot's name")
+    if len(name) > 255:
+        raise InvalidArgumentError("a snapshot's name is at most 255 long")
+    return name
+
+
+def check_region(slug: str) -> str:
+    """A region's slug, such as nyc3."""
+    if not isinstance(slug, str) or not _REGION.fullmatch(slug):
+        raise InvalidArgumentError(f"not a region slug: {slug!r}")
+    return slug
+
+
+def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Tag names: letters, digits, colons, dots, dashes and underscores, 255 at most each."""
+    if isinstance(tags, str):
+        raise InvalidArgumentError("tags must be several texts, not one text")
+    checked = tuple(tags)
+    for tag in checked:
+        if not isinstance(tag, str) or not _TAG.fullmatch(tag):
+            raise InvalidArgumentError(f"not a tag: {tag!r}")
+    return checked
+
+
+def check_filesystem(filesystem_type: str | None, filesystem_label: str | None) -> None:
+    """ext4 with a label of up to 16 characters, xfs with one of up to 12; no label without type."""
+    if filesystem_type is None:
+        if filesystem_label is not None:
+            raise InvalidArgumentError("filesystem_label needs a filesystem_type")
+        return
+    if filesystem_type not in _LABEL_LENGTH:
+        raise InvalidArgumentError(f"filesystem_type is ext4 or xfs, not {filesystem_type!r}")
+    if filesystem_label is None:
+        return
+    check_text(filesystem_label, "filesystem_label")
+    longest = _LABEL_LENGTH[filesystem_type]
+    if len(filesystem_label) > longest:
+        raise InvalidArgumentError(f"a label on {filesystem_type} is at most {longest} long")
+
+
+def check_timeout(timeout: float | None) -> float | None:
+    """Seconds, more than 0 and finite; or None."""
+    if timeout is not None and not 0 < timeout < float("inf"):
+        raise InvalidArgumentError(f"timeout must be seconds, more than 0, not {timeout!r}")
+    return timeout

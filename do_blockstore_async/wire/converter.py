@@ -1,0 +1,155 @@
+"""The cattrs converter for the models: strict about types, generous about nulls and extra fields.
+
+Users meet it to turn models into plain data and back, and may register hooks of their own on it.
+Inside, it is the codec's explaining way: it finds out which field of an answer does not fit.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from ..errors import DecodeError
+from ..models import Action, Region, Volume, VolumeSnapshot
+
+__all__ = ["make_converter", "structure_answer"]
+
+_MODEL_OF: Final[dict[str, type]] = {
+    "volume": Volume,
+    "snapshot": VolumeSnapshot,
+    "action": Action,
+    "region": Region,
+}
+
+
+def make_converter() -> cattrs.Converter:
+    """A converter for `Volume`, `VolumeSnapshot`, `Action` and `Region`.
+
+    `converter.unstructure(volume)` gives plain JSON data with the API's field names and ISO 8601
+    dates; `converter.structure(data, Volume)` gives the model back. Types are not coerced: a
+    number in quotes is an error.
+    """
+    converter = cattrs.Converter(detailed_validation=True)
+    for primitive in (str, int, bool):
+        converter.register_structure_hook(primitive, _exactly(primitive))
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(datetime, _datetime)
+    converter.register_unstructure_hook(datetime, _iso)
+    for model in _MODEL_OF.values():
+        converter.register_structure_hook(model, _null_means_default(converter, model))
+        converter.register_unstructure_hook(model, make_dict_unstructure_fn(model, converter))
+    # Noted by the client, not part of the API's form.
+    converter.register_unstructure_hook(
+        Action, make_dict_unstructure_fn(Action, converter, volume_id=override(omit=True))
+    )
+    return converter
+
+
+def _exactly(primitive: type) -> Any:
+    def structure(value: Any, _: Any) -> Any:
+        if type(value) is not primitive:
+            raise TypeError(f"expected {primitive.__name__}, got {_name(value)}")
+        return value
+
+    return structure
+
+
+def _name(value: Any) -> str:
+    return "null" if value is None else type(value).__name__
+
+
+def _number(value: Any, _: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected a number, got {_name(value)}")
+    return float(value)
+
+
+def _datetime(value: Any, _: Any) -> datetime:
+    if not isinstance(value, str):
+        raise TypeError(f"expected an ISO 8601 date, got {_name(value)}")
+    date = datetime.fromisoformat(value)
+    if date.tzinfo is None:
+        raise ValueError("expected a date with its offset from UTC")
+    return date
+
+
+def _iso(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _null_means_default(converter: cattrs.Converter, model: type) -> Any:
+    """A null in a field that has a default means the default: the API sends null for empty."""
+    structure = make_dict_structure_fn(model, converter)
+    defaulted = {field.name for field in attrs.fields(model) if field.default is not attrs.NOTHING}
+    defaulted.add("regions")  # of a snapshot: documented as required, seen as null
+
+    def generous(value: Any, cls: Any) -> Any:
+        if not isinstance(value, dict):
+            raise TypeError(f"expected an object, got {_name(value)}")
+        nulls = [name for name in defaulted if name in value and value[name] is None]
+        if nulls:
+            value = {name: item for name, item in value.items() if name not in nulls}
+            if "regions" in nulls:
+                value["regions"] = ()
+        return structure(value, cls)
+
+    return generous
+
+
+def structure_answer(document: Any, key: str, status: int) -> tuple[Any, int | None, str | None]:
+    """The model or models under `key`, with `meta.total` and the last page's link of a listing.
+
+    Raises:
+        DecodeError: naming the field that does not fit.
+    """
+    if not isinstance(document, dict) or key not in document:
+        raise DecodeError(f"the answer has no {key!r}", field=key, status=status)
+    converter = make_converter()
+    model = _MODEL_OF[key.removesuffix("s")]
+    wanted: Any = tuple[model, ...] if key.endswith("s") else model  # type: ignore[valid-type]
+    if key.endswith("s") and not isinstance(document[key], list):
+        raise DecodeError(
+            f"{key}: expected a list, got {_name(document[key])}", field=key, status=status
+        )
+    try:
+        value = converter.structure(document[key], wanted)
+    except Exception as error:  # noqa: BLE001 -- hooks of users may raise anything; all of it means "does not fit"
+        where, why = _first_leaf(error, key)
+        raise DecodeError(f"{where}: {why}", field=where, status=status) from None
+    return value, _total(document, status), _last(document)
+
+
+def _total(document: dict[str, Any], status: int) -> int | None:
+    meta = document.get("meta")
+    total = meta.get("total") if isinstance(meta, dict) else None
+    if total is not None and type(total) is not int:
+        raise DecodeError(
+            f"meta.total: expected int, got {_name(total)}", field="meta.total", status=status
+        )
+    return total
+
+
+def _last(document: dict[str, Any]) -> str | None:
+    pages = document.get("links")
+    for name in ("pages", "last"):
+        pages = pages.get(name) if isinstance(pages, dict) else None
+    return pages if isinstance(pages, str) else None
+
+
+def _first_leaf(error: BaseException, path: str) -> tuple[str, str]:
+    """The path and the reason of the first field that failed, out of a tree of exceptions."""
+    if isinstance(error, BaseExceptionGroup):
+        child = error.exceptions[0]
+        for note in getattr(child, "__notes__", ()):
+            if isinstance(note, cattrs.IterableValidationNote):
+                path = f"{path}[{note.index}]"
+            elif isinstance(note, cattrs.AttributeValidationNote):
+                path = f"{path}.{note.name}"
+        return _first_leaf(child, path)
+    if isinstance(error, KeyError):
+        return path, "missing"
+    return path, str(error)

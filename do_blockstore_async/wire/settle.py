@@ -1,0 +1,144 @@
+"""What became of a request whose answer was lost: found out by looking, never by repeating.
+
+The API has no idempotency key. What it has: (name, region) of a volume is unique, a snapshot's
+name is unique on its volume, a volume keeps a list of its actions, and everything carries the
+second at which it was made. So after a lost answer the same name is looked up, and:
+
+S1. Nothing there: the request has not taken effect so far. It is sent again at once if the server
+    would refuse a second one (`unique`), and otherwise only after the time in which the lost
+    request may still arrive.
+S2. There, and known to this client from an earlier create, or made before the request was sent:
+    somebody else's. A conflict, never adopted.
+S3. There, made since, and as asked: ours.
+S4. There and made since, but not as asked; or the answers' dates contradict each other or are
+    missing: cannot be told. `OutcomeUnknownError` carries what was found.
+
+The server's clock decides "before" and "since": its `Date` at the look-up, less the time that has
+passed here since the request was sent, is the server's time of sending. Both `Date` and
+`created_at` are whole seconds, so two things made within the same second cannot be told apart:
+a volume with exactly the same properties made by another process less than a second (plus one
+round trip) before ours would be adopted. One made by this client is remembered by its id.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Collection, Hashable
+from datetime import datetime
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+
+import attrs
+
+from .messages import Listing
+
+__all__ = ["Evidence", "Finding", "Lookup", "Settlement", "judge_created", "judge_deleted"]
+
+T = TypeVar("T")
+
+# Two whole-second truncations, that of `Date` and that of `created_at`.
+_SAME_SECOND_S: Final = 2.0
+
+Verdict: TypeAlias = Literal["adopted", "absent", "conflict", "unknown"]
+
+
+@attrs.frozen
+class Evidence:
+    """What the engine knows when it judges a look-up.
+
+    Attributes:
+        sent_s: the server's time of sending at the earliest, seconds since the epoch; None when
+            the server's clock is unknown or was seen to step.
+        known: ids of what this client has made before.
+    """
+
+    sent_s: float | None
+    known: Collection[Hashable]
+
+
+@attrs.frozen
+class Finding(Generic[T]):
+    """The verdict, and what it is about: the adopted result, or the candidate that was found."""
+
+    verdict: Verdict
+    value: T | None = None
+    candidate: Any = None
+
+
+# Takes the seconds left for looking, or None.
+Lookup: TypeAlias = Callable[[float | None], Awaitable[Listing[Any]]]
+
+
+@attrs.frozen(kw_only=True)
+class Settlement(Generic[T]):
+    """How to find out what became of one request.
+
+    Attributes:
+        look: fetches what may have come of it; the server's order, newest date included.
+        judge: what the look-up means; pure.
+        unique: the server itself refuses a second one, so that absence allows sending at once.
+        hint: for people: where to look when it cannot be settled here.
+    """
+
+    look: Lookup
+    judge: Callable[[Listing[Any], Evidence], Finding[T]]
+    unique: bool
+    hint: str
+
+
+def judge_created(
+    listing: Listing[T],
+    evidence: Evidence,
+    *,
+    is_candidate: Callable[[T], bool],
+    is_as_asked: Callable[[T], bool],
+    made_at: Callable[[T], datetime],
+    identity: Callable[[T], Hashable],
+    exclusive: bool = True,
+) -> Finding[T]:
+    """Judge a lost create by S1 to S4; the newest candidate that is not somebody else's counts.
+
+    `exclusive` says that only one can be there, so that an older one means a conflict; of
+    actions there may be many, and older ones mean nothing.
+    """
+    somebody_elses: Verdict = "conflict" if exclusive else "absent"
+    candidates = sorted(
+        (item for item in listing.items if is_candidate(item)), key=made_at, reverse=True
+    )
+    if not candidates:
+        return Finding("absent")
+    fresh = [item for item in candidates if identity(item) not in evidence.known]
+    if not fresh:
+        return Finding(somebody_elses, candidate=candidates[0])
+    found = fresh[0]
+    if evidence.sent_s is None:
+        return Finding("unknown", candidate=found)
+    if made_at(found).timestamp() < math.floor(evidence.sent_s):
+        return Finding(somebody_elses, candidate=found)
+    if not is_as_asked(found):
+        return Finding("unknown", candidate=found)
+    return Finding("adopted", value=found, candidate=found)
+
+
+def judge_deleted(
+    listing: Listing[T],
+    evidence: Evidence,
+    *,
+    made_at: Callable[[T], datetime],
+) -> Finding[None]:
+    """Judge a lost delete by name.
+
+    Gone, or there anew since: it was deleted, and what is there now is not what was asked to go.
+    Still there from before: not deleted so far.
+    """
+    if not listing.items:
+        return Finding("adopted")
+    found = listing.items[0]
+    if evidence.sent_s is None:
+        return Finding("unknown", candidate=found)
+    made_s = made_at(found).timestamp()
+    if made_s + 1.0 <= evidence.sent_s:
+        return Finding("absent", candidate=found)
+    if made_s >= evidence.sent_s + _SAME_SECOND_S:
+        return Finding("adopted")
+    # Made around the second of sending. Deleting what may be new would be the worse error.
+    return Finding("unknown", candidate=found)

@@ -1,0 +1,260 @@
+"""The wire: one transmission of one request over aiohttp. The only place that knows aiohttp.
+
+T1. A permit is taken for each transmission, in an aiohttp client middleware, directly before the
+    request goes out, and closed when the headers of its answer are here: `done`; `unused` if it
+    was never written; else `lost`.
+T2. aiohttp itself re-sends an idempotent request once when a kept-alive connection turns out to be
+    dropped. The middleware raises an error of its own instead, so that each transmission is one
+    attempt of the engine, which alone decides on sending again.
+T3. Redirects are not followed. Bodies are read to `Config.max_body_bytes` after decompression and
+    no further.
+T4. A transmission ends by its deadline and by `Config.attempt_timeout_s` from the moment of its
+    permit, and at once when the transport is closed; its connection goes with it.
+T5. No exception that leaves this module refers to the request's headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from aiohttp import ClientSession, ClientTimeout
+from yarl import URL
+
+from ..config import Config
+from ..errors import (
+    BlockStoreError,
+    ClientClosedError,
+    DecodeError,
+    RequestTimeoutError,
+    TransportError,
+)
+from .codec import encode_json
+from .messages import Attempt, RawResponse, Request
+
+if TYPE_CHECKING:
+    from ..quota.throttle import Throttle
+
+__all__ = ["AiohttpTransport", "Transport", "make_transport"]
+
+_READ_AT_ONCE: Final = 64 * 1024
+
+
+class Transport(Protocol):
+    """What the engine needs of the wire; the in-process simulator offers the same."""
+
+    async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
+        """Transmit once and return the whole answer, whatever its status.
+
+        Takes a permit from the throttle, keeps to `attempt.deadline`, notes `attempt.sent_at`.
+
+        Raises:
+            TransportError: no usable answer; `sent` says whether the request may have arrived.
+            RequestTimeoutError: not in time.
+            QuotaWaitTooLongError: the budget cannot serve it before the deadline.
+        """
+
+    async def aclose(self) -> None:
+        """End every transmission under way and give all resources back."""
+
+
+class _Lost(Exception):  # noqa: N818 -- a signal between two functions, not an error for users
+    """The connection broke; carries whether the request may have been written."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sent = sent
+
+
+_Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
+
+
+class _Transmission:
+    """The middleware of one `send`: the permit's life, and the start of the attempt's clock."""
+
+    __slots__ = ("_attempt", "_config", "_scope", "_throttle")
+
+    def __init__(
+        self, throttle: Throttle, config: Config, attempt: Attempt, scope: asyncio.Timeout
+    ) -> None:
+        self._throttle = throttle
+        self._config = config
+        self._attempt = attempt
+        self._scope = scope
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: _Handler
+    ) -> aiohttp.ClientResponse:
+        attempt = self._attempt
+        loop = asyncio.get_running_loop()
+        deadline = attempt.deadline
+        wait_s = None if deadline is None else deadline - loop.time()
+        async with self._throttle.permit(timeout=wait_s) as ticket:
+            now = attempt.sent_at = loop.time()
+            until = now + self._config.attempt_timeout_s
+            self._scope.reschedule(until if deadline is None else min(until, deadline))
+            try:
+                response = await handler(request)
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+                ticket.unused()
+                attempt.sent_at = None
+                raise _Lost(_reason(error), sent=False) from None
+            except (aiohttp.ClientError, OSError) as error:
+                raise _Lost(_reason(error), sent=True) from None
+            ticket.done(response.headers, response.status)
+            return response
+
+
+def _reason(error: BaseException) -> str:
+    """What broke, in a few words; never aiohttp's own text, which may quote a request."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host's name could not be resolved"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "the server's certificate is not valid"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "TLS could not be set up"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "no connection could be made in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "no connection could be made"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer's body was cut short or not decodable"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the answer is not HTTP"
+    return f"the connection broke ({type(error).__name__})"
+
+
+class AiohttpTransport:
+    """The transport over an aiohttp session, of its own or injected.
+
+    An injected session is used as it is and never closed; its own middlewares and default
+    redirects do not apply to these requests.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        base_url: str,
+        config: Config,
+        throttle: Throttle,
+        session: ClientSession | None,
+    ) -> None:
+        self._base_url = base_url
+        self._config = config
+        self._throttle = throttle
+        self._owns_session = session is None
+        self._session = session if session is not None else _make_session(config)
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "Accept": "application/json",
+            "User-Agent": config.user_agent,
+        }
+        self._json_headers = {**self._headers, "Content-Type": "application/json"}
+        # The engine keeps the time; aiohttp only bounds the making of a connection.
+        self._timeout = ClientTimeout(total=None, sock_connect=config.connect_timeout_s)
+        self._scopes: set[asyncio.Timeout] = set()
+        self._closed = False
+
+    async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
+        """See `Transport.send`."""
+        url = self._base_url + request.path
+        if request.params:
+            url = f"{url}?{urlencode(request.params, quote_via=quote)}"
+        headers, body = self._headers, None
+        if request.json is not None:
+            headers, body = self._json_headers, encode_json(request.json)
+        scope = asyncio.timeout_at(attempt.deadline)
+        self._scopes.add(scope)
+        # Errors are made here and raised below, outside of `except`, so that no library error,
+        # which may hold the request and its headers, stays on as their context.
+        failure: BlockStoreError
+        try:
+            async with scope:
+                async with self._session.request(
+                    request.method,
+                    URL(url, encoded=True),
+                    data=body,
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=self._timeout,
+                    middlewares=(_Transmission(self._throttle, self._config, attempt, scope),),
+                ) as response:
+                    content = await self._read(response)
+                return RawResponse(response.status, response.headers, content)
+        except TimeoutError:
+            failure = RequestTimeoutError("no whole answer in time", sent=_sent(attempt))
+        except _Lost as lost:
+            failure = TransportError(lost.reason, sent=lost.sent)
+        except aiohttp.ClientError as error:
+            failure = TransportError(_reason(error), sent=_sent(attempt))
+        except RuntimeError:
+            # aiohttp's word for a session that is closed.
+            if not self._session.closed:
+                raise
+            failure = ClientClosedError("the HTTP session is closed")
+        finally:
+            self._scopes.discard(scope)
+        if self._closed and not _sent(attempt):
+            failure = ClientClosedError("the client was closed")
+        raise failure
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The whole body, decompressed, within the cap."""
+        limit = self._config.max_body_bytes
+        length = response.content_length
+        if length is not None and length <= limit and "Content-Encoding" not in response.headers:
+            return await response.read()
+        parts: list[bytes] = []
+        size = 0
+        while part := await response.content.read(_READ_AT_ONCE):
+            size += len(part)
+            if size > limit:
+                response.close()
+                raise DecodeError(
+                    f"the answer is larger than {limit} bytes (Config.max_body_bytes)",
+                    status=response.status,
+                )
+            parts.append(part)
+        return b"".join(parts)
+
+    async def aclose(self) -> None:
+        """See `Transport.aclose`; an injected session stays open."""
+        if self._closed:
+            return
+        self._closed = True
+        now = asyncio.get_running_loop().time()
+        for scope in self._scopes:
+            scope.reschedule(now)
+        if self._owns_session:
+            await self._session.close()
+
+
+def _sent(attempt: Attempt) -> bool:
+    return attempt.sent_at is not None
+
+
+def _make_session(config: Config) -> ClientSession:
+    return ClientSession(
+        connector=aiohttp.TCPConnector(limit=config.max_connections),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=config.trust_env,
+    )
+
+
+def make_transport(
+    token: str,
+    base_url: str,
+    config: Config,
+    throttle: Throttle,
+    session: ClientSession | Transport | None,
+) -> Transport:
+    """The transport for `session`: itself if it is one, else one over aiohttp."""
+    if session is None or isinstance(session, ClientSession):
+        return AiohttpTransport(token, base_url, config, throttle, session)
+    return session
