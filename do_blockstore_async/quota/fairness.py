@@ -1,0 +1,133 @@
+"""Fair service between bulk jobs: stride scheduling (Waldspurger and Weihl, 1995).
+
+Each job carries a `turn`, the virtual time at which it is next due. The job with the smallest turn
+is served and its turn grows by 1/weight, so jobs that always have something waiting are served in
+proportion to their weights. A job that comes (back) starts at the virtual time of the last service
+when that is later than its own turn: idling earns no credit. A job that leaves keeps its turn until
+virtual time has passed it, so that leaving and coming back is no way to get ahead.
+
+Invariants:
+ 1. Of two jobs that both wait all the time, service divided by weight differs by at most
+    1/weight of either (I6).
+ 2. Within a job, first come is first served.
+ 3. `push`, `pop` and `charge` cost O(log jobs); nothing depends on how many items wait.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from typing import Generic, TypeVar
+
+__all__ = ["FairQueue"]
+
+T = TypeVar("T")
+
+
+class _Job(Generic[T]):
+    __slots__ = ("items", "listed", "turn", "weight")
+
+    def __init__(self, turn: float, weight: float) -> None:
+        self.turn = turn
+        self.weight = weight
+        self.items: deque[T] = deque()
+        self.listed = False
+
+
+class FairQueue(Generic[T]):
+    """Items of many jobs, taken out in fair order.
+
+    Args:
+        alive: tells whether an item still wants service; dead ones are dropped without charge.
+    """
+
+    __slots__ = ("_alive", "_count", "_heap", "_jobs", "_virtual")
+
+    def __init__(self, alive: Callable[[T], bool]) -> None:
+        self._alive = alive
+        self._jobs: dict[Hashable, _Job[T]] = {}
+        self._heap: list[tuple[float, int, _Job[T]]] = []
+        self._virtual = 0.0
+        self._count = 0
+
+    def _job(self, key: Hashable, weight: float) -> _Job[T]:
+        job = self._jobs.get(key)
+        if job is None:
+            self._forget_idle()
+            job = self._jobs[key] = _Job(self._virtual, weight)
+        job.weight = weight
+        return job
+
+    def _forget_idle(self) -> None:
+        # An idle job whose turn has passed is no different from one never seen.
+        if len(self._jobs) > 2 * len(self._heap) + 16:
+            self._jobs = {
+                key: job
+                for key, job in self._jobs.items()
+                if job.listed or job.turn > self._virtual
+            }
+
+    def _list(self, job: _Job[T]) -> None:
+        job.listed = True
+        self._count += 1
+        heapq.heappush(self._heap, (job.turn, self._count, job))
+
+    def push(self, key: Hashable, weight: float, item: T) -> None:
+        """Add `item` at the end of the job `key`, which from now on has `weight` (> 0)."""
+        job = self._job(key, weight)
+        job.items.append(item)
+        if not job.listed:
+            job.turn = max(job.turn, self._virtual)
+            self._list(job)
+
+    def pop(self) -> T | None:
+        """Take out the item that is due next and charge its job; None when nothing is alive."""
+        heap = self._heap
+        while heap:
+            _, _, job = heap[0]
+            items = job.items
+            while items and not self._alive(items[0]):
+                items.popleft()
+            heapq.heappop(heap)
+            job.listed = False
+            if not items:
+                continue
+            item = items.popleft()
+            self._serve(job)
+            if items:
+                self._list(job)
+            return item
+        return None
+
+    def _serve(self, job: _Job[T]) -> None:
+        self._virtual = max(self._virtual, job.turn)
+        job.turn += 1.0 / job.weight
+
+    def charge(self, key: Hashable, weight: float) -> None:
+        """Note a service of the job `key` that never had to wait."""
+        job = self._job(key, weight)
+        job.turn = max(job.turn, self._virtual)
+        self._serve(job)
+
+    def ahead_of(self, key: Hashable, weight: float) -> int:
+        """How many items will be served before one that joins the job `key` now."""
+        own = self._jobs.get(key)
+        before = len(own.items) if own is not None else 0
+        start = max(own.turn, self._virtual) if own is not None else self._virtual
+        due = start + before / weight
+        total = before
+        for _, _, job in self._heap:
+            if job is not own and due >= job.turn:
+                total += min(len(job.items), int((due - job.turn) * job.weight) + 1)
+        return total
+
+    def compact(self) -> None:
+        """Drop every dead item at once."""
+        for job in self._jobs.values():
+            if job.items:
+                job.items = deque(item for item in job.items if self._alive(item))
+
+    def __iter__(self) -> Iterator[T]:
+        for job in self._jobs.values():
+            yield from job.items

@@ -1,0 +1,97 @@
+"""Whether anything may be sent at all: cold start, pauses, and half-open probing.
+
+The ledger counts slots; the gate stands before it and answers what a count cannot.
+
+ cold     Nothing is known of what a predecessor or a neighbour did with the token, so only a few
+          requests may be in flight until the first answer has brought its headers.
+ paused   The server named a time to wait (429 with retry-after): nobody sends before it is over.
+ probing  The server said that nothing is left without naming a time, or what it named has passed:
+          one request at a time asks whether there is budget again. Each refusal doubles the wait
+          between probes up to a cap; an answer that is no refusal ends the probing.
+
+Invariants:
+ 1. Nothing is granted while `now < paused_until` (I9).
+ 2. While probing a request is granted only when nothing else is in flight (I10).
+ 3. Every wait ends: a pause by its time, a probe by its own clock; neither needs an answer.
+"""
+
+from __future__ import annotations
+
+from .headers import LONGEST_WAIT_S
+
+__all__ = ["Gate"]
+
+_NEVER = float("inf")
+
+
+class Gate:
+    """Cold start, pause and probing of one token. Times are seconds on the caller's clock.
+
+    Args:
+        cold_start: requests in flight at most before the first answer.
+        shortest_probe_s, longest_probe_s: bounds on the wait between two probes.
+    """
+
+    __slots__ = (
+        "backoff_s",
+        "cold",
+        "cold_start",
+        "longest_probe_s",
+        "paused_until",
+        "probe_at",
+        "probing",
+        "shortest_probe_s",
+    )
+
+    def __init__(self, cold_start: int, shortest_probe_s: float, longest_probe_s: float) -> None:
+        self.cold = True
+        self.cold_start = cold_start
+        self.paused_until = -_NEVER
+        self.probing = False
+        self.probe_at = -_NEVER
+        self.shortest_probe_s = shortest_probe_s
+        self.longest_probe_s = longest_probe_s
+        self.backoff_s = shortest_probe_s
+
+    @property
+    def shut(self) -> bool:
+        """Whether the gate may have anything to say; the common case is that it has not."""
+        return self.cold or self.probing or self.paused_until > -_NEVER
+
+    def until(self, now: float, in_flight: int) -> float:
+        """When the gate opens: at most `now` when it is open, infinity when only an answer helps."""
+        if self.paused_until > now:
+            return self.paused_until
+        self.paused_until = -_NEVER
+        if self.probing:
+            return _NEVER if in_flight else self.probe_at
+        if self.cold and in_flight >= self.cold_start:
+            return _NEVER
+        return now
+
+    def pause(self, now: float, wait_s: float) -> None:
+        """Nobody sends for `wait_s` seconds; of two pauses the later end counts."""
+        wait_s = min(max(wait_s, 0.0), LONGEST_WAIT_S)
+        self.paused_until = max(self.paused_until, now + wait_s)
+
+    def begin_probing(self, now: float, wait_s: float | None) -> None:
+        """Nothing is left. The first probe goes after `wait_s`, or after the back-off."""
+        if not self.probing:
+            self.probing = True
+            self.probe_later(now, wait_s)
+
+    def probe_later(self, now: float, wait_s: float | None) -> None:
+        """Put the next probe off by `wait_s`, at least by the back-off."""
+        self.probe_at = now + max(self.backoff_s, min(wait_s or 0.0, LONGEST_WAIT_S))
+
+    def probe_failed(self, now: float, wait_s: float | None) -> None:
+        """A probe was refused: wait twice as long before the next, or `wait_s` when that is more."""
+        self.probing = True
+        self.backoff_s = min(self.backoff_s * 2, self.longest_probe_s)
+        self.probe_later(now, wait_s)
+
+    def probe_succeeded(self, left: bool) -> None:
+        """A probe was let through; `left` tells whether more than itself may follow."""
+        self.probing = False
+        if left:
+            self.backoff_s = max(self.backoff_s / 2, self.shortest_probe_s)

@@ -1,0 +1,298 @@
+"""How many requests may be sent: the ledger of one token. Pure: time comes in as an argument.
+
+Theory. A request sent at S is counted by the server at some unknown A and answered at R, with
+S <= A <= R. In a window of N requests in W seconds a slot is occupied from S until R + W. Take the
+requests a server counts in (a-W, a], and let m be the last of them sent: each of the others has
+R >= A > a-W >= S_m-W, so it still held its slot when m was sent; hence they are at most N. Fixed
+windows count a subset of that, and a token bucket allows more. Three things would break it:
+
+  a request whose answer never came may arrive late     lost slots are held for `linger` longer
+  clocks drift, servers count in whole seconds          each window is `guard` longer
+  others use the same token                             `others.py` estimates them from headers
+
+Slots are freed in the order in which requests end, so a window is two queues of release times
+(answered, lost; each in rising order by itself) and a count in flight: every operation is O(1).
+
+Invariants:
+ 1. opened = in flight + done + lost + unused (I2), and in the end every slot comes free.
+ 2. In each window: held = in flight + answered within W + guard + lost within linger + W + guard.
+ 3. A request is granted only while held + others < limit, for a background request
+    held + others < limit - reserve, in every window (I1, I5).
+ 4. A burst 429 touches nothing of the longest window (I11).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+
+from ..config import Config
+from ..errors import RateLimitKind
+from .gate import Gate
+from .headers import read_sample, refusal_kind, reset_in_s, retry_after_s
+from .others import Others
+
+__all__ = ["Lease", "Ledger", "Window", "refusal_kind"]
+
+_NEVER = float("inf")
+_LATENCY_WEIGHT = 0.05
+
+
+class Lease:
+    """One transmission's hold on the budget, from the grant until it is closed."""
+
+    __slots__ = ("held_at_send", "is_open", "probe", "sent_at", "seq")
+
+    seq: int
+    held_at_send: int
+    sent_at: float
+    probe: bool
+    is_open: bool
+
+
+class Window:
+    """One limit: `limit` requests in `length_s` seconds."""
+
+    __slots__ = ("answered", "hold_s", "length_s", "limit", "lost", "reserved", "share")
+
+    def __init__(self, limit: int, length_s: float, guard_s: float, share: float) -> None:
+        self.length_s = length_s
+        self.hold_s = length_s + guard_s
+        self.share = share
+        self.answered: deque[float] = deque()
+        self.lost: deque[float] = deque()
+        self.resize(limit)
+
+    def resize(self, limit: int) -> None:
+        """Set the limit, and with it the reserve; one slot always stays outside the reserve."""
+        self.limit = limit
+        self.reserved = min(math.ceil(limit * self.share - 1e-9), limit - 1)
+
+    def closed(self, now: float) -> int:
+        """How many closed requests still hold a slot."""
+        answered, lost = self.answered, self.lost
+        while answered and answered[0] <= now:
+            answered.popleft()
+        while lost and lost[0] <= now:
+            lost.popleft()
+        return len(answered) + len(lost)
+
+    def next_release(self) -> float:
+        """When the next slot comes free by itself; infinity when all wait for an answer."""
+        first = self.answered[0] if self.answered else _NEVER
+        return min(first, self.lost[0]) if self.lost else first
+
+
+class Ledger:
+    """The budget of one token as seen from here.
+
+    Args:
+        config: windows, guard, linger, reserve and cold start are taken from it.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.windows = [
+            Window(limit, length_s, config.guard_s, share)
+            for (limit, length_s), share in zip(config.windows, config.reserve, strict=True)
+        ]
+        self.longest = self.windows[-1]
+        self.others = Others([(w.hold_s, w.length_s, w.limit) for w in self.windows])
+        longest_s = self.longest.length_s
+        # 2 s and 60 s for an hour; in proportion for anything else.
+        self.gate = Gate(config.cold_start, longest_s / 1800, longest_s / 60)
+        self.in_flight = 0
+        self.opened = self.done = self.lost = self.unused = 0
+        self.latency_s = 0.0
+        self.version = 0  # rises with whatever a replay of the ledger could not foresee
+
+    # -- may one be sent? -------------------------------------------------------------------
+
+    def until(self, now: float, background: bool) -> float:
+        """When to ask again: at most `now` when a request may be sent at once.
+
+        Infinity means that only an event (an answer, a cancellation) can change anything.
+        """
+        gate = self.gate
+        until = gate.until(now, self.in_flight) if gate.shut else now
+        if until > now or gate.probing:
+            return until
+        for index, window in enumerate(self.windows):
+            free = window.limit - self.in_flight - window.closed(now)
+            if background:
+                free -= window.reserved
+            if window is self.longest:
+                until = max(until, self._long_until(now, background, free))
+            elif free <= 0 or not self.others.quiet:
+                until = max(until, self._short_until(now, index, free, background))
+        return until
+
+    def _short_until(self, now: float, index: int, free: int, background: bool) -> float:
+        others, window = self.others, self.windows[index]
+        if others.quiet or free <= 0:
+            return window.next_release() if free <= 0 else now
+        if free - others.in_window(index, now) < 1:
+            return min(window.next_release(), max(others.doubt_ends(index), now + 1.0))
+        if free - others.doubt(index, now) < 1 and self.in_flight >= self.gate.cold_start:
+            return _NEVER
+        return now
+
+    def _long_until(self, now: float, background: bool, free: int) -> float:
+        window = self.longest
+        if free <= 0:
+            return window.next_release()
+        held = self.in_flight + len(window.answered) + len(window.lost)
+        left = self.others.left(now, held)
+        if left < 1:
+            return self._dry_until(now)
+        if background and self.others.left_with_fading(now, held) - window.reserved < 1:
+            return min(window.next_release(), now + self.gate.shortest_probe_s)
+        return now
+
+    def others_in(self, index: int, now: float) -> float:
+        """What others use of the window `index`, by the estimate in force."""
+        if self.windows[index] is self.longest:
+            return self.others.long_use(now)
+        return self.others.in_window(index, now)
+
+    def gate_until(self, now: float) -> float:
+        """When the gate opens by itself; at most `now` when it is open."""
+        gate = self.gate
+        at = max(gate.paused_until, gate.probe_at if gate.probing else -_NEVER)
+        return max(at, now)
+
+    def _dry_until(self, now: float) -> float:
+        """The server has nothing left: wait for our own next release, or send one probe."""
+        if self.in_flight:
+            return _NEVER
+        return min(self.longest.next_release(), self.gate.probe_at)
+
+    def is_probe(self, now: float) -> bool:
+        """Whether a request granted now asks the server for budget it may not have."""
+        if self.gate.probing:
+            return True
+        held = self.in_flight + len(self.longest.answered) + len(self.longest.lost)
+        return self.others.left(now, held) < 1
+
+    # -- the life of a request --------------------------------------------------------------
+
+    def open(self, lease: Lease, now: float) -> None:
+        """Take a slot in every window for `lease`; the caller has asked `until` at this `now`."""
+        lease.probe = self.is_probe(now)
+        self.in_flight += 1
+        lease.seq = self.opened
+        self.opened += 1
+        longest = self.longest
+        lease.held_at_send = self.in_flight + len(longest.answered) + len(longest.lost)
+        lease.sent_at = now
+        lease.is_open = True
+
+    def close_unused(self, lease: Lease, now: float) -> None:
+        """Nothing was written to the wire: the slot is free at once."""
+        lease.is_open = False
+        self.in_flight -= 1
+        self.unused += 1
+        if lease.probe:
+            self.gate.probe_later(now, None)
+
+    def close_lost(self, lease: Lease, now: float) -> None:
+        """No answer: the request may still arrive, so its slot lingers."""
+        lease.is_open = False
+        self.in_flight -= 1
+        self.lost += 1
+        linger_s = self.config.linger_s
+        for window in self.windows:
+            window.lost.append(now + linger_s + window.hold_s)
+        if lease.probe:
+            self.gate.probe_later(now, None)
+
+    def close_done(
+        self,
+        lease: Lease,
+        now: float,
+        headers: Mapping[str, str],
+        status: int,
+        ignored: list[tuple[str, str]],
+    ) -> RateLimitKind | None:
+        """An answer arrived. Returns the kind of 429 it was, as far as its headers tell."""
+        lease.is_open = False
+        self.in_flight -= 1
+        self.done += 1
+        for window in self.windows:
+            window.answered.append(now + window.hold_s)
+        latency_s = now - lease.sent_at
+        weight = _LATENCY_WEIGHT if self.latency_s else 1.0
+        self.latency_s += weight * (latency_s - self.latency_s)
+        self.gate.cold = False
+        kind = refusal_kind(headers) if status == 429 else None
+        if kind == "burst":
+            # Its `remaining: 0` is about the minute; the hour's state stays as it is (I11).
+            self.refused(kind, now, retry_after_s(headers, ignored))
+        else:
+            self._learn(lease, now, headers, ignored)
+        if lease.probe:
+            self._probe_ended(now, headers, status, kind)
+        elif kind == "hourly":
+            self.refused(kind, now, None, self._reset_in_s(headers, ignored))
+        return kind
+
+    def _reset_in_s(self, headers: Mapping[str, str], ignored: list[tuple[str, str]]) -> float:
+        wait_s = reset_in_s(headers, self.longest.length_s, ignored)
+        return 0.0 if wait_s is None else wait_s + self.config.guard_s
+
+    def _learn(
+        self,
+        lease: Lease,
+        now: float,
+        headers: Mapping[str, str],
+        ignored: list[tuple[str, str]],
+    ) -> None:
+        sample = read_sample(headers, ignored)
+        if sample is None:
+            return
+        limit = sample.limit or self.others.announced or self.longest.limit
+        age_s = None
+        if self.others.announced is None and sample.remaining < limit - 1:
+            wait_s = reset_in_s(headers, self.longest.length_s, ignored)
+            age_s = None if wait_s is None else self.longest.length_s - wait_s
+        fresh = self.others.sample(
+            now,
+            lease.seq,
+            min(sample.remaining, limit),
+            limit,
+            lease.held_at_send,
+            self.opened - lease.seq - 1,
+            age_s,
+        )
+        if fresh and sample.remaining == 0:
+            self.gate.probe_later(now, self._reset_in_s(headers, ignored))
+
+    def _probe_ended(
+        self, now: float, headers: Mapping[str, str], status: int, kind: RateLimitKind | None
+    ) -> None:
+        remaining = read_sample(headers, [])
+        if status == 429 and (kind is not None or remaining is None):
+            self.gate.probe_failed(now, self._reset_in_s(headers, []))
+        else:
+            self.gate.probe_succeeded(remaining is None or remaining.remaining > 0)
+
+    def refused(
+        self,
+        kind: RateLimitKind,
+        now: float,
+        retry_after_s: float | None,
+        reset_s: float | None = None,
+    ) -> None:
+        """The server refused for the budget's sake. Other kinds say nothing about it."""
+        if kind not in ("burst", "hourly"):
+            return
+        self.version += 1
+        if kind == "burst":
+            for index, window in enumerate(self.windows[:-1]):
+                held = self.in_flight + window.closed(now)
+                self.others.refused(index, now, float(max(0, window.limit - held)))
+        if retry_after_s is not None:
+            self.gate.pause(now, retry_after_s)
+        else:
+            self.gate.begin_probing(now, reset_s)

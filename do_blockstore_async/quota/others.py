@@ -1,0 +1,204 @@
+"""What others spend of the same token, read from the headers of our own answers.
+
+The server announces, for the longest window only, how much remains of which limit. So
+
+    used by others = limit - remaining - used by us
+
+where "used by us" is not known exactly: a request counted for this answer was either held in the
+ledger when the answered request was sent, or was sent after it. Taking all of these gives a lower
+bound for the others that is exactly zero while we are alone, which is what keeps a lone client at
+full speed. The largest of a few recent lower bounds is close to the truth.
+
+For the longest window the server's own figure is the gate: `remaining` of the newest sample, less
+what was sent since, plus what of ours has expired since (`credit - held`). For the shorter windows,
+of which no header speaks, the estimate is the growth of the others' use over one such window, and
+at least their average share. Three things can raise it for one window: what a predecessor may have
+spent just before our first answer, a burst 429 (the window was full, and not of ours), and noise.
+
+Invariants:
+ 1. Alone on the token every estimate is zero.
+ 2. Only the newest sample (by order of sending) counts; a stale answer changes nothing.
+ 3. Every estimate ages: without new samples it ends after its window, so nothing can stall.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+__all__ = ["Others"]
+
+_BUCKETS = 12
+_NEVER = float("inf")
+
+
+class _ShortWindow:
+    """The others' use of one window that no header speaks of."""
+
+    __slots__ = ("burden", "burden_until", "cap", "doubt", "hold_s", "marks", "share", "tick_s")
+
+    def __init__(self, hold_s: float, share: float, cap: float) -> None:
+        self.hold_s = hold_s
+        self.share = share
+        self.cap = cap
+        self.tick_s = hold_s / _BUCKETS
+        # (bucket number, largest estimate seen in it); the first one is the base of the growth.
+        self.marks: deque[tuple[int, float]] = deque()
+        self.burden = 0.0
+        self.doubt = 0.0
+        self.burden_until = -_NEVER
+
+    def note(self, now: float, used: float) -> None:
+        bucket = int(now / self.tick_s)
+        marks = self.marks
+        if marks and marks[-1][0] == bucket:
+            if used > marks[-1][1]:
+                marks[-1] = (bucket, used)
+        else:
+            marks.append((bucket, used))
+            self._forget(bucket)
+
+    def _forget(self, bucket: int) -> None:
+        marks = self.marks
+        while len(marks) > 1 and marks[1][0] <= bucket - _BUCKETS:
+            marks.popleft()
+
+    def growth(self, now: float) -> float:
+        self._forget(int(now / self.tick_s))
+        marks = self.marks
+        if not marks:
+            return 0.0
+        recent = marks[-1][1]
+        if len(marks) > 1:
+            recent = max(recent, marks[-2][1])
+        return max(0.0, recent - marks[0][1])
+
+
+class Others:
+    """Estimates of what others use of the token.
+
+    Args:
+        windows: (hold_s, length_s, limit) of each window, the longest last.
+    """
+
+    __slots__ = (
+        "_longest_s",
+        "_newest_seq",
+        "_short",
+        "announced",
+        "credit",
+        "quiet",
+        "sampled_at",
+        "used",
+    )
+
+    def __init__(self, windows: list[tuple[float, float, int]]) -> None:
+        hold_s, longest_s, _ = windows[-1]
+        self._longest_s = hold_s
+        self._short = [
+            _ShortWindow(hold, length / longest_s, limit / 2)
+            for hold, length, limit in windows[:-1]
+        ]
+        self._newest_seq = -1
+        self.announced: int | None = None
+        self.credit: float | None = None
+        self.sampled_at = -_NEVER
+        self.used = 0.0
+        self.quiet = True
+
+    def sample(
+        self,
+        now: float,
+        seq: int,
+        remaining: int,
+        limit: int,
+        held_at_send: int,
+        sent_since: int,
+        oldest_age_s: float | None,
+    ) -> bool:
+        """Take in what one answer said; False when a later request was answered before.
+
+        Args:
+            seq: number of the answered request in the order of sending.
+            remaining, limit: of the longest window.
+            held_at_send: slots of the longest window we held when it was sent, itself included.
+            sent_since: requests we sent after it, before its answer.
+            oldest_age_s: age of the oldest request the server still counts, where known. Only
+                looked at in the first sample.
+        """
+        if seq < self._newest_seq:
+            return False
+        first = self._newest_seq < 0
+        self._newest_seq = seq
+        self.sampled_at = now
+        self.announced = limit
+        self.credit = float(remaining + held_at_send)
+        used = float(max(0, limit - remaining - held_at_send - sent_since))
+        self.used = used
+        if used == 0 and self.quiet:
+            return True
+        self.quiet = used == 0 and all(
+            now > window.burden_until and window.growth(now) == 0 for window in self._short
+        )
+        for window in self._short:
+            if first:
+                self._inherit(window, now, used, oldest_age_s)
+            window.note(now, used)
+        return True
+
+    def _inherit(
+        self, window: _ShortWindow, now: float, used: float, oldest_age_s: float | None
+    ) -> None:
+        """What a predecessor used may all lie in this very window, or be spread over the long."""
+        window.burden_until = now + window.hold_s
+        window.doubt = used
+        age_s = self._longest_s if oldest_age_s is None else oldest_age_s
+        window.burden = used * min(1.0, window.hold_s / max(age_s, window.hold_s))
+
+    def refused(self, index: int, now: float, at_least: float) -> None:
+        """A short window was full although we hold less: the rest is the others'."""
+        window = self._short[index]
+        self.quiet = False
+        if now > window.burden_until:
+            window.burden = window.doubt = 0.0
+        window.burden = max(window.burden, at_least)
+        window.doubt = max(window.doubt, window.burden)
+        window.burden_until = now + window.hold_s
+
+    def in_window(self, index: int, now: float) -> float:
+        """What others use of the short window `index`."""
+        if self.quiet:
+            return 0.0
+        window = self._short[index]
+        spread = min(self.long_use(now) * window.share, window.cap)
+        estimate = max(window.growth(now), spread)
+        return max(estimate, window.burden) if now < window.burden_until else estimate
+
+    def doubt(self, index: int, now: float) -> float:
+        """What others may use of the short window `index` if the worst is true."""
+        if self.quiet:
+            return 0.0
+        window = self._short[index]
+        return window.doubt if now < window.burden_until else 0.0
+
+    def doubt_ends(self, index: int) -> float:
+        """When the burden on the short window `index` is over."""
+        return self._short[index].burden_until
+
+    def _faded(self, now: float) -> float:
+        return min(1.0, max(0.0, (now - self.sampled_at) / self._longest_s))
+
+    def long_use(self, now: float) -> float:
+        """What others use of the longest window; what the newest sample says fades over it."""
+        return self.used * (1.0 - self._faded(now))
+
+    def left(self, now: float, held: int) -> float:
+        """What the server has left in the longest window by its newest sample, taken literally."""
+        if self.credit is None or now - self.sampled_at > self._longest_s:
+            return _NEVER
+        return self.credit - held
+
+    def left_with_fading(self, now: float, held: int) -> float:
+        """The same, supposing that what others used expires evenly while nobody looks."""
+        if self.credit is None:
+            return _NEVER
+        return self.left(now, held) + self.used * self._faded(now)

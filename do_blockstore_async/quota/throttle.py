@@ -1,0 +1,454 @@
+"""The throttle: who may send next, and when.
+
+`ledger.py` knows how many requests may leave and `pacing.py` how fast; this module keeps the line.
+Interactive requests go first, always; bulk requests follow in fair turns (`fairness.py`) and leave
+the reserve alone. Exactly one dispatcher exists while somebody waits: it waits until the ledger has
+a slot for the first in line, then for the pace, and only then picks whom to serve, so that nobody
+overtakes and a late interactive request still goes before an early bulk one. When nobody waits and
+a slot is free, a permit is granted on the spot, without a switch of tasks.
+
+Invariants (numbers of the design's list in brackets):
+ 1. Every permit is granted, refused, or cancelled; a granted one that nobody takes is unused. [I2]
+ 2. While somebody waits there is a dispatcher, and whatever can let somebody go on wakes it. [I3]
+ 3. While an interactive permit waits, no bulk permit is granted. [I4]
+ 4. A permit with a deadline is granted by then or raises; at once where the wait is foreseeable,
+    with the time at which it would have been served. [I7]
+ 5. All of it happens in one event loop, the one that first asked for a permit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Hashable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ..clock import Clock
+from ..config import Config
+from ..errors import ClientClosedError, QuotaWaitTooLongError, RateLimitKind
+from ..events import HeaderIgnored, QuotaPaused, QuotaResumed, QuotaWaited, emit
+from . import context
+from .context import current_deadline, current_job, deadline_at
+from .fairness import FairQueue
+from .forecast import Forecast
+from .ledger import Ledger
+from .middleware import send_with_permit
+from .pacing import Pacer
+from .permit import Permit, Ticket
+from .status import QuotaStatus, WindowStatus
+
+if TYPE_CHECKING:
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+__all__ = ["QuotaStatus", "Throttle", "Ticket", "WindowStatus", "deadline_at"]
+
+_NEVER = float("inf")
+
+
+class Throttle:
+    """Keeps everything that spends one token inside the token's budget.
+
+        async with throttle.permit() as ticket:
+            response = await session.get(...)
+            ticket.done(response.headers, response.status)
+
+    Args:
+        config: windows, guard, linger, reserve, burst, cold start and hooks are taken from it.
+        clock: where time comes from; the event loop's by default.
+    """
+
+    def __init__(self, config: Config | None = None, *, clock: Clock | None = None) -> None:
+        self.config = Config() if config is None else config
+        self._clock = Clock() if clock is None else clock
+        self._ledger = Ledger(self.config)
+        shortest = self._ledger.windows[0]
+        self._pacer = Pacer(shortest.limit, shortest.length_s, self.config.burst)
+        self._forecast = Forecast(self._ledger, self._pacer)
+        self._hooks = self.config.hooks
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._interactive: deque[Permit] = deque()
+        self._bulk: FairQueue[Permit] = FairQueue(lambda permit: permit.waiting)
+        self._waiting = [0, 0]  # live permits: interactive, bulk
+        self._dead = 0
+        self._deadlines: list[tuple[float, int, Permit]] = []
+        self._deadline_count = 0
+        self._dispatcher: asyncio.Task[None] | None = None
+        self._wake: asyncio.Future[None] | None = None
+        self._timed = False
+        self._holders = 0
+        self._closed = False
+        self._paused_at: float | None = None
+
+    # -- asking -------------------------------------------------------------------------------
+
+    def permit(
+        self, *, timeout: float | None = None, background: bool | None = None
+    ) -> AbstractAsyncContextManager[Ticket]:
+        """Ask for one transmission.
+
+        Args:
+            timeout: seconds to wait at most; None waits as long as the budget needs, or until the
+                deadline set by `deadline_at`.
+            background: True for a bulk request, False for an interactive one; None takes it from
+                the surrounding `background()`.
+
+        Raises (on entering):
+            QuotaWaitTooLongError: it cannot be granted in time; `retry_after` says when it could.
+            ClientClosedError: the throttle is closed, or belongs to another event loop.
+        """
+        now = self._clock.monotonic()
+        job = current_job() if background is None or background else None
+        deadline = current_deadline()
+        if timeout is not None:
+            deadline = now + timeout if deadline is None else min(deadline, now + timeout)
+        if job is not None:
+            return Permit(self, deadline, job.key, job.weight, now)
+        return Permit(self, deadline, self if background else None, 1.0, now)
+
+    def background(
+        self, job: Hashable | None = None, weight: float = 1.0
+    ) -> AbstractContextManager[None]:
+        """Requests asked for inside are bulk: they come after all others and leave the reserve.
+
+        Args:
+            job: names the job; each `with` block is a job of its own by default.
+            weight: the job's share of bulk service, more than 0.
+        """
+        return context.background(job, weight)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosedError("the throttle is closed")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ClientClosedError("the throttle belongs to another event loop")
+
+    def _grant_now(self, permit: Permit) -> Ticket | None:
+        self._check_open()
+        if self._waiting[0] or (self._waiting[1] and permit.job is not None):
+            return None
+        now = self._clock.monotonic()
+        if self._ledger.until(now, permit.job is not None) > now or not self._pacer.take():
+            return None
+        if permit.job is not None:
+            self._bulk.charge(permit.job, permit.weight)
+        if self._paused_at is not None:
+            self._resumed(now)
+        ticket = Ticket(self)
+        self._ledger.open(ticket, now)
+        return ticket
+
+    async def _wait(self, permit: Permit) -> Ticket:
+        assert self._loop is not None
+        background = permit.job is not None
+        if permit.deadline is not None:
+            self._refuse_if_too_late(permit)
+        future = permit.future = self._loop.create_future()
+        if background:
+            self._bulk.push(permit.job, permit.weight, permit)
+        else:
+            self._interactive.append(permit)
+        self._waiting[background] += 1
+        if permit.deadline is not None:
+            self._deadline_count += 1
+            heapq.heappush(self._deadlines, (permit.deadline, self._deadline_count, permit))
+        self._notify()
+        try:
+            await future
+        except asyncio.CancelledError:
+            if permit.ticket is not None:
+                permit.ticket.unused()
+            elif not future.done() or future.cancelled():
+                self._gave_up(permit)
+            raise
+        assert permit.ticket is not None
+        return permit.ticket
+
+    def _gave_up(self, permit: Permit) -> None:
+        self._waiting[permit.job is not None] -= 1
+        self._dead += 1
+        if self._dead > 64 + self._waiting[0] + self._waiting[1]:
+            self._dead = 0
+            self._interactive = deque(p for p in self._interactive if p.waiting)
+            self._bulk.compact()
+            self._deadlines = [entry for entry in self._deadlines if entry[2].waiting]
+            heapq.heapify(self._deadlines)
+        if not (self._waiting[0] or self._waiting[1]):
+            self._notify()
+
+    # -- deadlines ----------------------------------------------------------------------------
+
+    def _ahead_of(self, permit: Permit) -> int:
+        ahead = self._waiting[0]
+        if permit.job is not None and self._waiting[1]:
+            ahead += self._bulk.ahead_of(permit.job, permit.weight)
+        return ahead
+
+    def _refuse_if_too_late(self, permit: Permit) -> None:
+        assert permit.deadline is not None
+        now = self._clock.monotonic()
+        at = self._forecast.grant_at(now, self._ahead_of(permit) + 1, permit.job is not None)
+        if at > permit.deadline:
+            raise _too_late(at - now)
+
+    def _expire(self, now: float) -> None:
+        """Fail the permits whose deadline has come, or lies inside a pause."""
+        deadlines = self._deadlines
+        limit = max(now, self._ledger.gate.paused_until)
+        while deadlines and (deadlines[0][0] <= limit or not deadlines[0][2].waiting):
+            _, _, permit = heapq.heappop(deadlines)
+            if permit.waiting:
+                assert permit.future is not None
+                at = self._forecast.grant_at(now, 1, permit.job is not None)
+                self._waiting[permit.job is not None] -= 1
+                self._dead += 1
+                permit.future.set_exception(_too_late(at - now))
+
+    # -- the dispatcher -----------------------------------------------------------------------
+
+    def _notify(self) -> None:
+        if self._dispatcher is None:
+            assert self._loop is not None
+            self._dispatcher = self._loop.create_task(self._dispatch(), name="quota dispatcher")
+        elif self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _dispatch(self) -> None:
+        paced = False
+        try:
+            while self._waiting[0] or self._waiting[1]:
+                now = self._clock.monotonic()
+                if self._deadlines:
+                    self._expire(now)
+                    if not (self._waiting[0] or self._waiting[1]):
+                        break
+                self._pacer.settle(now)
+                background = not self._waiting[0]
+                until = self._ledger.until(now, background)
+                if until > now:
+                    await self._sleep_until(until)
+                elif paced or self._pacer.take():
+                    paced = not self._serve(now, background)
+                else:
+                    await self._pacer.wait()
+                    paced = True
+        finally:
+            self._dispatcher = None
+
+    async def _sleep_until(self, until: float) -> None:
+        assert self._loop is not None
+        if self._deadlines:
+            until = min(until, self._deadlines[0][0])
+        self._wake = self._loop.create_future()
+        self._timed = until < _NEVER
+        timer = self._loop.call_at(until, _finish, self._wake) if self._timed else None
+        try:
+            await self._wake
+        finally:
+            self._wake = None
+            if timer is not None:
+                timer.cancel()
+
+    def _next(self, background: bool) -> Permit | None:
+        if background:
+            return self._bulk.pop()
+        while self._interactive:
+            permit = self._interactive.popleft()
+            if permit.waiting:
+                return permit
+        return None
+
+    def _serve(self, now: float, background: bool) -> bool:
+        permit = self._next(background)
+        if permit is None:
+            self._waiting[background] = 0
+            return False
+        self._waiting[background] -= 1
+        if self._paused_at is not None:
+            self._resumed(now)
+        ticket = permit.ticket = Ticket(self)
+        self._ledger.open(ticket, now)
+        assert permit.future is not None
+        permit.future.set_result(None)
+        if self._hooks:
+            emit(self._hooks, QuotaWaited(now - permit.asked_at, background))
+        return True
+
+    # -- answers ------------------------------------------------------------------------------
+
+    def _done(self, ticket: Ticket, headers: Mapping[str, str], status: int) -> None:
+        now = self._clock.monotonic()
+        ignored: list[tuple[str, str]] = []
+        kind = self._ledger.close_done(ticket, now, headers, status, ignored)
+        if ignored and self._hooks:
+            for name, reason in ignored:
+                emit(self._hooks, HeaderIgnored(name, reason))
+        if kind is not None:
+            self._after_refusal(now, kind)
+        self._closed_one()
+
+    def _lost(self, ticket: Ticket) -> None:
+        self._ledger.close_lost(ticket, self._clock.monotonic())
+        self._closed_one()
+
+    def _unused(self, ticket: Ticket) -> None:
+        self._ledger.close_unused(ticket, self._clock.monotonic())
+        self._closed_one()
+
+    def _closed_one(self) -> None:
+        if self._wake is not None:
+            self._notify()
+
+    def refused(self, kind: RateLimitKind, retry_after_s: float | None) -> None:
+        """The engine found out which kind of 429 an answer was.
+
+        Args:
+            kind: only `burst` and `hourly` concern the budget; others are ignored here.
+            retry_after_s: what the server asked to wait, seconds, or None.
+        """
+        if kind not in ("burst", "hourly"):
+            return
+        now = self._clock.monotonic()
+        self._ledger.refused(kind, now, retry_after_s)
+        self._after_refusal(now, kind)
+        self._closed_one()
+
+    def _after_refusal(self, now: float, kind: RateLimitKind) -> None:
+        if kind == "burst":
+            window = self._ledger.windows[0]
+            self._pacer.smooth(now, window.hold_s, window.limit - self._ledger.others_in(0, now))
+        until = self._ledger.gate_until(now)
+        if until > now and self._paused_at is None:
+            self._paused_at = now
+            if self._hooks:
+                emit(self._hooks, QuotaPaused(until - now, kind))
+
+    def _resumed(self, now: float) -> None:
+        if self._paused_at is not None and not self._ledger.gate.probing:
+            paused_s, self._paused_at = now - self._paused_at, None
+            if self._hooks:
+                emit(self._hooks, QuotaResumed(paused_s))
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def status(self) -> QuotaStatus:
+        """The budget as it stands; needs the throttle's running event loop."""
+        now = self._clock.monotonic()
+        ledger = self._ledger
+        windows = tuple(
+            WindowStatus(
+                limit=window.limit,
+                length_s=window.length_s,
+                used=ledger.in_flight + window.closed(now),
+                others=round(ledger.others_in(index, now)),
+                reserved=window.reserved,
+            )
+            for index, window in enumerate(ledger.windows)
+        )
+        at = self._forecast.grant_at(now, self._waiting[0] + 1, background=False)
+        return QuotaStatus(
+            windows=windows,
+            remaining=min(window.remaining for window in windows),
+            waiting=sum(self._waiting),
+            waiting_background=self._waiting[1],
+            in_flight=ledger.in_flight,
+            paused_for_s=max(0.0, ledger.gate.paused_until - now),
+            probing=ledger.gate.probing,
+            next_free_s=max(0.0, at - now),
+            granted=ledger.opened,
+            done=ledger.done,
+            lost=ledger.lost,
+            unused=ledger.unused,
+        )
+
+    def forecast(self, requests: int, *, background: bool | None = None) -> timedelta:
+        """How long until `requests` more requests would have been answered.
+
+        Args:
+            requests: how many, 0 or more; those already waiting go first.
+            background: whether they are bulk; None takes it from the surrounding `background()`.
+
+        Raises:
+            ValueError: `requests` is negative.
+        """
+        if requests < 0:
+            raise ValueError(f"requests must be 0 or more, not {requests!r}")
+        if requests == 0:
+            return timedelta(0)
+        if background is None:
+            background = current_job() is not None
+        now = self._clock.monotonic()
+        ahead = self._waiting[0] + (self._waiting[1] if background else 0)
+        at = self._forecast.answer_at(now, ahead + requests, background)
+        return timedelta(seconds=at - now)
+
+    # -- other sessions, and the end ------------------------------------------------------------
+
+    async def middleware(
+        self, request: ClientRequest, handler: ClientHandlerType
+    ) -> ClientResponse:
+        """An aiohttp client middleware: every transmission of a session takes a permit.
+
+        aiohttp.ClientSession(middlewares=(throttle.middleware,))
+        """
+        return await send_with_permit(self, request, handler)
+
+    def join(self) -> None:
+        """One more client uses this throttle."""
+        self._holders += 1
+
+    async def leave(self) -> None:
+        """One client less; when the last one goes, permits still waiting get ClientClosedError."""
+        self._holders -= 1
+        if self._holders <= 0:
+            self._fail_waiting()
+
+    async def aclose(self) -> None:
+        """Close for good: waiting permits and later ones get ClientClosedError."""
+        self._closed = True
+        self._fail_waiting()
+        dispatcher = self._dispatcher
+        if dispatcher is not None and self._loop is asyncio.get_running_loop():
+            dispatcher.cancel()
+            await asyncio.gather(dispatcher, return_exceptions=True)
+
+    def _fail_waiting(self) -> None:
+        for permit in [*self._interactive, *self._bulk]:
+            if permit.waiting:
+                assert permit.future is not None
+                permit.future.set_exception(
+                    ClientClosedError("the client was closed while a request waited for quota")
+                )
+        self._interactive.clear()
+        self._bulk.compact()
+        self._waiting = [0, 0]
+        self._deadlines.clear()
+        if self._wake is not None:
+            self._notify()
+
+    async def __aenter__(self) -> Throttle:
+        self.join()
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self.leave()
+        if self._holders <= 0:
+            await self.aclose()
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _too_late(wait_s: float) -> QuotaWaitTooLongError:
+    wait_s = max(0.0, wait_s)
+    return QuotaWaitTooLongError(
+        f"the token's budget cannot serve this call in time; it could in {wait_s:.1f} s",
+        retry_after=wait_s,
+    )
