@@ -39,7 +39,8 @@ from .errors import (
     UnprocessableEntityError,
 )
 from .models import Action, Page, RateLimit, Region, Response, Volume, VolumeSnapshot
-from .quota.throttle import QuotaStatus, Throttle
+from .quota.status import QuotaStatus
+from .quota.throttle import Throttle
 
 if TYPE_CHECKING:
     from .simulator.server import Simulator

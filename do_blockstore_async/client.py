@@ -14,7 +14,8 @@ from .clock import Clock
 from .config import Config
 from .errors import ClientClosedError, ConfigError, InvalidArgumentError
 from .models import Response
-from .quota.throttle import QuotaStatus, Throttle
+from .quota.status import QuotaStatus
+from .quota.throttle import Throttle
 from .resources.actions import Actions
 from .resources.regions import Regions
 from .resources.snapshots import Snapshots
@@ -89,7 +90,6 @@ class BlockStore:
         self._config = Config() if config is None else config
         self._session = session
         self._clock = Clock(self._config.jitter_seed)
-        self._owns_throttle = throttle is None
         self._throttle = Throttle(self._config, clock=self._clock) if throttle is None else throttle
         self._codec = Codec()
 
@@ -129,6 +129,7 @@ class BlockStore:
         self._volumes = Volumes(engine, self._codec, self._actions)
         self._snapshots = Snapshots(engine, self._codec)
         self._regions = Regions(engine, self._codec)
+        self._throttle.join()
         return self
 
     async def __aexit__(
@@ -152,8 +153,7 @@ class BlockStore:
         self._closed = True
         if self._engine is not None:
             await self._engine.aclose(grace_s)
-        if self._owns_throttle:
-            await self._throttle.aclose()
+            await self._throttle.leave()
 
     def __del__(self) -> None:
         if getattr(self, "_engine", None) is not None and not self._closed:

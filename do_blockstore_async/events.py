@@ -82,7 +82,7 @@ class CallFinished:
 
 @attrs.frozen
 class OutcomeSettled:
-    """A request whose answer was lost was looked up: `adopted`, `absent`, `conflict` or `unknown`."""
+    """A lost request was looked up; `verdict`: `adopted`, `absent`, `conflict` or `unknown`."""
 
     call_id: int
     method: str
@@ -166,5 +166,6 @@ def emit(hooks: Iterable[Hook], event: Event) -> None:
     for hook in hooks:
         try:
             hook(event)
-        except Exception:  # noqa: BLE001 -- a broken observer must not break the call it observes
+        except Exception:
+            # A broken observer must not break the call it observes.
             _logger.exception("a hook failed on %s", type(event).__name__)

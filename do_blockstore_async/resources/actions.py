@@ -15,7 +15,6 @@ from ..errors import (
     QuotaWaitTooLongError,
     RequestTimeoutError,
 )
-
 from ..models import Action
 from ..wire.arguments import check_action_id, check_id, check_timeout
 from ..wire.codec import Codec
@@ -72,9 +71,7 @@ class Actions:
         finally:
             await source.aclose()
 
-    async def get(
-        self, volume_id: str, action_id: int, *, timeout: float | None = None
-    ) -> Action:
+    async def get(self, volume_id: str, action_id: int, *, timeout: float | None = None) -> Action:
         """One action of a volume, as it stands.
 
         Scopes: `block_storage_action:read`.
@@ -93,7 +90,11 @@ class Actions:
     async def _get(self, volume_id: str | None, action_id: int, timeout: float | None) -> Action:
         number = check_action_id(action_id)
         if volume_id is None:
-            path, route, scopes = f"/v2/actions/{number}", "/v2/actions/{action_id}", ("actions:read",)
+            path, route, scopes = (
+                f"/v2/actions/{number}",
+                "/v2/actions/{action_id}",
+                ("actions:read",),
+            )
         else:
             path = f"/v2/volumes/{volume_id}/actions/{number}"
             route, scopes = "/v2/volumes/{volume_id}/actions/{action_id}", _READ

@@ -134,7 +134,7 @@ class Snapshots:
         async def look(timeout_s: float | None) -> Listing[VolumeSnapshot]:
             return await collect(self._engine, self._listing(volume_id, 200), timeout_s)
 
-        request = Request(
+        request: Request[VolumeSnapshot] = Request(
             method="POST",
             path=path,
             route=_OF_VOLUME,

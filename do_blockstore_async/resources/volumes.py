@@ -1,4 +1,4 @@
-"""Volumes and what can be done to them (API reference, "Block Storage", "Block Storage Actions")."""
+"""Volumes and what is done to them (API reference, "Block Storage", "Block Storage Actions")."""
 
 from __future__ import annotations
 
@@ -123,9 +123,7 @@ class Volumes:
         )
         return await self._engine.call(request, timeout=timeout)
 
-    async def find(
-        self, name: str, *, region: str, timeout: float | None = None
-    ) -> Volume | None:
+    async def find(self, name: str, *, region: str, timeout: float | None = None) -> Volume | None:
         """The volume with this name in this region, or None.
 
         Scopes: `block_storage:read`, or `api:read`, or `api:write`. Requests: 1.
@@ -204,7 +202,7 @@ class Volumes:
             "tags": list(check_tags(tags)) or None,
         }
         body = {field: value for field, value in wanted.items() if value is not None}
-        request = Request(
+        request: Request[Volume] = Request(
             method="POST",
             path=_VOLUMES,
             route=_VOLUMES,
@@ -252,9 +250,7 @@ class Volumes:
         )
         await self._engine.call(request, timeout=timeout)
 
-    async def delete_by_name(
-        self, name: str, *, region: str, timeout: float | None = None
-    ) -> None:
+    async def delete_by_name(self, name: str, *, region: str, timeout: float | None = None) -> None:
         """Delete the volume with this name in this region, for good.
 
         Never sent twice blindly: between two deletes by name somebody may have created a new
@@ -443,7 +439,7 @@ class Volumes:
             noted = (attrs.evolve(action, volume_id=target) for action in listing.items)
             return attrs.evolve(listing, items=tuple(noted))
 
-        request = Request(
+        request: Request[Action] = Request(
             method="POST",
             path=path,
             route=route,

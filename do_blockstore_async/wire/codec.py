@@ -293,9 +293,7 @@ class Codec:
         return region
 
     def _intern(self, wire: _Region) -> Region:
-        region = Region(
-            wire.slug, wire.name, wire.available, wire.features or (), wire.sizes or ()
-        )
+        region = Region(wire.slug, wire.name, wire.available, wire.features or (), wire.sizes or ())
         return self._regions.setdefault(region, region)
 
     # The explaining way.

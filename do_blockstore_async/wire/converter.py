@@ -83,7 +83,7 @@ def _iso(value: datetime) -> str:
 
 def _null_means_default(converter: cattrs.Converter, model: type) -> Any:
     """A null in a field that has a default means the default: the API sends null for empty."""
-    structure = make_dict_structure_fn(model, converter)
+    structure: Any = make_dict_structure_fn(model, converter)
     defaulted = {field.name for field in attrs.fields(model) if field.default is not attrs.NOTHING}
     defaulted.add("regions")  # of a snapshot: documented as required, seen as null
 

@@ -70,12 +70,15 @@ _Dated: TypeAlias = tuple[Mapping[str, str], float]
 class _Call:
     """What one call has gone through so far."""
 
-    __slots__ = ("answered_before", "attempts", "deadline", "id", "sent_at", "unknown")
+    __slots__ = ("answered_before", "attempts", "deadline", "number", "sent_at", "unknown")
 
     def __init__(
-        self, id: int, deadline: float | None, answered_before: _Dated | None  # noqa: A002
+        self,
+        number: int,
+        deadline: float | None,
+        answered_before: _Dated | None,
     ) -> None:
-        self.id = id
+        self.number = number
         self.deadline = deadline
         self.answered_before = answered_before
         self.attempts = 0
@@ -142,7 +145,7 @@ class Engine:
         deadline = None if limit_s is None else started + limit_s
         call = _Call(next(self._ids), deadline, self._last_answer)
         if self._hooks:
-            emit(self._hooks, CallStarted(call.id, request.method, request.route))
+            emit(self._hooks, CallStarted(call.number, request.method, request.route))
         self._in_flight += 1
         self._idle.clear()
         failure: BaseException | None = None
@@ -169,7 +172,7 @@ class Engine:
                 emit(
                     self._hooks,
                     CallFinished(
-                        call.id, request.method, request.route, call.attempts, duration_s, name
+                        call.number, request.method, request.route, call.attempts, duration_s, name
                     ),
                 )
 
@@ -182,7 +185,7 @@ class Engine:
                     return request.decode(RawResponse(204, {}, b""))  # E3
                 delay_s = await self._after_failure(request, call, error)
                 if isinstance(delay_s, Finding):
-                    return delay_s.value  # type: ignore[no-any-return]
+                    return delay_s.value  # type: ignore[return-value] # adopted: there is one
             else:
                 self._budget.succeeded()
                 return result
@@ -216,7 +219,7 @@ class Engine:
                 emit(
                     self._hooks,
                     AttemptFinished(
-                        call.id,
+                        call.number,
                         request.method,
                         request.route,
                         call.attempts,
@@ -276,7 +279,7 @@ class Engine:
             emit(
                 self._hooks,
                 RetryScheduled(
-                    call.id, request.method, request.route, call.attempts, delay_s, reason
+                    call.number, request.method, request.route, call.attempts, delay_s, reason
                 ),
             )
         if await self._pause(delay_s):
@@ -325,7 +328,7 @@ class Engine:
         if self._hooks:
             emit(
                 self._hooks,
-                OutcomeSettled(call.id, request.method, request.route, finding.verdict),
+                OutcomeSettled(call.number, request.method, request.route, finding.verdict),
             )
         if finding.verdict == "adopted":
             return finding
@@ -383,7 +386,7 @@ class Engine:
         hint = "" if request.settle is None else f": {request.settle.hint}"
         error.add_note(f"{request.method} {request.path} may have taken effect{hint}")
         if self._hooks:
-            emit(self._hooks, OutcomeSettled(call.id, request.method, request.route, "unknown"))
+            emit(self._hooks, OutcomeSettled(call.number, request.method, request.route, "unknown"))
 
     # Lifetime.
 

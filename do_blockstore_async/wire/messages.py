@@ -1,4 +1,4 @@
-"""What travels between the layers of one call: its description, one attempt at it, its raw answer."""
+"""What travels between the layers of one call: its description, an attempt, the raw answer."""
 
 from __future__ import annotations
 

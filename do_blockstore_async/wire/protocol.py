@@ -117,7 +117,7 @@ def rate_limit_kind(message: str, headers: Mapping[str, str]) -> RateLimitKind:
         return "capacity"
     if "this operation is rate-limited" in words or "create snapshot" in words:
         return "snapshot_cooldown"
-    return refusal_kind(headers)
+    return refusal_kind(headers) or "route"
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
