@@ -107,8 +107,8 @@ async def collect(engine: Engine, call: ListingCall[T], timeout: float | None) -
         date_s.append(listing.date_s)
         return listing
 
-    call = attrs.evolve(call, decode=dated)
-    found = [item async for item in items(engine, call, timeout=timeout)]
+    source = items(engine, attrs.evolve(call, decode=dated), timeout=timeout)
+    found = [item async for item in source]
     return Listing(tuple(found), len(found), None, date_s[-1])
 
 
