@@ -1,0 +1,1 @@
+"""Measurements of the package, and the small worlds they run in."""
