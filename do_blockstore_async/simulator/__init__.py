@@ -16,8 +16,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .faults import Faults, parse_faults
-    from .in_process import InProcessTransport
+    from .fault_spec import parse_faults
+    from .faults import Faults
+    from .in_process import InProcessTransport, connect_in_process
     from .messages import RequestRecord, SimRequest, SimResponse
     from .options import WorldOptions
     from .server import Simulator, serve
@@ -34,6 +35,7 @@ __all__ = [
     "Simulator",
     "World",
     "WorldOptions",
+    "connect_in_process",
     "parse_faults",
     "serve",
 ]
@@ -48,7 +50,8 @@ _WHERE = {
     "Simulator": "server",
     "World": "world",
     "WorldOptions": "options",
-    "parse_faults": "faults",
+    "connect_in_process": "in_process",
+    "parse_faults": "fault_spec",
     "serve": "server",
 }
 

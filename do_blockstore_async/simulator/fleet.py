@@ -13,7 +13,8 @@ from .messages import iso, uuid_text
 from .ops_actions import MAX_VOLUMES_OF_DROPLET
 from .options import WorldOptions
 from .regions import REGIONS, STORAGE_REGIONS
-from .state import SimDroplet, SimSnapshot, SimVolume, State
+from .state import State
+from .things import SimDroplet, SimSnapshot, SimVolume
 
 __all__ = ["build_fleet"]
 

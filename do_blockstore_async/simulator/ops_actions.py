@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .ops_volumes import MAX_GIGABYTES, named_volume, volume_of
 from .paging import page_of_list
 from .refusals import refuse
-from .state import SimAction, SimDroplet, SimVolume
+from .things import SimAction, SimDroplet, SimVolume
 
 if TYPE_CHECKING:
     from .world import Call, World

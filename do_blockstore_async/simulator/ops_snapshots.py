@@ -9,7 +9,7 @@ from .messages import uuid_text
 from .ops_volumes import check_tags, volume_of
 from .paging import page_of, page_of_list
 from .refusals import refuse
-from .state import SimSnapshot
+from .things import SimSnapshot
 
 if TYPE_CHECKING:
     from .world import Call, World

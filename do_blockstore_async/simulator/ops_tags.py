@@ -12,7 +12,7 @@ from .messages import encode
 from .paging import page_of_list
 from .refusals import refuse
 from .regions import REGION_JSON
-from .state import SimSnapshot, SimVolume
+from .things import SimSnapshot, SimVolume
 
 if TYPE_CHECKING:
     from .world import Call, World

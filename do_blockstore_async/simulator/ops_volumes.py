@@ -9,7 +9,7 @@ from .messages import uuid_text
 from .paging import page_of, page_of_list
 from .refusals import refuse
 from .regions import REGIONS, STORAGE_REGIONS
-from .state import SimSnapshot, SimVolume
+from .things import SimSnapshot, SimVolume
 
 if TYPE_CHECKING:
     from .world import Call, World

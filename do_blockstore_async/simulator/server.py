@@ -25,7 +25,8 @@ from weakref import WeakSet
 from aiohttp import web
 
 from ..clock import Clock, seeded
-from .faults import Delivery, Faults, deliver, parse_faults
+from .fault_spec import parse_faults
+from .faults import Delivery, Faults, deliver
 from .messages import RequestRecord, SimRequest
 from .simclock import SimClock
 from .world import World, WorldOptions

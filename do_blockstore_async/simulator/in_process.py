@@ -1,0 +1,217 @@
+"""The world without sockets: a transport for `BlockStore(session=...)`, made for virtual time.
+
+Theory: the loop's own time is the world's time, so with a loop whose time is virtual an hour takes
+as long as its requests. A request that was sent arrives, whatever its sender does meanwhile: its
+arrival is a timer of the loop, not part of the sender's task. So a call that is cancelled or runs
+into its timeout may still take effect, as over a real network.
+
+Invariants:
+1. One permit for each transmission; its ticket is closed once: `done` when the headers are there,
+   else `lost`.
+2. Each transmission arrives at the world exactly once, at a moment between its sending and its
+   answer, also when nobody waits for it any more (unless a fault keeps it away).
+3. The same seed and the same calls give the same arrivals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from ..clock import seeded
+from ..config import Config
+from ..errors import ClientClosedError, DecodeError, RequestTimeoutError, TransportError
+from ..wire.messages import Attempt, RawResponse, Request
+from .faults import Delivery, Faults, deliver
+from .messages import SimRequest
+from .world import World
+
+if TYPE_CHECKING:
+    from ..client import BlockStore
+    from ..quota.throttle import Throttle
+
+__all__ = ["InProcessTransport", "connect_in_process"]
+
+
+class InProcessTransport:
+    """A transport that talks to a `World` in the same process, without sockets.
+
+    Args:
+        world: may be shared by several transports of one event loop.
+        throttle: the client's; each transmission takes a permit of it.
+        token: what is sent; by default the world's own.
+        config: for the attempt timeout and the cap on bodies.
+        faults: what goes wrong.
+        latency_s: a round trip takes an even draw between the two.
+        seed: for latencies and arrivals.
+
+    Attributes:
+        transmissions: how many requests were sent, by this transport.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        throttle: Throttle,
+        *,
+        token: str | None = None,
+        config: Config | None = None,
+        faults: Faults | None = None,
+        latency_s: tuple[float, float] = (0.05, 0.4),
+        seed: int = 0,
+    ) -> None:
+        self._world = world
+        self._throttle = throttle
+        self._headers = {"authorization": f"Bearer {token or world.token}"}
+        self._config = Config() if config is None else config
+        self._faults = Faults() if faults is None else faults
+        self._latency_s = latency_s
+        self._random = seeded(f"in process {seed}")
+        self._scopes: set[asyncio.Timeout] = set()
+        self._closed = False
+        self.transmissions = 0
+
+    def now(self) -> float:
+        """The world's time, in seconds since the epoch: its beginning plus the loop's time."""
+        return self._world.options.now + asyncio.get_running_loop().time()
+
+    async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
+        """Transmit once; see `wire.transport.Transport`."""
+        if self._closed:
+            raise ClientClosedError("the transport is closed")
+        scope = asyncio.timeout_at(attempt.deadline)
+        self._scopes.add(scope)
+        try:
+            async with scope:
+                return await self._transmit(request, attempt, scope)
+        except TimeoutError:
+            sent = attempt.sent_at is not None
+            if self._closed and not sent:
+                raise ClientClosedError("the client was closed") from None
+            raise RequestTimeoutError("no whole answer in time", sent=sent) from None
+        finally:
+            self._scopes.discard(scope)
+
+    async def aclose(self) -> None:
+        """End every transmission under way. What was sent still arrives at the world."""
+        self._closed = True
+        now = asyncio.get_running_loop().time()
+        for scope in self._scopes:
+            scope.reschedule(now)
+
+    async def _transmit(
+        self, request: Request[Any], attempt: Attempt, scope: asyncio.Timeout
+    ) -> RawResponse:
+        loop = asyncio.get_running_loop()
+        deadline = attempt.deadline
+        wait_s = None if deadline is None else deadline - loop.time()
+        async with self._throttle.permit(timeout=wait_s) as ticket:
+            sent_at = attempt.sent_at = loop.time()
+            until = sent_at + self._config.attempt_timeout_s
+            scope.reschedule(until if deadline is None else min(until, deadline))
+            low_s, high_s = self._latency_s
+            latency_s = low_s + self._random.random() * (high_s - low_s)
+            arrival_s = latency_s * self._random.random()
+            delivery = await self._arrive(_sim_request(request, self._headers), arrival_s)
+            await _pause(sent_at + latency_s)
+            if delivery.wire == "stall":
+                await _pause(None)
+            if delivery.wire in ("drop", "reset"):
+                raise TransportError("the connection broke before the answer")
+            response = delivery.response
+            ticket.done(response.headers, response.status)
+        if delivery.wire == "truncate":
+            raise TransportError("the answer's body was cut short")
+        if delivery.wire == "drip" and delivery.fault is not None:
+            await _pause(loop.time() + len(response.body) * delivery.fault.seconds)
+        return RawResponse(response.status, response.headers, self._unpacked(delivery))
+
+    async def _arrive(self, request: SimRequest, after_s: float) -> Delivery:
+        """Let the request arrive later; once under way nothing holds it back."""
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Future[Delivery] = loop.create_future()
+        reused = self.transmissions > 0
+        self.transmissions += 1
+
+        def arrive() -> None:
+            delivery = deliver(self._world, self._faults, request, self.now(), reused=reused)
+            if not arrived.done():
+                arrived.set_result(delivery)
+
+        loop.call_later(after_s, arrive)
+        return await arrived
+
+    def _unpacked(self, delivery: Delivery) -> bytes:
+        """The body as an HTTP library would hand it out: decompressed, within the cap."""
+        response, limit = delivery.response, self._config.max_body_bytes
+        body = response.body
+        if response.headers.get("content-encoding") == "gzip":
+            body = zlib.decompressobj(wbits=31).decompress(body, limit + 1)
+        if len(body) > limit:
+            raise DecodeError(
+                f"the answer is larger than {limit} bytes (Config.max_body_bytes)",
+                status=response.status,
+            )
+        return body
+
+
+def connect_in_process(
+    world: World,
+    *,
+    token: str | None = None,
+    config: Config | None = None,
+    throttle: Throttle | None = None,
+    faults: Faults | None = None,
+    latency_s: tuple[float, float] = (0.05, 0.4),
+    seed: int = 0,
+) -> BlockStore:
+    """A client of the world, without sockets, to be opened with `async with`.
+
+    Args as of `InProcessTransport`; `throttle` shares one budget between two clients.
+    """
+    # Imported late: the simulator alone needs no client.
+    from ..client import BlockStore
+    from ..quota.throttle import Throttle as NewThrottle
+
+    config = Config() if config is None else config
+    throttle = NewThrottle(config) if throttle is None else throttle
+    transport = InProcessTransport(
+        world, throttle, token=token, config=config, faults=faults, latency_s=latency_s, seed=seed
+    )
+    return BlockStore(token or world.token, config=config, session=transport, throttle=throttle)
+
+
+def _sim_request(request: Request[Any], headers: dict[str, str]) -> SimRequest:
+    target = request.path
+    if request.params:
+        target = f"{target}?{urlencode(request.params, quote_via=quote)}"
+    if request.json is None:
+        return SimRequest(request.method, target, headers)
+    return SimRequest(
+        request.method,
+        target,
+        {**headers, "content-type": "application/json"},
+        json.dumps(request.json).encode(),
+    )
+
+
+async def _pause(until: float | None) -> None:
+    """Wait until that loop time; None waits until the task is cancelled."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    timer = None
+    if until is not None:
+        timer = loop.call_at(until, _wake, future)
+    try:
+        await future
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

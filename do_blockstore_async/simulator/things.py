@@ -1,0 +1,187 @@
+"""The things a simulated account holds, and how the API writes them down.
+
+What can be sent is encoded once: changing an attribute forgets the encoded form.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import msgspec
+
+from .messages import encode, iso
+from .regions import REGION_JSON, REGIONS
+
+__all__ = ["SimAction", "SimDroplet", "SimSnapshot", "SimVolume"]
+
+_RAW_REGION = {slug: msgspec.Raw(text) for slug, text in REGION_JSON.items()}
+
+
+def _forget(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> Any:
+    if attribute.metadata.get("fixed"):
+        raise AttributeError(f"{attribute.name} cannot be changed: the world is indexed by it")
+    instance.encoded = None
+    return value
+
+
+_FIXED = {"fixed": True}
+
+
+@attrs.define(eq=False, on_setattr=_forget)
+class SimVolume:
+    """A volume of the world. Its attributes may be changed by tests, but for id, name and region.
+
+    Attributes:
+        created_s: seconds since the epoch.
+        used_gigabytes: what is written on it, so the size of its next snapshot.
+        busy: the id of the action that is under way, else None.
+        snapshot_s: when its last snapshot was taken, for the cooldown.
+    """
+
+    id: str = attrs.field(metadata=_FIXED)
+    name: str = attrs.field(metadata=_FIXED)
+    region: str = attrs.field(metadata=_FIXED)
+    size_gigabytes: int
+    created_s: float
+    seq: int = attrs.field(metadata=_FIXED)
+    description: str = ""
+    filesystem_type: str = ""
+    filesystem_label: str = ""
+    droplet_ids: tuple[int, ...] = ()
+    tags: tuple[str, ...] = ()
+    used_gigabytes: float = 0.0
+    busy: int | None = None
+    snapshot_s: float | None = None
+    encoded: bytes | None = attrs.field(
+        default=None, init=False, repr=False, on_setattr=attrs.setters.NO_OP
+    )
+
+    def json(self, nulls: bool = False) -> bytes:
+        """The encoded volume object; with `nulls`, empty lists are null as the API documents."""
+        if self.encoded is None:
+            empty: Any = None if nulls else []
+            self.encoded = encode(
+                {
+                    "id": self.id,
+                    "region": _RAW_REGION[self.region],
+                    "droplet_ids": self.droplet_ids or empty,
+                    "name": self.name,
+                    "description": self.description,
+                    "size_gigabytes": self.size_gigabytes,
+                    "created_at": iso(self.created_s),
+                    "filesystem_type": self.filesystem_type,
+                    "filesystem_label": self.filesystem_label,
+                    "tags": self.tags or empty,
+                }
+            )
+        return self.encoded
+
+
+@attrs.define(eq=False, on_setattr=_forget)
+class SimSnapshot:
+    """A snapshot of a volume. `size_gigabytes` is what it is billed for, 0 for an empty volume."""
+
+    id: str = attrs.field(metadata=_FIXED)
+    name: str = attrs.field(metadata=_FIXED)
+    volume_id: str = attrs.field(metadata=_FIXED)
+    region: str = attrs.field(metadata=_FIXED)
+    min_disk_size: int
+    size_gigabytes: float
+    created_s: float
+    seq: int = attrs.field(metadata=_FIXED)
+    tags: tuple[str, ...] = ()
+    encoded: bytes | None = attrs.field(
+        default=None, init=False, repr=False, on_setattr=attrs.setters.NO_OP
+    )
+
+    def json(self, nulls: bool = False) -> bytes:
+        """The encoded snapshot object."""
+        if self.encoded is None:
+            self.encoded = encode(
+                {
+                    "id": self.id,
+                    "name": self.name,
+                    "regions": [self.region],
+                    "created_at": iso(self.created_s),
+                    "resource_id": self.volume_id,
+                    "resource_type": "volume",
+                    "min_disk_size": self.min_disk_size,
+                    "size_gigabytes": self.size_gigabytes,
+                    "tags": self.tags or (None if nulls else []),
+                }
+            )
+        return self.encoded
+
+
+@attrs.define(eq=False)
+class SimAction:
+    """Something being done to a volume.
+
+    Attributes:
+        type: `attach_volume`, `detach_volume` or `resize_volume`.
+        due_s: when it ends, by the steady clock; `errored` is decided by `will_fail`.
+        visible_s: before it a GET is a 404 (rexray PR 1344).
+        started_at_s, completed_at_s: as the API shows them.
+    """
+
+    id: int
+    volume_id: str
+    type: str
+    region: str
+    due_s: float
+    visible_s: float
+    started_at_s: float
+    droplet_id: int | None = None
+    size_gigabytes: int | None = None
+    status: str = "in-progress"
+    completed_at_s: float | None = None
+    will_fail: bool = False
+
+    def json(self) -> bytes:
+        """The encoded action object."""
+        completed_s = self.completed_at_s
+        return encode(
+            {
+                "id": self.id,
+                "status": self.status,
+                "type": self.type,
+                "started_at": iso(self.started_at_s),
+                "completed_at": None if completed_s is None else iso(completed_s),
+                "resource_id": None,
+                # Evidence for `backend`: rexray#1368.
+                "resource_type": "backend",
+                "region": _RAW_REGION[self.region],
+                "region_slug": self.region,
+            }
+        )
+
+
+@attrs.define(eq=False)
+class SimDroplet:
+    """A Droplet. `region` None takes volumes of any region, a liberty of the simulator.
+
+    Attributes:
+        volume_ids: what is attached to it.
+        busy: the id of the action that is under way, else None.
+    """
+
+    id: int
+    name: str
+    region: str | None = None
+    volume_ids: list[str] = attrs.field(factory=list)
+    busy: int | None = None
+
+    def json(self) -> bytes:
+        """A small part of the vendor's droplet object."""
+        region = self.region or "nyc3"
+        return encode(
+            {
+                "id": self.id,
+                "name": self.name,
+                "status": "active",
+                "volume_ids": self.volume_ids,
+                "region": REGIONS[region],
+                "tags": [],
+            }
+        )
