@@ -52,7 +52,7 @@ class WorldOptions:
     snapshot_name: str = "{volume}-{date}"
     snapshot_tags: tuple[str, ...] = attrs.field(default=("nightly",), converter=tuple)
     droplets: int | Iterable[int | str] | Mapping[int, str] | None = None
-    token: str | None = None
+    token: str | None = attrs.field(default=None, repr=False)
     limits: str | Iterable[tuple[int, float]] | None = DEFAULT_LIMITS
     minute_model: MinuteModel = "sliding"
     stranger_per_s: float = 0.0
