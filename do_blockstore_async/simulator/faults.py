@@ -14,6 +14,7 @@ Invariants:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from random import Random
@@ -151,6 +152,11 @@ class FaultRule:
                 raise ValueError(f"{self.kind}: {name} must lie between 0 and 1, not {share!r}")
         if self.skip < 0 or (self.times is not None and self.times < 0):
             raise ValueError(f"{self.kind}: counts must be 0 or more")
+        if self.seconds is not None:
+            if not math.isfinite(self.seconds):
+                raise ValueError(f"{self.kind}: seconds must be finite, not {self.seconds!r}")
+            if self.seconds < 0 and self.kind != "clock_step":
+                raise ValueError(f"{self.kind}: seconds must be 0 or more, not {self.seconds!r}")
         if self.path is not None and not self.path.startswith(("/", "*")):
             raise ValueError(f"{self.kind}: a path begins with a slash, not {self.path!r}")
         paths = [self.path] if self.path is not None else []
