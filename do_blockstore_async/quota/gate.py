@@ -22,6 +22,7 @@ from .headers import LONGEST_WAIT_S
 __all__ = ["Gate"]
 
 _NEVER = float("inf")
+_TRUSTED_AFTER = 3
 
 
 class Gate:
@@ -41,6 +42,7 @@ class Gate:
         "probe_at",
         "probing",
         "shortest_probe_s",
+        "successes",
     )
 
     def __init__(self, cold_start: int, shortest_probe_s: float, longest_probe_s: float) -> None:
@@ -51,6 +53,7 @@ class Gate:
         self.probe_at = -_NEVER
         self.shortest_probe_s = shortest_probe_s
         self.longest_probe_s = longest_probe_s
+        self.successes = 0
         self.backoff_s = shortest_probe_s
 
     @property
@@ -87,11 +90,13 @@ class Gate:
     def probe_failed(self, now: float, wait_s: float | None) -> None:
         """A probe was refused: wait twice as long before the next, or `wait_s` when that is more."""
         self.probing = True
+        self.successes = 0
         self.backoff_s = min(self.backoff_s * 2, self.longest_probe_s)
         self.probe_later(now, wait_s)
 
     def probe_succeeded(self, left: bool) -> None:
         """A probe was let through; `left` tells whether more than itself may follow."""
         self.probing = False
-        if left:
+        self.successes += 1
+        if left and self.successes > _TRUSTED_AFTER:
             self.backoff_s = max(self.backoff_s / 2, self.shortest_probe_s)

@@ -42,9 +42,10 @@ _LATENCY_WEIGHT = 0.05
 class Lease:
     """One transmission's hold on the budget, from the grant until it is closed."""
 
-    __slots__ = ("held_at_send", "is_open", "probe", "sent_at", "seq")
+    __slots__ = ("counted_at_send", "held_at_send", "is_open", "probe", "sent_at", "seq")
 
     seq: int
+    counted_at_send: int
     held_at_send: int
     sent_at: float
     probe: bool
@@ -54,19 +55,33 @@ class Lease:
 class Window:
     """One limit: `limit` requests in `length_s` seconds."""
 
-    __slots__ = ("answered", "hold_s", "length_s", "limit", "lost", "reserved", "share")
+    __slots__ = (
+        "answered",
+        "edge",
+        "full_at",
+        "hold_s",
+        "length_s",
+        "limit",
+        "lost",
+        "reserved",
+        "share",
+        "tick_s",
+    )
 
     def __init__(self, limit: int, length_s: float, guard_s: float, share: float) -> None:
         self.length_s = length_s
         self.hold_s = length_s + guard_s
         self.share = share
+        self.tick_s = length_s / 60
         self.answered: deque[float] = deque()
         self.lost: deque[float] = deque()
+        self.full_at = -_NEVER  # when it was last full
         self.resize(limit)
 
     def resize(self, limit: int) -> None:
         """Set the limit, and with it the reserve; one slot always stays outside the reserve."""
         self.limit = limit
+        self.edge = min(16, limit // 20)
         self.reserved = min(math.ceil(limit * self.share - 1e-9), limit - 1)
 
     def closed(self, now: float) -> int:
@@ -105,6 +120,8 @@ class Ledger:
         self.in_flight = 0
         self.opened = self.done = self.lost = self.unused = 0
         self.latency_s = 0.0
+        # Refused requests hold slots here, though the server has probably not counted them.
+        self.refusals = 0
         self.version = 0  # rises with whatever a replay of the ledger could not foresee
 
     # -- may one be sent? -------------------------------------------------------------------
@@ -124,19 +141,28 @@ class Ledger:
                 free -= window.reserved
             if window is self.longest:
                 until = max(until, self._long_until(now, background, free))
-            elif free <= 0 or not self.others.quiet:
+            elif free <= window.edge or not self.others.quiet:
                 until = max(until, self._short_until(now, index, free, background))
         return until
 
     def _short_until(self, now: float, index: int, free: int, background: bool) -> float:
         others, window = self.others, self.windows[index]
-        if others.quiet or free <= 0:
-            return window.next_release() if free <= 0 else now
-        if free - others.in_window(index, now) < 1:
-            return min(window.next_release(), max(others.doubt_ends(index), now + 1.0))
-        if free - others.doubt(index, now) < 1 and self.in_flight >= self.gate.cold_start:
-            return _NEVER
-        return now
+        if free <= 0:
+            window.full_at = now
+            return window.next_release()
+        estimate = others.in_window(index, now)
+        if free - estimate < 1:
+            return min(window.next_release(), max(others.burden_until(index), now + window.tick_s))
+        if self.in_flight < self.gate.cold_start:
+            return now
+        # Close to an edge whose place is only estimated, or that has not been seen for long, feel
+        # the way: with few in flight the headers tell exactly, and few can be refused.
+        room = free - estimate - 1
+        if estimate > 0:
+            feel = room < 2 * math.sqrt(estimate) or free - others.doubt(index, now) < 1
+        else:
+            feel = room < window.edge and now - window.full_at > 2 * window.hold_s
+        return _NEVER if feel else now
 
     def _long_until(self, now: float, background: bool, free: int) -> float:
         window = self.longest
@@ -146,6 +172,9 @@ class Ledger:
         left = self.others.left(now, held)
         if left < 1:
             return self._dry_until(now)
+        if self.others.used > 0 and left < 1 + self.longest.edge:
+            if self.in_flight >= self.gate.cold_start:
+                return _NEVER
         if background and self.others.left_with_fading(now, held) - window.reserved < 1:
             return min(window.next_release(), now + self.gate.shortest_probe_s)
         return now
@@ -185,6 +214,7 @@ class Ledger:
         self.opened += 1
         longest = self.longest
         lease.held_at_send = self.in_flight + len(longest.answered) + len(longest.lost)
+        lease.counted_at_send = max(0, len(longest.answered) - self.refusals)
         lease.sent_at = now
         lease.is_open = True
 
@@ -226,6 +256,10 @@ class Ledger:
         self.latency_s += weight * (latency_s - self.latency_s)
         self.gate.cold = False
         kind = refusal_kind(headers) if status == 429 else None
+        if kind is not None:
+            self.refusals += 1
+        elif self.refusals and not self.longest.answered:
+            self.refusals = 0
         if kind == "burst":
             # Its `remaining: 0` is about the minute; the hour's state stays as it is (I11).
             self.refused(kind, now, retry_after_s(headers, ignored))
@@ -263,7 +297,12 @@ class Ledger:
             limit,
             lease.held_at_send,
             self.opened - lease.seq - 1,
+            lease.counted_at_send,
             age_s,
+            [
+                window.limit - self.in_flight - window.closed(now) - self.others.growth(i, now) >= 2
+                for i, window in enumerate(self.windows[:-1])
+            ],
         )
         if fresh and sample.remaining == 0:
             self.gate.probe_later(now, self._reset_in_s(headers, ignored))

@@ -4,15 +4,17 @@ The server announces, for the longest window only, how much remains of which lim
 
     used by others = limit - remaining - used by us
 
-where "used by us" is not known exactly: a request counted for this answer was either held in the
-ledger when the answered request was sent, or was sent after it. Taking all of these gives a lower
-bound for the others that is exactly zero while we are alone, which is what keeps a lone client at
-full speed. The largest of a few recent lower bounds is close to the truth.
+where "used by us" is not known exactly, but lies between two bounds. At most it is what the ledger
+held when the answered request was sent, and all that was sent after it: this gives a lower bound
+for the others that is exactly zero while we are alone, which keeps a lone client at full speed. At
+least it is what had been answered by then. The estimate moves only when a bound pushes it.
 
 For the longest window the server's own figure is the gate: `remaining` of the newest sample, less
 what was sent since, plus what of ours has expired since (`credit - held`). For the shorter windows,
-of which no header speaks, the estimate is the growth of the others' use over one such window, and
-at least their average share. Three things can raise it for one window: what a predecessor may have
+of which no header speaks, the estimate is the growth of the others' use over one such window, at
+least their average share of the longest one, and at least what their rate would make of it. That
+rate is measured only while the window has room: a full window shows how much others got, not how
+much they want, and a client that took all the rest would never find out. Three things can raise it for one window: what a predecessor may have
 spent just before our first answer, a burst 429 (the window was full, and not of ours), and noise.
 
 Invariants:
@@ -34,7 +36,18 @@ _NEVER = float("inf")
 class _ShortWindow:
     """The others' use of one window that no header speaks of."""
 
-    __slots__ = ("burden", "burden_until", "cap", "doubt", "hold_s", "marks", "share", "tick_s")
+    __slots__ = (
+        "arrivals",
+        "burden",
+        "burden_until",
+        "cap",
+        "doubt",
+        "hold_s",
+        "marks",
+        "seconds",
+        "share",
+        "tick_s",
+    )
 
     def __init__(self, hold_s: float, share: float, cap: float) -> None:
         self.hold_s = hold_s
@@ -46,6 +59,9 @@ class _ShortWindow:
         self.burden = 0.0
         self.doubt = 0.0
         self.burden_until = -_NEVER
+        # The others' arrivals while there was room, and for how long that was; both fade.
+        self.arrivals = 0.0
+        self.seconds = 0.0
 
     def note(self, now: float, used: float) -> None:
         bucket = int(now / self.tick_s)
@@ -62,15 +78,29 @@ class _ShortWindow:
         while len(marks) > 1 and marks[1][0] <= bucket - _BUCKETS:
             marks.popleft()
 
-    def growth(self, now: float) -> float:
-        self._forget(int(now / self.tick_s))
-        marks = self.marks
-        if not marks:
+    def watch(self, seconds: float, arrivals: float) -> None:
+        """While the window had room for `seconds`, others made `arrivals` requests."""
+        fade = max(0.0, 1.0 - seconds / self.hold_s)
+        self.arrivals = self.arrivals * fade + arrivals
+        self.seconds = self.seconds * fade + seconds
+
+    def demand(self) -> float:
+        """What others would use of the window at the rate they had while there was room."""
+        if self.arrivals <= 0.0:
             return 0.0
-        recent = marks[-1][1]
-        if len(marks) > 1:
-            recent = max(recent, marks[-2][1])
-        return max(0.0, recent - marks[0][1])
+        return min(self.arrivals / max(self.seconds, self.tick_s) * self.hold_s, self.cap)
+
+    def growth(self, now: float) -> float:
+        bucket = int(now / self.tick_s)
+        self._forget(bucket)
+        marks = self.marks
+        if len(marks) < 2:
+            return 0.0
+        (then, base), (after, next_base) = marks[0], marks[1]
+        # Between two samples far apart, others are taken to have spent evenly.
+        passed = min(1.0, max(0.0, (bucket - _BUCKETS - then) / (after - then)))
+        base += (next_base - base) * passed
+        return max(0.0, marks[-1][1] - base)
 
 
 class Others:
@@ -113,7 +143,9 @@ class Others:
         limit: int,
         held_at_send: int,
         sent_since: int,
+        counted_at_send: int,
         oldest_age_s: float | None,
+        room: list[bool],
     ) -> bool:
         """Take in what one answer said; False when a later request was answered before.
 
@@ -122,26 +154,32 @@ class Others:
             remaining, limit: of the longest window.
             held_at_send: slots of the longest window we held when it was sent, itself included.
             sent_since: requests we sent after it, before its answer.
+            counted_at_send: of these slots, the ones the server had certainly counted.
             oldest_age_s: age of the oldest request the server still counts, where known. Only
                 looked at in the first sample.
+            room: for each short window, whether it has had room since the last sample.
         """
         if seq < self._newest_seq:
             return False
         first = self._newest_seq < 0
         self._newest_seq = seq
-        self.sampled_at = now
+        elapsed_s, self.sampled_at = now - self.sampled_at, now
         self.announced = limit
         self.credit = float(remaining + held_at_send)
-        used = float(max(0, limit - remaining - held_at_send - sent_since))
-        self.used = used
+        spent = limit - remaining
+        used_before = self.used
+        used = max(used_before, float(spent - held_at_send - sent_since))
+        self.used = used = max(0.0, min(used, float(spent - counted_at_send)))
         if used == 0 and self.quiet:
             return True
         self.quiet = used == 0 and all(
             now > window.burden_until and window.growth(now) == 0 for window in self._short
         )
-        for window in self._short:
+        for window, had_room in zip(self._short, room, strict=True):
             if first:
                 self._inherit(window, now, used, oldest_age_s)
+            elif had_room:
+                window.watch(elapsed_s, used - used_before)
             window.note(now, used)
         return True
 
@@ -170,8 +208,12 @@ class Others:
             return 0.0
         window = self._short[index]
         spread = min(self.long_use(now) * window.share, window.cap)
-        estimate = max(window.growth(now), spread)
+        estimate = max(window.growth(now), spread, window.demand())
         return max(estimate, window.burden) if now < window.burden_until else estimate
+
+    def growth(self, index: int, now: float) -> float:
+        """How many requests others are known to have made in the short window `index`."""
+        return 0.0 if self.quiet else self._short[index].growth(now)
 
     def doubt(self, index: int, now: float) -> float:
         """What others may use of the short window `index` if the worst is true."""
@@ -180,7 +222,7 @@ class Others:
         window = self._short[index]
         return window.doubt if now < window.burden_until else 0.0
 
-    def doubt_ends(self, index: int) -> float:
+    def burden_until(self, index: int) -> float:
         """When the burden on the short window `index` is over."""
         return self._short[index].burden_until
 
