@@ -19,7 +19,6 @@ _TABLE: dict[str, tuple[int, str, str, str]] = {
     "scope": (403, "forbidden", "You are not authorized to perform this operation", GUESS),
     "not_found": (404, "not_found", "The resource you were accessing could not be found.", E),
     "method": (405, "method_not_allowed", "The method is not allowed for this resource.", GUESS),
-    "too_large": (413, "request_entity_too_large", "The request body is too large.", GUESS),
     "media_type": (415, "unsupported_media_type", "Content-Type must be application/json.", GUESS),
     "body": (400, "bad_request", "error parsing request body", E),  # the vendor's OpenAPI example
     "page": (400, "bad_request", "page and per_page must be positive integers", GUESS),

@@ -33,8 +33,6 @@ from .world import World, WorldOptions
 
 __all__ = ["Simulator", "serve"]
 
-_MAX_BODY = 4 * 1024 * 1024
-
 
 class Simulator:
     """DigitalOcean's block storage API in small, over real HTTP.
@@ -158,7 +156,10 @@ class Simulator:
         try:
             body = await http.read() if http.can_read_body else b""
         except web.HTTPRequestEntityTooLarge:
-            return web.Response(status=413)
+            return web.json_response(
+                {"id": "request_entity_too_large", "message": "The request body is too large."},
+                status=413,
+            )
         request = SimRequest(
             http.method,
             http.raw_path,
