@@ -24,6 +24,7 @@ from .wire.arguments import check_base_url, check_path, check_token
 from .wire.codec import Codec
 from .wire.engine import Engine
 from .wire.messages import RawResponse, Request
+from .wire.protocol import rate_limit
 from .wire.transport import Transport, make_transport
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class BlockStore:
 
         def decode(raw: RawResponse) -> Response:
             headers = {name.lower(): value for name, value in raw.headers.items()}
-            return Response(raw.status, headers, self._codec.anything(raw))
+            return Response(raw.status, headers, self._codec.anything(raw), rate_limit(headers))
 
         request = Request(
             method=verb,

@@ -134,8 +134,10 @@ class Response:
         status: the HTTP status, 2xx.
         headers: names in lower case.
         body: the decoded JSON, or None where the answer had no body.
+        rate_limit: the budget headers, where the answer carried usable ones.
     """
 
     status: int
     headers: dict[str, str]
     body: Any = None
+    rate_limit: RateLimit | None = None

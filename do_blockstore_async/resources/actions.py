@@ -138,7 +138,8 @@ class Actions:
                 raise _timed_out(action, timeout)
             await clock.sleep(delay_s)
             delay_s = min(1.5 * delay_s, _SLOWEST_POLL_S)
-            left_s = None if deadline is None else deadline - clock.monotonic()
+            # Never 0 or less: what is left after the sleep may have been eaten by a busy loop.
+            left_s = None if deadline is None else max(1e-3, deadline - clock.monotonic())
             try:
                 action = await self._get(action.volume_id, action.id, left_s)
             except (RequestTimeoutError, QuotaWaitTooLongError) as error:

@@ -8,14 +8,14 @@ Pure. The five kinds of 429 are told apart here and nowhere else:
 | capacity | `capacity limit exceeded` in the message | seen |
 | burst | `ratelimit-remaining: 0` with `retry-after` | seen |
 | hourly | `ratelimit-remaining: 0` without `retry-after` | documented |
-| route | anything else | a guess: other routes have limits of their own |
+| route | something remains: it is not the budget | a guess: other routes have limits of their own |
+| burst, hourly | no usable budget headers, with or without `retry-after` | the careful reading |
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -33,11 +33,11 @@ from ..errors import (
     ServerError,
     UnprocessableEntityError,
 )
-from ..quota.headers import refusal_kind
-from .codec import date_s
+from ..models import RateLimit
+from ..quota.headers import read_sample, refusal_kind, retry_after_s
 from .messages import RawResponse, Request
 
-__all__ = ["decipher", "rate_limit_kind", "retry_after_s"]
+__all__ = ["decipher", "rate_limit", "rate_limit_kind"]
 
 T = TypeVar("T")
 
@@ -51,8 +51,6 @@ _ERROR_OF: Final[dict[int, type[APIStatusError]]] = {
     429: RateLimitedError,
 }
 _QUOTED_BODY: Final = 500
-# No wait the API asks for is longer than its longest window.
-_LONGEST_WAIT_S: Final = 3600.0
 
 
 class _Error(msgspec.Struct):
@@ -117,26 +115,22 @@ def rate_limit_kind(message: str, headers: Mapping[str, str]) -> RateLimitKind:
         return "capacity"
     if "this operation is rate-limited" in words or "create snapshot" in words:
         return "snapshot_cooldown"
-    return refusal_kind(headers) or "route"
+    kind = refusal_kind(headers)
+    if kind is not None:
+        return kind
+    if read_sample(headers, []) is not None:
+        return "route"
+    return "hourly" if retry_after_s(headers) is None else "burst"
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a retry-after in seconds or as a date, within [0, 3600]; None if unusable.
-
-    A date is read against the same answer's `Date`, never against the clock of this machine.
-    """
-    value = headers.get("retry-after")
-    if value is None:
+def rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
+    """The budget headers as a value, or None unless all three are there and make sense."""
+    sample = read_sample(headers, [])
+    reset = headers.get("ratelimit-reset", "")
+    if sample is None or sample.limit is None or not (reset.isascii() and reset.isdigit()):
         return None
     try:
-        wait_s = float(value) if value.strip().isascii() else float("nan")
-    except ValueError:
-        now_s = date_s(headers)
-        if now_s is None:
-            return None
-        try:
-            until: datetime = parsedate_to_datetime(value)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
-        wait_s = until.replace(tzinfo=until.tzinfo or UTC).timestamp() - now_s
-    return min(max(wait_s, 0.0), _LONGEST_WAIT_S) if wait_s == wait_s else None
+        reset_at = datetime.fromtimestamp(int(reset[:12]), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return RateLimit(sample.limit, sample.remaining, reset_at)
