@@ -94,9 +94,12 @@ class Gate:
         self.backoff_s = min(self.backoff_s * 2, self.longest_probe_s)
         self.probe_later(now, wait_s)
 
-    def probe_succeeded(self, left: bool) -> None:
-        """A probe was let through; `left` tells whether more than itself may follow."""
+    def probe_succeeded(self, now: float, contested: bool) -> None:
+        """A probe was let through. `contested` says that others want the same slots."""
         self.probing = False
         self.successes += 1
-        if left and self.successes > _TRUSTED_AFTER:
+        if contested:
+            self.backoff_s = min(self.backoff_s * 2, self.longest_probe_s)
+        elif self.successes > _TRUSTED_AFTER:
             self.backoff_s = max(self.backoff_s / 2, self.shortest_probe_s)
+        self.probe_later(now, None)

@@ -29,6 +29,7 @@ LONGEST_WAIT_S = 3600.0
 """No header makes anybody wait longer than this at once."""
 
 _LARGEST_COUNT = 1_000_000_000
+_LARGEST_TIME_S = 100_000_000_000
 _CLOCK_SLACK_S = 5.0
 
 Ignored = list[tuple[str, str]]
@@ -47,7 +48,9 @@ class Sample:
     remaining: int
 
 
-def _count(headers: Mapping[str, str], name: str, ignored: Ignored) -> int | None:
+def _count(
+    headers: Mapping[str, str], name: str, ignored: Ignored, largest: int = _LARGEST_COUNT
+) -> int | None:
     text = headers.get(name)
     if text is None:
         return None
@@ -56,7 +59,7 @@ def _count(headers: Mapping[str, str], name: str, ignored: Ignored) -> int | Non
         negative = text[:1] == "-" and text[1:].isascii() and text[1:].isdigit()
         ignored.append((name, "negative" if negative else "not a whole number"))
         return None
-    if len(text) > 18 or (value := int(text)) > _LARGEST_COUNT:
+    if len(text) > 18 or (value := int(text)) > largest:
         ignored.append((name, "too large to be true"))
         return None
     return value
@@ -112,7 +115,7 @@ def reset_in_s(headers: Mapping[str, str], longest_s: float, ignored: Ignored) -
         Seconds in [0, `longest_s`], or None when it is missing or cannot be true (resets in the
         past have been seen: DNSControl/dnscontrol#636).
     """
-    reset = _count(headers, "ratelimit-reset", ignored)
+    reset = _count(headers, "ratelimit-reset", ignored, _LARGEST_TIME_S)
     if reset is None:
         return None
     date_s = _date_s(headers, ignored)

@@ -169,7 +169,7 @@ class Ledger:
         if free <= 0:
             return window.next_release()
         held = self.in_flight + len(window.answered) + len(window.lost)
-        left = self.others.left(now, held)
+        left = self.others.left_for_us(now, held)
         if left < 1:
             return self._dry_until(now)
         if self.others.used > 0 and left < 1 + self.longest.edge:
@@ -202,7 +202,7 @@ class Ledger:
         if self.gate.probing:
             return True
         held = self.in_flight + len(self.longest.answered) + len(self.longest.lost)
-        return self.others.left(now, held) < 1
+        return self.others.left_for_us(now, held) < 1
 
     # -- the life of a request --------------------------------------------------------------
 
@@ -314,7 +314,7 @@ class Ledger:
         if status == 429 and (kind is not None or remaining is None):
             self.gate.probe_failed(now, self._reset_in_s(headers, []))
         else:
-            self.gate.probe_succeeded(remaining is None or remaining.remaining > 0)
+            self.gate.probe_succeeded(now, contested=self.others.alive(now))
 
     def refused(
         self,

@@ -25,11 +25,14 @@ Invariants:
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 __all__ = ["Others"]
 
 _BUCKETS = 12
+_SCATTER = 0.7
+_ALIVE_SHARE = 1 / 6
 _NEVER = float("inf")
 
 
@@ -90,6 +93,13 @@ class _ShortWindow:
             return 0.0
         return min(self.arrivals / max(self.seconds, self.tick_s) * self.hold_s, self.cap)
 
+    def estimate(self, now: float, spread: float) -> float:
+        """What others use of the window; `spread` is their average share of the longest one."""
+        seen = max(self.growth(now), self.demand(), min(spread, self.cap))
+        # Arrivals scatter, and the newest ones are not seen yet.
+        seen += _SCATTER * math.sqrt(seen)
+        return max(seen, self.burden) if now < self.burden_until else seen
+
     def growth(self, now: float) -> float:
         bucket = int(now / self.tick_s)
         self._forget(bucket)
@@ -116,7 +126,9 @@ class Others:
         "_short",
         "announced",
         "credit",
+        "peak",
         "quiet",
+        "risen_at",
         "sampled_at",
         "used",
     )
@@ -133,6 +145,8 @@ class Others:
         self.credit: float | None = None
         self.sampled_at = -_NEVER
         self.used = 0.0
+        self.peak = 0.0
+        self.risen_at = -_NEVER
         self.quiet = True
 
     def sample(
@@ -172,6 +186,10 @@ class Others:
         self.used = used = max(0.0, min(used, float(spent - counted_at_send)))
         if used == 0 and self.quiet:
             return True
+        if used > used_before and not first:
+            self.risen_at = now
+        faded = self.peak * (1.0 - min(1.0, elapsed_s / self._longest_s))
+        self.peak = max(used, faded)
         self.quiet = used == 0 and all(
             now > window.burden_until and window.growth(now) == 0 for window in self._short
         )
@@ -207,9 +225,7 @@ class Others:
         if self.quiet:
             return 0.0
         window = self._short[index]
-        spread = min(self.long_use(now) * window.share, window.cap)
-        estimate = max(window.growth(now), spread, window.demand())
-        return max(estimate, window.burden) if now < window.burden_until else estimate
+        return window.estimate(now, self.long_use(now) * window.share)
 
     def growth(self, index: int, now: float) -> float:
         """How many requests others are known to have made in the short window `index`."""
@@ -238,6 +254,19 @@ class Others:
         if self.credit is None or now - self.sampled_at > self._longest_s:
             return _NEVER
         return self.credit - held
+
+    def alive(self, now: float) -> bool:
+        """Whether others are at work now, rather than a predecessor that has gone."""
+        return now - self.risen_at < self._longest_s * _ALIVE_SHARE
+
+    def left_for_us(self, now: float, held: int) -> float:
+        """What is left once those at work have again what they lately had.
+
+        A full window that others refill as it expires must not be taken from them slot by slot,
+        whenever one of theirs has just run out.
+        """
+        left = self.left(now, held)
+        return left - (self.peak - self.used) if self.alive(now) else left
 
     def left_with_fading(self, now: float, held: int) -> float:
         """The same, supposing that what others used expires evenly while nobody looks."""
