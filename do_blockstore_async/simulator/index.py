@@ -18,8 +18,6 @@ from typing import Generic, Protocol, TypeVar
 
 __all__ = ["OrderedIndex"]
 
-_CHUNK = 1024
-
 
 class _Sequenced(Protocol):
     @property
@@ -30,11 +28,16 @@ T = TypeVar("T", bound=_Sequenced)
 
 
 class OrderedIndex(Generic[T]):
-    """Items in the order of their `seq`."""
+    """Items in the order of their `seq`.
 
-    __slots__ = ("_chunks", "_size")
+    Args:
+        chunk: how many items a chunk holds at most.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_chunk", "_chunks", "_size")
+
+    def __init__(self, chunk: int = 1024) -> None:
+        self._chunk = chunk
         self._chunks: list[list[T]] = []
         self._size = 0
 
@@ -47,7 +50,7 @@ class OrderedIndex(Generic[T]):
 
     def append(self, item: T) -> None:
         """Add an item; its `seq` must be larger than every other."""
-        if not self._chunks or len(self._chunks[-1]) >= _CHUNK:
+        if not self._chunks or len(self._chunks[-1]) >= self._chunk:
             self._chunks.append([])
         self._chunks[-1].append(item)
         self._size += 1
@@ -63,7 +66,10 @@ class OrderedIndex(Generic[T]):
         self._size -= 1
         if not chunk:
             del self._chunks[at]
-        elif at + 1 < len(self._chunks) and len(chunk) + len(self._chunks[at + 1]) <= _CHUNK // 2:
+        elif (
+            at + 1 < len(self._chunks)
+            and len(chunk) + len(self._chunks[at + 1]) <= self._chunk // 2
+        ):
             # Without merging, long churn would leave many thin chunks to walk.
             chunk.extend(self._chunks.pop(at + 1))
 
