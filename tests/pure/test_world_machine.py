@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -206,6 +207,9 @@ def test_an_index_slices_like_a_list(
     # A run of deletions thins whole chunks out.
     for _ in range(min(len(naive), size * 2 // 3) if thin else 0):
         index.remove(naive.pop(len(naive) // 2))
+    for missing in (volume(-1), volume(size + 9)):
+        with pytest.raises(KeyError):
+            index.remove(missing)
     for item in (volume(size), volume(size + 1)):
         index.append(item)
         naive.append(item)
