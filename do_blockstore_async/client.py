@@ -127,7 +127,7 @@ class BlockStore:
         )
         self._engine = engine = Engine(transport, self._throttle, self._config, self._clock)
         self._actions = Actions(engine, self._codec)
-        self._volumes = Volumes(engine, self._codec, self._actions)
+        self._volumes = Volumes(engine, self._codec)
         self._snapshots = Snapshots(engine, self._codec)
         self._regions = Regions(engine, self._codec)
         self._throttle.join()

@@ -22,7 +22,7 @@ from ..wire.engine import Engine
 from ..wire.messages import RawResponse, Request
 from .pagination import ListingCall, items
 
-__all__ = ["Actions"]
+__all__ = ["Actions", "decode_action", "listing_of"]
 
 _READ = ("block_storage_action:read",)
 _FIRST_POLL_S = 1.0
@@ -37,17 +37,6 @@ class Actions:
     def __init__(self, engine: Engine, codec: Codec) -> None:
         self._engine = engine
         self._codec = codec
-
-    def listing(self, volume_id: str) -> ListingCall[Action]:
-        """The listing of a volume's actions, described."""
-        return ListingCall(
-            path=f"/v2/volumes/{check_id(volume_id, 'volume id')}/actions",
-            route="/v2/volumes/{volume_id}/actions",
-            decode=self._codec.actions,
-            scopes=_READ,
-            identity=attrgetter("id"),
-            made_at=attrgetter("started_at"),
-        )
 
     async def list(
         self, volume_id: str, *, timeout: float | None = None
@@ -64,7 +53,7 @@ class Actions:
             InvalidArgumentError: not an id; nothing was sent.
             NotFoundError: no such volume.
         """
-        source = items(self._engine, self.listing(volume_id), timeout=timeout)
+        source = items(self._engine, listing_of(self._codec, volume_id), timeout=timeout)
         try:
             async for action in source:
                 yield attrs.evolve(action, volume_id=volume_id)
@@ -152,6 +141,18 @@ class Actions:
                 f"action {action.id} ({action.type}) ended with status errored", action=action
             )
         return action
+
+
+def listing_of(codec: Codec, volume_id: str) -> ListingCall[Action]:
+    """The listing of a volume's actions, described."""
+    return ListingCall(
+        path=f"/v2/volumes/{check_id(volume_id, 'volume id')}/actions",
+        route="/v2/volumes/{volume_id}/actions",
+        decode=codec.actions,
+        scopes=_READ,
+        identity=attrgetter("id"),
+        made_at=attrgetter("started_at"),
+    )
 
 
 def decode_action(codec: Codec, volume_id: str | None, raw: RawResponse) -> Action:

@@ -25,7 +25,7 @@ from ..wire.codec import Codec
 from ..wire.engine import Engine
 from ..wire.messages import Listing, Request
 from ..wire.settle import Settlement, judge_created, judge_deleted
-from .actions import Actions, decode_action
+from .actions import decode_action, listing_of
 from .pagination import ListingCall, collect, items, pages
 
 __all__ = ["Volumes"]
@@ -37,10 +37,9 @@ _ONE = "/v2/volumes/{volume_id}"
 class Volumes:
     """`store.volumes`."""
 
-    def __init__(self, engine: Engine, codec: Codec, actions: Actions) -> None:
+    def __init__(self, engine: Engine, codec: Codec) -> None:
         self._engine = engine
         self._codec = codec
-        self._actions = actions
 
     # Reading.
 
@@ -435,7 +434,7 @@ class Volumes:
                 if not named.items:
                     return Listing((), 0, None, named.date_s)
                 target = named.items[0].id
-            listing = await collect(self._engine, self._actions.listing(target), timeout_s)
+            listing = await collect(self._engine, listing_of(self._codec, target), timeout_s)
             noted = (attrs.evolve(action, volume_id=target) for action in listing.items)
             return attrs.evolve(listing, items=tuple(noted))
 

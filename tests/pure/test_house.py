@@ -1,0 +1,317 @@
+"""The house rules, read from the source: who may import whom, who may know time, chance and aiohttp.
+
+Imports inside functions and under TYPE_CHECKING count like any other: what a module names, it
+depends on. The few exceptions stand in `UPWARD`, each with its reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import do_blockstore_async
+
+PACKAGE = Path(do_blockstore_async.__file__).parent
+NAME = "do_blockstore_async"
+
+# From the ground up. A module may import from its own layer and from those below.
+FOUNDATIONS = {"clock", "errors", "models", "events", "config"}
+RANK = {
+    **dict.fromkeys(FOUNDATIONS, 0),
+    "quota": 1,
+    "wire": 2,
+    "resources": 3,
+    "bulk": 4,
+    "client": 5,
+    "simulator": 6,
+    "cli": 7,
+    "integrations": 7,
+    "": 8,  # the package's own __init__: it re-exports
+}
+
+UPWARD = {
+    ("errors", "models"): "a type only: an error carries the action it is about",
+    ("wire.messages", "wire.settle"): "a type only, within one layer",
+}
+# What the top may use: the public names, never a module behind them.
+PUBLIC_MODULES = {"", "events", "simulator", "bulk"}
+
+PURE = [
+    "models",
+    "errors",
+    "events",
+    "wire.messages",
+    "wire.protocol",
+    "wire.codec",
+    "wire.converter",
+    "wire.retry",
+    "wire.settle",
+    "wire.arguments",
+    "quota.ledger",
+    "quota.headers",
+    "quota.gate",
+    "quota.others",
+    "quota.fairness",
+    "quota.status",
+    "bulk.plan",
+    "bulk.retention",
+    "simulator.world",
+    "simulator.account",
+    "simulator.state",
+    "simulator.limits",
+    "simulator.faults",
+    "simulator.fault_shapes",
+    "simulator.paging",
+]
+IMPURE_IMPORTS = {"asyncio", "time", "random", "secrets", "socket", "os", "subprocess", "threading"}
+IMPURE_NAMES = {"open", "print", "input"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[-1] == "__init__":
+            parts = parts[:-1]
+        found[".".join(parts)] = path
+    return found
+
+
+MODULES = modules()
+TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+
+
+def imported(module: str) -> Iterator[tuple[str, str, ast.stmt]]:
+    """(absolute module, name or "", node) for each import of a module, wherever it stands."""
+    is_package = MODULES[module].name == "__init__.py"
+    package = [NAME, *module.split(".")] if module else [NAME]
+    if module and not is_package:
+        package = package[:-1]
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, "", node
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield origin, alias.name, node
+
+
+def own(origin: str, name: str) -> str | None:
+    """The module of this package that an import reaches, without the package's name."""
+    if origin != NAME and not origin.startswith(NAME + "."):
+        return None
+    inside = origin[len(NAME) + 1 :]
+    deeper = f"{inside}.{name}" if inside else name
+    return deeper if deeper in MODULES else inside
+
+
+def layer(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def test_there_are_modules_to_judge() -> None:
+    assert len(MODULES) > 30
+    assert {layer(name) for name in MODULES} <= set(RANK), "a new part needs a place in RANK"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downwards(module: str) -> None:
+    wrong = []
+    for origin, name, node in imported(module):
+        target = own(origin, name)
+        if target is None or (module, target) in UPWARD:
+            continue
+        mine, theirs = RANK[layer(module)], RANK[layer(target)]
+        if layer(module) in {"cli", "integrations"}:
+            allowed = target in PUBLIC_MODULES or layer(target) == layer(module)
+        elif layer(module) == "simulator" and module != "simulator.in_process":
+            # It shares no code with what it tests: a bug must not agree with itself.
+            allowed = layer(target) == "simulator" or target == "clock"
+        elif module == "simulator.in_process":
+            allowed = target in {"clock", "config", "errors", "client", "wire.messages"} or (
+                layer(target) in {"quota", "simulator"}
+            )
+        elif mine == 0 and theirs == 0:
+            order = ["clock", "errors", "models", "events", "config"]
+            allowed = order.index(target) < order.index(module)
+        else:
+            allowed = theirs < mine or layer(target) == layer(module)
+        if not allowed:
+            wrong.append(f"line {node.lineno}: {module} -> {target}")
+    assert not wrong
+
+
+def test_exceptions_are_still_needed() -> None:
+    arrows = {
+        (module, own(origin, name)) for module in MODULES for origin, name, _ in imported(module)
+    }
+    unused = {
+        (module, target)
+        for module, target in UPWARD
+        if target in MODULES and (module, target) not in arrows
+    }
+    assert not unused
+
+
+def test_nothing_imports_in_a_circle_when_loaded() -> None:
+    """Of imports that run at load time; those in functions and under TYPE_CHECKING do not."""
+    graph: dict[str, set[str]] = {module: set() for module in MODULES}
+    for module in MODULES:
+        for node in TREES[module].body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for origin, name, found in imported(module):
+                    target = own(origin, name)
+                    if found is node and target and target != module:
+                        graph[module].add(target)
+    state: dict[str, int] = {}
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert state.get(module) != 1, f"a circle: {' -> '.join((*path, module))}"
+        if state.get(module) == 2:
+            return
+        state[module] = 1
+        for target in sorted(graph[module]):
+            visit(target, (*path, module))
+        state[module] = 2
+
+    for module in MODULES:
+        visit(module, ())
+
+
+def test_the_aiohttp_client_is_known_in_one_place() -> None:
+    for module in MODULES:
+        origins = {origin for origin, name, node in imported(module) if not is_typing(module, node)}
+        uses = {origin for origin in origins if layer(origin) == "aiohttp"}
+        if module == "wire.transport":
+            assert "aiohttp" in uses
+        elif module == "simulator.server":
+            # The server side: `from aiohttp import web`.
+            names = {name for origin, name, _ in imported(module) if origin == "aiohttp"}
+            assert names <= {"web"}
+        elif layer(module) == "integrations":
+            names = {name for origin, name, _ in imported(module) if origin == "aiohttp"}
+            assert names <= {"web"}, module
+        else:
+            assert not uses, module
+
+
+def is_typing(module: str, wanted: ast.stmt) -> bool:
+    """Whether a statement stands under `if TYPE_CHECKING:`."""
+    return any(
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+        and any(inner is wanted for inner in ast.walk(node))
+        for node in ast.walk(TREES[module])
+    )
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "clock"])
+def test_time_and_chance_come_from_the_clock(module: str) -> None:
+    for origin, name, node in imported(module):
+        assert origin != "time", f"{module}, line {node.lineno}"
+        # The type alone is harmless: who holds a Random got it from clock.seeded.
+        assert origin not in {"random", "secrets"} or name == "Random", f"{module}: {origin}"
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Call):
+            assert not (isinstance(node.func, ast.Name) and node.func.id == "Random"), module
+        if isinstance(node, ast.Attribute):
+            written = ast.unparse(node)
+            assert written != "asyncio.sleep", f"{module}, line {node.lineno}"
+            assert written not in {"datetime.now", "datetime.utcnow", "date.today"}, module
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_are_pure(module: str) -> None:
+    if module not in MODULES:
+        assert layer(module) == "bulk", f"{module} is gone: mend the list"
+        return
+    for origin, _, node in imported(module):
+        if not is_typing(module, node) and layer(origin) in IMPURE_IMPORTS:
+            assert layer(origin) == "random", f"{module} imports {origin}"
+    for node in ast.walk(TREES[module]):
+        assert not isinstance(
+            node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith
+        ), f"{module}, line {node.lineno}: async"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in IMPURE_NAMES, f"{module}: {node.func.id}"
+
+
+MUTATING = {"append", "add", "update", "pop", "clear", "extend", "setdefault", "remove", "insert"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_holds_state(module: str) -> None:
+    """No `global`, and no container of a module's own that one of its functions changes."""
+    names = set()
+    for node in TREES[module].body:
+        targets = (
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [node.target]
+            if isinstance(node, ast.AnnAssign)
+            else []
+        )
+        names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    for function in ast.walk(TREES[module]):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        for node in ast.walk(function):
+            assert not isinstance(node, ast.Global), f"{module}: global"
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and node.func.attr in MUTATING
+            ):
+                assert node.func.value.id not in names, f"{module}: {ast.unparse(node)}"
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+                holder = node.value
+                assert not (isinstance(holder, ast.Name) and holder.id in names), module
+
+
+HEAVY = ["cattrs", "cyclopts", "rich", "fastapi", "pydantic", "starlette", "prometheus_client"]
+
+
+def loaded_by(program: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_only_what_a_call_needs() -> None:
+    loaded = loaded_by("import do_blockstore_async")
+    assert "aiohttp" in loaded
+    # aiohttp.web is what the simulator listens with.
+    wrong = [name for name in [*HEAVY, "opentelemetry", "pytest", "aiohttp.web"] if name in loaded]
+    assert not wrong
+    parts = {name.split(".")[1] for name in loaded if name.startswith(NAME + ".")}
+    assert not parts & {"simulator", "cli", "integrations", "bulk"}
+    assert f"{NAME}.wire.converter" not in loaded
+
+
+def test_lazy_names_arrive_when_asked_for() -> None:
+    loaded = loaded_by(
+        "import do_blockstore_async as d; d.Simulator; d.make_converter; from sys import modules"
+    )
+    assert {"aiohttp.web", "cattrs", f"{NAME}.simulator.server"} <= loaded
+
+
+def test_nothing_is_left_to_do() -> None:
+    for module, path in MODULES.items():
+        text = path.read_text()
+        assert "/tmp" not in text.replace("/tmp/plan", ""), module
+        assert "TODO" not in text, module
+        assert "FIXME" not in text, module
