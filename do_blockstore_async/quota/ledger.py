@@ -120,8 +120,9 @@ class Ledger:
         self.in_flight = 0
         self.opened = self.done = self.lost = self.unused = 0
         self.latency_s = 0.0
-        # Refused requests hold slots here, though the server has probably not counted them.
-        self.refusals = 0
+        # Refused requests hold slots here, though the server has probably not counted them:
+        # the times at which these slots come free.
+        self._refused: deque[float] = deque()
         self.version = 0  # rises with whatever a replay of the ledger could not foresee
 
     # -- may one be sent? -------------------------------------------------------------------
@@ -173,7 +174,8 @@ class Ledger:
         if left < 1:
             return self._dry_until(now)
         if self.others.used > 0 and left < 1 + self.longest.edge:
-            if self.in_flight >= self.gate.cold_start:
+            # Close to the end: what is in flight may not have been counted yet.
+            if self.in_flight and left < 1 + self.in_flight:
                 return _NEVER
         if background and self.others.left_with_fading(now, held) - window.reserved < 1:
             return min(window.next_release(), now + self.gate.shortest_probe_s)
@@ -214,7 +216,7 @@ class Ledger:
         self.opened += 1
         longest = self.longest
         lease.held_at_send = self.in_flight + len(longest.answered) + len(longest.lost)
-        lease.counted_at_send = max(0, len(longest.answered) - self.refusals)
+        lease.counted_at_send = len(longest.answered)
         lease.sent_at = now
         lease.is_open = True
 
@@ -257,9 +259,7 @@ class Ledger:
         self.gate.cold = False
         kind = refusal_kind(headers) if status == 429 else None
         if kind is not None:
-            self.refusals += 1
-        elif self.refusals and not self.longest.answered:
-            self.refusals = 0
+            self._refused.append(self.longest.answered[-1])
         if kind == "burst":
             # Its `remaining: 0` is about the minute; the hour's state stays as it is (I11).
             self.refused(kind, now, retry_after_s(headers, ignored))
@@ -286,6 +286,9 @@ class Ledger:
         if sample is None:
             return
         limit = sample.limit or self.others.announced or self.longest.limit
+        refused = self._refused
+        while refused and refused[0] <= now:
+            refused.popleft()
         age_s = None
         if self.others.announced is None and sample.remaining < limit - 1:
             wait_s = reset_in_s(headers, self.longest.length_s, ignored)
@@ -293,11 +296,13 @@ class Ledger:
         fresh = self.others.sample(
             now,
             lease.seq,
+            lease.sent_at,
             min(sample.remaining, limit),
             limit,
             lease.held_at_send,
-            self.opened - lease.seq - 1,
-            lease.counted_at_send,
+            self.opened - lease.seq - 1 - len(refused),
+            self.in_flight + self.longest.closed(now),
+            max(0, lease.counted_at_send - len(refused)),
             age_s,
             [
                 window.limit - self.in_flight - window.closed(now) - self.others.growth(i, now) >= 2

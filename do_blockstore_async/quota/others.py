@@ -19,7 +19,8 @@ spent just before our first answer, a burst 429 (the window was full, and not of
 
 Invariants:
  1. Alone on the token every estimate is zero.
- 2. Only the newest sample (by order of sending) counts; a stale answer changes nothing.
+ 2. Only the newest sample (by order of sending) counts; a stale answer can lower what is left,
+    and never raises it.
  3. Every estimate ages: without new samples it ends after its window, so nothing can stall.
 """
 
@@ -32,7 +33,8 @@ __all__ = ["Others"]
 
 _BUCKETS = 12
 _SCATTER = 0.7
-_ALIVE_SHARE = 1 / 6
+_CLEAR_RISE = 2
+_ALIVE_SHARE = 1 / 4
 _NEVER = float("inf")
 
 
@@ -121,12 +123,15 @@ class Others:
     """
 
     __slots__ = (
+        "_last_remaining",
         "_longest_s",
+        "_low",
         "_newest_seq",
         "_short",
         "announced",
         "credit",
         "peak",
+        "peak_at",
         "quiet",
         "risen_at",
         "sampled_at",
@@ -146,6 +151,9 @@ class Others:
         self.sampled_at = -_NEVER
         self.used = 0.0
         self.peak = 0.0
+        self._low = 0.0
+        self._last_remaining = 0
+        self.peak_at = -_NEVER
         self.risen_at = -_NEVER
         self.quiet = True
 
@@ -153,10 +161,12 @@ class Others:
         self,
         now: float,
         seq: int,
+        sent_at: float,
         remaining: int,
         limit: int,
         held_at_send: int,
         sent_since: int,
+        held_now: int,
         counted_at_send: int,
         oldest_age_s: float | None,
         room: list[bool],
@@ -165,31 +175,43 @@ class Others:
 
         Args:
             seq: number of the answered request in the order of sending.
+            sent_at: when it was sent.
             remaining, limit: of the longest window.
             held_at_send: slots of the longest window we held when it was sent, itself included.
             sent_since: requests we sent after it, before its answer.
+            held_now: slots of it we hold now.
             counted_at_send: of these slots, the ones the server had certainly counted.
             oldest_age_s: age of the oldest request the server still counts, where known. Only
                 looked at in the first sample.
             room: for each short window, whether it has had room since the last sample.
         """
         if seq < self._newest_seq:
+            # It may have been counted later than the newest all the same: then less is left.
+            if self.credit is not None:
+                self.credit = min(self.credit, float(remaining + held_now))
+                self._last_remaining = min(self._last_remaining, remaining)
             return False
         first = self._newest_seq < 0
         self._newest_seq = seq
         elapsed_s, self.sampled_at = now - self.sampled_at, now
         self.announced = limit
         self.credit = float(remaining + held_at_send)
+        if sent_at < now - elapsed_s:
+            # Sent before the last answer came: who was counted first is not known.
+            self.credit = min(self.credit, float(self._last_remaining + held_now))
+        self._last_remaining = remaining
         spent = limit - remaining
         used_before = self.used
         used = max(used_before, float(spent - held_at_send - sent_since))
         self.used = used = max(0.0, min(used, float(spent - counted_at_send)))
         if used == 0 and self.quiet:
             return True
-        if used > used_before and not first:
+        self._low = used if first else min(self._low, used)
+        if used >= self._low + _CLEAR_RISE:
             self.risen_at = now
-        faded = self.peak * (1.0 - min(1.0, elapsed_s / self._longest_s))
-        self.peak = max(used, faded)
+            self._low = used
+        if used >= self.peak or now - self.peak_at > self._longest_s or not self.alive(now):
+            self.peak, self.peak_at = used, now
         self.quiet = used == 0 and all(
             now > window.burden_until and window.growth(now) == 0 for window in self._short
         )
