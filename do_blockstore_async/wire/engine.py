@@ -4,6 +4,10 @@ An engine takes a described call to its outcome: send, decipher, decide, wait, s
 do after a failure is decided in `retry.py`, what became of a lost request in `settle.py`; both are
 pure, and this module only carries out what they say.
 
+The loop is our own although stamina and tenacity are good: between two attempts it may have to look
+up what the first one did, to yield to a close, and to tell the budget what it learned. Wrapped in
+their callbacks these three would be harder to follow than the dozen lines that a library saves.
+
 E1. Between two attempts nothing is held: no permit, no connection.
 E2. A request that is not repeatable is sent again only when the earlier one was provably refused,
     never written, or looked up and found absent.
