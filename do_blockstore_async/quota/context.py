@@ -5,13 +5,24 @@ Both are context variables, so the tasks that a task starts inherit them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import attrs
 
-__all__ = ["Job", "background", "current_deadline", "current_job", "deadline_at"]
+from ..events import unobserved
+
+__all__ = [
+    "Job",
+    "background",
+    "current_deadline",
+    "current_job",
+    "deadline",
+    "deadline_at",
+    "detached",
+]
 
 
 @attrs.frozen
@@ -51,7 +62,7 @@ def background(job: Hashable | None = None, weight: float = 1.0) -> Iterator[Non
 
 @contextmanager
 def deadline_at(deadline: float | None) -> Iterator[None]:
-    """Permits asked for inside must be granted by `deadline`, in the event loop's time.
+    """Calls made inside end, and permits asked for are granted, by `deadline`: a loop time.
 
     None sets no deadline. Of nested deadlines the earliest counts.
     """
@@ -64,3 +75,28 @@ def deadline_at(deadline: float | None) -> Iterator[None]:
         yield
     finally:
         _deadline.reset(token)
+
+
+@contextmanager
+def deadline(timeout_s: float) -> Iterator[None]:
+    """Calls made inside end within `timeout_s` seconds from now, all together.
+
+    Raises:
+        ValueError: `timeout_s` is not a number of seconds, 0 or more.
+    """
+    if not 0 <= timeout_s < float("inf"):
+        raise ValueError(f"timeout_s must be seconds, 0 or more, not {timeout_s!r}")
+    with deadline_at(asyncio.get_running_loop().time() + timeout_s):
+        yield
+
+
+@contextmanager
+def detached() -> Iterator[None]:
+    """Work begun inside does not belong to the surrounding task: no job, deadline or observer."""
+    job, outer = _job.set(None), _deadline.set(None)
+    try:
+        with unobserved():
+            yield
+    finally:
+        _deadline.reset(outer)
+        _job.reset(job)

@@ -123,6 +123,7 @@ class Others:
     """
 
     __slots__ = (
+        "_heard_at",
         "_last_remaining",
         "_longest_s",
         "_low",
@@ -153,6 +154,7 @@ class Others:
         self.peak = 0.0
         self._low = 0.0
         self._last_remaining = 0
+        self._heard_at = -_NEVER
         self.peak_at = -_NEVER
         self.risen_at = -_NEVER
         self.quiet = True
@@ -189,17 +191,17 @@ class Others:
             # It may have been counted later than the newest all the same: then less is left.
             if self.credit is not None:
                 self.credit = min(self.credit, float(remaining + held_now))
-                self._last_remaining = min(self._last_remaining, remaining)
+                self._last_remaining, self._heard_at = remaining, now
             return False
         first = self._newest_seq < 0
         self._newest_seq = seq
         elapsed_s, self.sampled_at = now - self.sampled_at, now
         self.announced = limit
         self.credit = float(remaining + held_at_send)
-        if sent_at < now - elapsed_s:
+        if sent_at < self._heard_at:
             # Sent before the last answer came: who was counted first is not known.
             self.credit = min(self.credit, float(self._last_remaining + held_now))
-        self._last_remaining = remaining
+        self._last_remaining, self._heard_at = remaining, now
         spent = limit - remaining
         used_before = self.used
         used = max(used_before, float(spent - held_at_send - sent_since))
