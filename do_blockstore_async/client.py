@@ -14,6 +14,7 @@ from .clock import Clock
 from .config import Config
 from .errors import ClientClosedError, ConfigError, InvalidArgumentError
 from .models import Response
+from .quota import context
 from .quota.status import QuotaStatus
 from .quota.throttle import Throttle
 from .resources.actions import Actions
@@ -294,3 +295,30 @@ class BlockStore:
             weight: this job's share against other jobs, more than 0.
         """
         return self._throttle.background(job, weight)
+
+    @staticmethod
+    def deadline(timeout_s: float) -> AbstractContextManager[None]:
+        """Calls made inside, of any client, end within `timeout_s` seconds all together.
+
+            with store.deadline(5):
+                volume = await store.volumes.get(volume_id)
+                await store.volumes.resize(volume.id, 2 * volume.size_gigabytes)
+
+        Each call has its own `timeout=` too; the earlier end counts. Tasks started inside inherit
+        the deadline, except those started in `detached()`.
+
+        Args:
+            timeout_s: seconds from now, 0 or more.
+        """
+        return context.deadline(timeout_s)
+
+    @staticmethod
+    def detached() -> AbstractContextManager[None]:
+        """Start work here that outlives the task around it, such as a job begun by a web request.
+
+            with store.detached(), store.background():
+                job = asyncio.create_task(nightly(store))
+
+        It inherits no deadline, no job and no observer.
+        """
+        return context.detached()

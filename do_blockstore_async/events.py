@@ -4,18 +4,27 @@ Each event is a frozen value; a hook is any callable that takes one. Hooks are g
 `Config(hooks=(...,))`, run synchronously where the event happens, and must be quick. A hook that
 raises is logged and otherwise ignored: watching must never break what is watched.
 No event carries a token, a header value or a body.
+
+`observing(hook)` watches only the calls made inside its block: what one web request spent, say. The
+hook is found through a context variable, so tasks started inside are observed too.
+
+A hook runs in the task and the context of the call it is told about; what concerns the budget alone
+(`QuotaPaused` and the like) may come from any task, and goes to the hooks of `Config` only.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol, TypeAlias
 
 import attrs
 
 __all__ = [
     "AttemptFinished",
+    "AttemptSent",
     "CallFinished",
     "CallStarted",
     "Event",
@@ -28,7 +37,10 @@ __all__ = [
     "QuotaResumed",
     "QuotaWaited",
     "RetryScheduled",
+    "current_observers",
     "emit",
+    "observing",
+    "unobserved",
 ]
 
 _logger = logging.getLogger("do_blockstore_async")
@@ -44,8 +56,22 @@ class CallStarted:
 
 
 @attrs.frozen
+class AttemptSent:
+    """An attempt got its permit after `waited_s` and goes out now: from here on it may arrive."""
+
+    call_id: int
+    method: str
+    route: str
+    attempt: int
+    waited_s: float
+
+
+@attrs.frozen
 class AttemptFinished:
-    """One attempt of a call ended: with an HTTP status, or with `failure` naming what broke."""
+    """One attempt of a call ended: with an HTTP status, or with `failure` naming what broke.
+
+    `duration_s` counts from its beginning, the wait for quota included.
+    """
 
     call_id: int
     method: str
@@ -141,6 +167,7 @@ class HeaderIgnored:
 
 Event: TypeAlias = (
     CallStarted
+    | AttemptSent
     | AttemptFinished
     | RetryScheduled
     | CallFinished
@@ -159,6 +186,31 @@ class Hook(Protocol):
 
     def __call__(self, event: Event, /) -> None:
         """Take note of `event`; quickly, and without awaiting."""
+
+
+_observers: ContextVar[tuple[Hook, ...]] = ContextVar("do_blockstore_async_observers", default=())
+
+current_observers = _observers.get
+
+
+@contextmanager
+def observing(hook: Hook) -> Iterator[None]:
+    """Give `hook` the events of every call made inside, whichever client makes it."""
+    token = _observers.set((*_observers.get(), hook))
+    try:
+        yield
+    finally:
+        _observers.reset(token)
+
+
+@contextmanager
+def unobserved() -> Iterator[None]:
+    """Observers of the surrounding code do not see the calls made inside."""
+    token = _observers.set(())
+    try:
+        yield
+    finally:
+        _observers.reset(token)
 
 
 def emit(hooks: Iterable[Hook], event: Event) -> None:
