@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async.simulator.fault_shapes import HUGE_BYTES, shape
@@ -113,6 +113,7 @@ def test_an_action_ends_errored_and_its_failure_stays_its_own() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
 @given(number=st.integers(1, 40), status=st.sampled_from([200, 201, 204, 404, 429]))
 def test_every_shape_is_an_answer(kind: str, number: int, status: int) -> None:
     if kind in ("huge_body", "gzip_bomb") and number > 1:
