@@ -1,0 +1,53 @@
+"""What bulk jobs refuse, and what each refusal says to do instead.
+
+BlockStoreError
+└── BulkError
+    ├── PlanError     a plan cannot be made, read or run as it is (also a ValueError)
+    ├── GuardError    the plan deletes more than the guards allow
+    └── JournalError  the journal is in use, of another plan, damaged, or cannot be written
+"""
+
+from __future__ import annotations
+
+from ..errors import BlockStoreError
+
+__all__ = ["BulkError", "GuardError", "JournalError", "PlanError"]
+
+
+class BulkError(BlockStoreError):
+    """Base of what bulk jobs raise themselves; the message says what to do instead."""
+
+
+class PlanError(BulkError, ValueError):
+    """A plan cannot be made, read or run as it is. Nothing was changed."""
+
+
+class GuardError(BulkError):
+    """The plan deletes more than the guards allow. Nothing was changed.
+
+    Attributes:
+        items: how many deletions of that kind the plan holds.
+        fleet: how many things of that kind there were when it was made.
+        max_items, max_share: the guards in force.
+    """
+
+    def __init__(
+        self, message: str, *, items: int, fleet: int, max_items: float, max_share: float
+    ) -> None:
+        super().__init__(message)
+        self.items = items
+        self.fleet = fleet
+        self.max_items = max_items
+        self.max_share = max_share
+
+
+class JournalError(BulkError):
+    """The journal cannot be used.
+
+    Attributes:
+        in_use: another run holds it at this moment.
+    """
+
+    def __init__(self, message: str, *, in_use: bool = False) -> None:
+        super().__init__(message)
+        self.in_use = in_use

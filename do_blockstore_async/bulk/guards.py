@@ -1,0 +1,70 @@
+"""Guards: how much a run may delete before somebody has to say so explicitly. Pure.
+
+| deletes | at most | and at most |
+| --- | --- | --- |
+| volumes | 100 | a quarter of the volumes listed |
+| snapshots | 10,000 | nine tenths of the snapshots listed |
+
+Snapshots have wider ones, since a retention keeps at least one of each volume's by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from ..errors import InvalidArgumentError
+from .errors import GuardError
+from .plan import Plan
+
+__all__ = ["Guards"]
+
+_DEFAULTS: Final = {"delete_volume": (100.0, 0.25), "delete_snapshot": (10_000.0, 0.90)}
+_WORDS: Final = {"delete_volume": "volumes", "delete_snapshot": "snapshots"}
+
+
+@attrs.frozen(kw_only=True)
+class Guards:
+    """How much may be deleted; None takes the default of what is deleted.
+
+    Args:
+        max_items: at most so many, of each kind; `math.inf` for any number.
+        max_share: at most this share of what there is, in [0, 1].
+
+    Raises:
+        InvalidArgumentError: a value that cannot be.
+    """
+
+    max_items: float | None = None
+    max_share: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.max_items is not None and not self.max_items >= 0:
+            raise InvalidArgumentError(f"max_items must be 0 or more, not {self.max_items!r}")
+        if self.max_share is not None and not 0 <= self.max_share <= 1:
+            raise InvalidArgumentError(f"max_share must be in [0, 1], not {self.max_share!r}")
+
+    def check(self, plan: Plan) -> None:
+        """Refuse a plan that deletes more.
+
+        Raises:
+            GuardError: it does; nothing was sent.
+        """
+        fleets = {"delete_volume": plan.listed.volumes, "delete_snapshot": plan.listed.snapshots}
+        for action, (default_items, default_share) in _DEFAULTS.items():
+            items = plan.counts[action]
+            fleet = fleets[action] or 0
+            most = default_items if self.max_items is None else self.max_items
+            share = default_share if self.max_share is None else self.max_share
+            if items and (items > most or items > share * fleet):
+                over = f"{most:g}" if items > most else f"{share:.0%} of {fleet}"
+                raise GuardError(
+                    f"the plan deletes {items} {_WORDS[action]}, and the guard lets {over} go: "
+                    "look at the plan, then narrow the selection, or allow more with max_items "
+                    "and max_share",
+                    items=items,
+                    fleet=fleet,
+                    max_items=most,
+                    max_share=share,
+                )

@@ -1,0 +1,200 @@
+"""An inventory: every selected volume with its size, age, snapshots and costs. Pure data."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+import attrs
+
+from ..models import Volume, VolumeSnapshot
+from ..wire.codec import encode_json
+from .planning import by_volume
+from .prices import Prices
+
+__all__ = ["Inventory", "InventoryRow", "InventoryTotal", "take_inventory"]
+
+
+@attrs.frozen(kw_only=True)
+class InventoryRow:
+    """One volume, or (`orphaned`) the snapshots of a volume that is gone.
+
+    Attributes:
+        age_days: since the volume was made.
+        droplet_id: the Droplet it is attached to; None if it is not.
+        snapshots, snapshots_gigabytes: how many, and their billable size.
+        newest_snapshot_at: None without snapshots.
+        monthly: what the volume and its snapshots cost in a month.
+    """
+
+    volume_id: str
+    name: str
+    region: str
+    size_gigabytes: int
+    age_days: float
+    droplet_id: int | None
+    tags: tuple[str, ...]
+    snapshots: int
+    snapshots_gigabytes: float
+    newest_snapshot_at: datetime | None
+    monthly: float
+    orphaned: bool = False
+
+
+_COLUMNS: Final = tuple(field.name for field in attrs.fields(InventoryRow))
+
+
+@attrs.frozen(kw_only=True)
+class InventoryTotal:
+    """Sums over rows."""
+
+    volumes: int = 0
+    attached: int = 0
+    size_gigabytes: int = 0
+    snapshots: int = 0
+    snapshots_gigabytes: float = 0.0
+    monthly: float = 0.0
+
+    def plus(self, row: InventoryRow) -> InventoryTotal:
+        """With one more row."""
+        return InventoryTotal(
+            volumes=self.volumes + (not row.orphaned),
+            attached=self.attached + (row.droplet_id is not None),
+            size_gigabytes=self.size_gigabytes + row.size_gigabytes,
+            snapshots=self.snapshots + row.snapshots,
+            snapshots_gigabytes=self.snapshots_gigabytes + row.snapshots_gigabytes,
+            monthly=self.monthly + row.monthly,
+        )
+
+
+@attrs.frozen
+class Inventory:
+    """What there is, by volume.
+
+    Attributes:
+        rows: in the order of the listing.
+        taken_at: when.
+        currency: of all amounts.
+    """
+
+    rows: tuple[InventoryRow, ...]
+    taken_at: datetime
+    currency: str
+
+    @property
+    def total(self) -> InventoryTotal:
+        """Over everything."""
+        total = InventoryTotal()
+        for row in self.rows:
+            total = total.plus(row)
+        return total
+
+    @property
+    def by_region(self) -> dict[str, InventoryTotal]:
+        """Over each region, by slug."""
+        regions: dict[str, InventoryTotal] = {}
+        for row in self.rows:
+            regions[row.region] = regions.get(row.region, InventoryTotal()).plus(row)
+        return dict(sorted(regions.items()))
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Header and rows of texts."""
+        header = (
+            "region", "volume", "GiB", "age in days", "Droplet", "snapshots", "their GiB",
+            f"{self.currency} a month",
+        )  # fmt: skip
+        return header, [
+            (
+                row.region,
+                row.name,
+                str(row.size_gigabytes),
+                f"{row.age_days:.0f}",
+                "" if row.droplet_id is None else str(row.droplet_id),
+                str(row.snapshots),
+                f"{row.snapshots_gigabytes:g}",
+                f"{row.monthly:.2f}",
+            )
+            for row in self.rows
+        ]
+
+    def to_json(self) -> str:
+        """Everything as one JSON object."""
+        document = {
+            "taken_at": self.taken_at,
+            "currency": self.currency,
+            "total": self.total,
+            "by_region": self.by_region,
+            "volumes": self.rows,
+        }
+        return encode_json(document).decode()
+
+    def to_csv(self) -> str:
+        """One line for each volume, with a header; tags are separated by semicolons."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for row in self.rows:
+            writer.writerow([_cell(getattr(row, name)) for name in _COLUMNS])
+        return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return ";".join(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return "" if value is None else value
+
+
+def take_inventory(
+    volumes: Iterable[Volume],
+    snapshots: Iterable[VolumeSnapshot],
+    at: datetime,
+    prices: Prices,
+    *,
+    with_orphaned: bool,
+) -> Inventory:
+    """Rows of the volumes, and of the snapshots whose volume is not among them."""
+    grouped = by_volume(snapshots)
+    rows: list[InventoryRow] = []
+    for volume in volumes:
+        there = grouped.pop(volume.id, [])
+        weight = sum(each.size_gigabytes for each in there)
+        rows.append(
+            InventoryRow(
+                volume_id=volume.id,
+                name=volume.name,
+                region=volume.region.slug,
+                size_gigabytes=volume.size_gigabytes,
+                age_days=round((at - volume.created_at).total_seconds() / 86_400, 2),
+                droplet_id=next(iter(volume.droplet_ids), None),
+                tags=volume.tags,
+                snapshots=len(there),
+                snapshots_gigabytes=weight,
+                newest_snapshot_at=there[-1].created_at if there else None,
+                monthly=prices.volume(volume.size_gigabytes) + prices.snapshot(weight),
+            )
+        )
+    if with_orphaned:
+        for volume_id, there in grouped.items():
+            weight = sum(each.size_gigabytes for each in there)
+            rows.append(
+                InventoryRow(
+                    volume_id=volume_id,
+                    name="(deleted volume)",
+                    region=there[-1].regions[0] if there[-1].regions else "",
+                    size_gigabytes=0,
+                    age_days=0.0,
+                    droplet_id=None,
+                    tags=(),
+                    snapshots=len(there),
+                    snapshots_gigabytes=weight,
+                    newest_snapshot_at=there[-1].created_at,
+                    monthly=prices.snapshot(weight),
+                    orphaned=True,
+                )
+            )
+    return Inventory(tuple(rows), at, prices.currency)

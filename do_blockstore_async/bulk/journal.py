@@ -1,0 +1,308 @@
+"""The journal of a run: what was begun and what came of it, on disk before anything relies on it.
+
+Theory: an append-only file of JSON lines, each led by the checksum of what follows. The first line
+holds the plan. Before a step's request is sent, its intent is on disk (fsync); once the request has
+ended, its outcome is. So after a crash at any moment every step is one of three: not begun, ended,
+or in between; only the last have to be looked up.
+
+Why lines and not an embedded database: the run only ever appends, so all that a database would add
+is its own recovery. Here one write and one fsync serve all steps of a moment (group commit), a
+thread does them, so the event loop never waits for a disk; a torn end is seen by its checksum; one
+file is everything, readable with any text tool, with nothing beside it to be lost or left over.
+
+J1. A record that `write` returned for has reached the disk.
+J2. A torn end (the last lines of a write that was cut off) is cut away on opening: its requests
+    were not sent, or are looked up. A damaged line with a good one behind it is refused.
+J3. One process holds the file at a time, by a lock of the operating system, which dies with it.
+J4. It belongs to the plan in its first line, and holds no token and no pickle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, Self
+
+import attrs
+import msgspec
+
+from ..wire.codec import encode_json
+from .errors import JournalError, PlanError
+from .locking import lock_file
+from .outcome import Status
+from .plan import Plan
+
+__all__ = ["Ended", "Journal", "read_lines"]
+
+FORMAT: Final = 1
+
+
+@attrs.frozen(kw_only=True)
+class Ended:
+    """The outcome of a step, as it was written."""
+
+    status: Status
+    reason: str = ""
+    code: str = ""
+    duration_s: float = 0.0
+
+
+class Journal:
+    """An open journal; made by `open`, ended by `close`.
+
+    Attributes:
+        plan: the plan it belongs to.
+        begun: when the intent of a step was last written, in seconds since the epoch, by key.
+        ended: the outcomes, by key; a step that is begun and not ended was under way.
+    """
+
+    def __init__(self, path: Path, file: int, plan: Plan) -> None:
+        self.path = path
+        self.plan = plan
+        self.begun: dict[str, float] = {}
+        self.ended: dict[str, Ended] = {}
+        self._file = file
+        self._lines: list[bytes] = []
+        self._written: asyncio.Future[None] | None = None
+        self._flusher: asyncio.Task[None] | None = None
+        self._broken: JournalError | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bulk journal")
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], plan: Plan | None) -> Self:
+        """Open or make the journal of `plan`; None takes the plan that stands in it.
+
+        Blocks for as long as reading the file takes.
+
+        Raises:
+            JournalError: it is in use, of another plan, damaged, or cannot be opened.
+        """
+        where = Path(path)
+        flags = os.O_RDWR | (os.O_CREAT if plan is not None else 0) | getattr(os, "O_BINARY", 0)
+        try:
+            file = os.open(where, flags | getattr(os, "O_CLOEXEC", 0), 0o600)
+        except FileNotFoundError:
+            raise JournalError(f"there is no journal {where}: name the one of that run") from None
+        except OSError as error:
+            raise JournalError(f"the journal {where} cannot be opened: {error.strerror}") from None
+        if not lock_file(file):
+            os.close(file)
+            raise JournalError(
+                f"the journal {where} is in use by another run: wait for it, or stop it",
+                in_use=True,
+            )
+        try:
+            return cls._opened(where, file, plan)
+        except OSError as error:
+            os.close(file)
+            raise JournalError(f"the journal {where} cannot be used: {error.strerror}") from None
+        except BaseException:
+            os.close(file)
+            raise
+
+    @classmethod
+    def _opened(cls, where: Path, file: int, plan: Plan | None) -> Self:
+        with os.fdopen(os.dup(file), "rb") as reader:
+            data = reader.read()
+        records, good = read_lines(data, where)
+        if not records and data and plan is not None and not _could_be_torn(data):
+            raise JournalError(f"{where} holds something else than a journal: name another file")
+        if good < len(data):
+            os.ftruncate(file, good)
+            os.fsync(file)
+        if not records:
+            if plan is None:
+                raise JournalError(f"the journal {where} is empty: run the plan itself")
+            journal = cls(where, file, plan)
+            journal._append([journal._header()])
+            _sync_directory(where)
+            return journal
+        found = _plan_of(records[0], where)
+        if plan is not None and plan.digest != found.digest:
+            raise JournalError(
+                f"the journal {where} belongs to another plan (job {found.job}, made at "
+                f"{found.made_at:%Y-%m-%d %H:%M:%S} UTC): name another file, or resume that plan"
+            )
+        journal = cls(where, file, found)
+        journal._replay(records[1:])
+        return journal
+
+    def _header(self) -> bytes:
+        return _line({"journal": FORMAT, "plan": msgspec.Raw(self.plan.to_json().encode())})
+
+    def _replay(self, records: Iterable[Mapping[str, Any]]) -> None:
+        for record in records:
+            for key in record.get("begun", ()):
+                self.begun[key] = record["at_s"]
+                self.ended.pop(key, None)
+            ended = record.get("ended")
+            if ended is not None:
+                self.ended[ended] = Ended(
+                    status=record["status"],
+                    reason=record.get("reason", ""),
+                    code=record.get("code", ""),
+                    duration_s=record.get("duration_s", 0.0),
+                )
+
+    # Writing.
+
+    async def begin(self, keys: Iterable[str], at_s: float) -> None:
+        """Write the intent of steps that share a request. Only then may it be sent.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        keys = list(keys)
+        await self._write({"begun": keys, "at_s": at_s})
+
+    async def end(self, outcomes: Mapping[str, Ended]) -> None:
+        """Write outcomes.
+
+        Raises:
+            JournalError: they could not be written.
+        """
+        for key, ended in outcomes.items():
+            self._lines.append(
+                _line(
+                    {
+                        "ended": key,
+                        "status": ended.status,
+                        "reason": ended.reason,
+                        "code": ended.code,
+                        "duration_s": round(ended.duration_s, 6),
+                    }
+                )
+            )
+        await self._flushed()
+
+    async def _write(self, record: Mapping[str, Any]) -> None:
+        self._lines.append(_line(record))
+        await self._flushed()
+
+    async def _flushed(self) -> None:
+        """Wait until what is in `_lines` now has reached the disk."""
+        if self._broken is not None:
+            raise self._broken
+        loop = asyncio.get_running_loop()
+        written = self._written = self._written or loop.create_future()
+        if self._flusher is None:
+            self._flusher = loop.create_task(self._flush(), name="bulk journal")
+        # A cancelled step must not take the others' write with it.
+        await asyncio.shield(written)
+
+    async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while (written := self._written) is not None:
+                lines, self._lines, self._written = self._lines, [], None
+                try:
+                    await loop.run_in_executor(self._thread, self._append, lines)
+                except OSError as error:
+                    self._broken = JournalError(
+                        f"the journal {self.path} cannot be written ({error.strerror}): "
+                        "nothing more is begun; make room and resume"
+                    )
+                    for waiting in (written, self._written):
+                        if waiting is not None:
+                            waiting.set_exception(self._broken)
+                            waiting.exception()  # somebody may have gone meanwhile
+                    return
+                written.set_result(None)
+        finally:
+            self._flusher = None
+
+    def _append(self, lines: list[bytes]) -> None:
+        """Write and sync; in the thread."""
+        data = memoryview(b"".join(lines))
+        os.lseek(self._file, 0, os.SEEK_END)
+        while data:
+            data = data[os.write(self._file, data) :]
+        os.fsync(self._file)
+
+    async def close(self) -> None:
+        """Finish writing and let the file go; harmless when repeated."""
+        if self._file < 0:
+            return
+        while self._flusher is not None:
+            await asyncio.wait([self._flusher])
+        self._thread.shutdown(wait=True)
+        file, self._file = self._file, -1
+        os.close(file)
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    text = encode_json(record)
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def read_lines(data: bytes, where: Path) -> tuple[list[dict[str, Any]], int]:
+    """The records of a journal, and up to where it is good.
+
+    Raises:
+        JournalError: a damaged line has a good one behind it.
+    """
+    records: list[dict[str, Any]] = []
+    good = at = 0
+    torn: int | None = None
+    number = 0
+    while at < len(data):
+        number += 1
+        end = data.find(b"\n", at)
+        record = None if end < 0 else _record(data[at:end])
+        at = len(data) if end < 0 else end + 1
+        if record is None:
+            torn = torn or number
+        elif torn is not None:
+            raise JournalError(
+                f"the journal {where} is damaged in line {torn}: it was edited, or the disk "
+                "failed. Move it away and plan again; what is there already will be seen"
+            )
+        else:
+            records.append(record)
+            good = at
+    return records, good
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """What a line holds; None where it is torn."""
+    try:
+        if line[8:9] != b" " or int(line[:8], 16) != zlib.crc32(line[9:]):
+            return None
+        record = msgspec.json.decode(line[9:])
+    except (ValueError, msgspec.DecodeError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _could_be_torn(data: bytes) -> bool:
+    """Whether this may be the beginning of a first line: then nothing was sent yet."""
+    head = data[:9].rstrip(b" ")
+    return b"\n" not in data and all(byte in b"0123456789abcdef" for byte in head[:8])
+
+
+def _plan_of(record: Mapping[str, Any], where: Path) -> Plan:
+    if record.get("journal") != FORMAT:
+        raise JournalError(
+            f"the journal {where} has format {record.get('journal')!r}, this version reads "
+            f"{FORMAT}: resume it with the version that wrote it, or plan again"
+        )
+    try:
+        return Plan.from_json(encode_json(record["plan"]))
+    except (PlanError, KeyError) as error:
+        raise JournalError(f"the plan in the journal {where} cannot be read: {error}") from None
+
+
+def _sync_directory(where: Path) -> None:
+    """Make a new file's name last; not everywhere possible."""
+    flag = getattr(os, "O_DIRECTORY", None)
+    if flag is None:
+        return
+    directory = os.open(where.resolve().parent, os.O_RDONLY | flag)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,121 @@
+"""Names of snapshots from a template: the same volume on the same day gets the same name.
+
+That the names are deterministic is what makes a job repeatable: whether an item was done can be
+looked up, so nothing has to be done twice to be sure that it was done.
+
+N1. A template holds known fields only; nothing of an object can be reached through it.
+N2. `recognises` accepts every name that `render` makes for that volume at any time, of that job.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from string import Formatter
+from typing import Final
+
+import attrs
+
+from ..models import Volume
+from .errors import PlanError
+
+__all__ = ["MAX_NAME", "Template", "check_job"]
+
+MAX_NAME: Final = 64
+_JOB: Final = re.compile(r"[A-Za-z0-9_:-]{1,64}")
+_FIELDS: Final = ("volume", "volume_id", "region", "date", "time", "job")
+_SPEC: Final = re.compile(r"\.[1-9][0-9]?")
+_TIMES: Final = {"date": r"\d{4}-\d{2}-\d{2}", "time": r"\d{6}"}
+
+
+def check_job(job: str) -> str:
+    """A job's name, which is also a tag: letters, digits, `_`, `-` and `:`, at most 64."""
+    if not isinstance(job, str) or not _JOB.fullmatch(job):
+        raise PlanError(
+            f"a job's name is a tag too: letters, digits, _, - and :, at most 64 long; not {job!r}"
+        )
+    return job
+
+
+@attrs.frozen
+class Template:
+    """A text with `{volume}`, `{volume_id}`, `{region}`, `{date}`, `{time}` and `{job}`.
+
+    Dates are those of UTC, as 2026-11-23 and 231500. `{volume:.40}` takes the first 40 letters.
+
+    Raises:
+        PlanError: an unknown field, or a template that is no template.
+    """
+
+    text: str
+    _parts: tuple[tuple[str, str, str], ...] = attrs.field(init=False, repr=False, eq=False)
+
+    @_parts.default
+    def _parse(self) -> tuple[tuple[str, str, str], ...]:
+        try:
+            parsed = list(Formatter().parse(self.text))
+        except (ValueError, TypeError):
+            raise PlanError(f"not a template: {self.text!r}; braces come in pairs") from None
+        parts: list[tuple[str, str, str]] = []
+        for literal, field, spec, conversion in parsed:
+            if field is not None and field not in _FIELDS:
+                known = ", ".join(f"{{{name}}}" for name in _FIELDS)
+                raise PlanError(f"the template has no field {{{field}}}; it knows {known}")
+            if conversion or (spec and not _SPEC.fullmatch(spec)):
+                raise PlanError(f"in a template only {{{field}:.40}} is possible, to shorten")
+            parts.append((literal, field or "", spec or ""))
+        if not any(field for _, field, _ in parts):
+            raise PlanError("the template gives every volume the same name: use {volume} in it")
+        return tuple(parts)
+
+    def render(self, volume: Volume, at: datetime, job: str) -> str:
+        """The name for a snapshot of `volume` taken at `at`.
+
+        Raises:
+            PlanError: the name is longer than 64 characters.
+        """
+        utc = at.astimezone(UTC)
+        values = {
+            "volume": volume.name,
+            "volume_id": volume.id,
+            "region": volume.region.slug,
+            "date": utc.strftime("%Y-%m-%d"),
+            "time": utc.strftime("%H%M%S"),
+            "job": job,
+        }
+        name = "".join(
+            literal + (format(values[field], spec) if field else "")
+            for literal, field, spec in self._parts
+        )
+        if len(name) > MAX_NAME:
+            raise PlanError(
+                f"the name {name!r} is {len(name)} long and may be {MAX_NAME}: "
+                "shorten it in the template, as in {volume:.40}"
+            )
+        return name
+
+    def recognises(self, name: str, volume: Volume, job: str) -> bool:
+        """Whether a snapshot of `volume` with that name was named by this template and job."""
+        values = {
+            "volume": volume.name,
+            "volume_id": volume.id,
+            "region": volume.region.slug,
+            "job": job,
+        }
+        pattern = "".join(
+            re.escape(literal)
+            + (
+                ""
+                if not field
+                else _shortened(_TIMES[field], spec)
+                if field in _TIMES
+                else re.escape(format(values[field], spec))
+            )
+            for literal, field, spec in self._parts
+        )
+        return re.fullmatch(pattern, name, re.ASCII) is not None
+
+
+def _shortened(pattern: str, spec: str) -> str:
+    """What a shortened date or time looks like."""
+    return pattern if not spec else f"[0-9-]{{1,{int(spec[1:])}}}"

@@ -1,0 +1,57 @@
+"""What became of one item of a bulk job."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+import attrs
+
+__all__ = ["Outcome", "Skip", "Status"]
+
+T_co = TypeVar("T_co", covariant=True)
+
+Status: TypeAlias = Literal["done", "skipped", "failed", "unknown"]
+
+
+@attrs.frozen
+class Outcome(Generic[T_co]):
+    """What became of one item.
+
+    Attributes:
+        item: what was given: a `Step` of a plan, or an item of `map`.
+        status: `done`; `skipped`, with the reason; `failed`, with the error; `unknown`: it may
+            have taken effect or not, and `reason` says where to look.
+        key: the step's key; for `map` the item's number, from 0.
+        region: slug of the region, or empty.
+        reason: why it is not `done`, in words.
+        code: for `skipped`, the reason in one word, such as `exists`, `gone`, `changed`, `before`.
+        error: what was raised.
+        value: what the operation returned.
+        duration_s: seconds from its begin to its end, the wait for quota included.
+        resumed: it was found done when a journal was taken up again; nothing was sent for it.
+    """
+
+    item: T_co
+    status: Status
+    key: str
+    region: str = ""
+    reason: str = ""
+    code: str = ""
+    error: BaseException | None = None
+    value: Any = None
+    duration_s: float = 0.0
+    resumed: bool = False
+
+
+class Skip(Exception):  # noqa: N818 -- a decision of the operation, not an error
+    """Raised in an operation of `map`: nothing is to be done with this item.
+
+    Args:
+        reason: why, in words.
+        code: the same in one word.
+    """
+
+    def __init__(self, reason: str, code: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code

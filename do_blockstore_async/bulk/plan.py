@@ -1,0 +1,318 @@
+"""A plan: what a job will do, as data. Pure.
+
+P1. A plan is never changed. Its digest covers everything that is saved of it, so that a journal
+    belongs to one plan, and a file that was edited is noticed.
+P2. The key of each step is unique in its plan. A step named by another's `after` stands before it.
+P3. It holds no token and nothing made from one. What ties it to an account are its witnesses: some
+    of the ids that were seen there. Ids are unique everywhere, so an account that has none of them
+    is another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias
+
+import attrs
+import msgspec
+
+from ..wire.codec import encode_json
+from .errors import PlanError
+from .selection import Selection
+from .specs import VolumeSpec
+
+__all__ = [
+    "FORMAT",
+    "STEP_ACTIONS",
+    "Listed",
+    "Plan",
+    "Sighting",
+    "SkippedStep",
+    "Step",
+    "StepAction",
+    "pages_of",
+    "witnesses",
+]
+
+StepAction: TypeAlias = Literal[
+    "create_snapshot",
+    "delete_snapshot",
+    "delete_volume",
+    "create_volume",
+    "tag_volume",
+    "untag_volume",
+]
+PlanKind: TypeAlias = Literal["snapshots", "prune", "deletions", "creations", "orphan-marks"]
+
+STEP_ACTIONS: Final[tuple[StepAction, ...]] = (
+    "create_snapshot",
+    "delete_snapshot",
+    "delete_volume",
+    "create_volume",
+    "tag_volume",
+    "untag_volume",
+)
+FORMAT: Final = 1
+_PER_PAGE: Final = 200
+_WITNESSES: Final = 16
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """One thing to do, and what was seen of its object when it was planned.
+
+    Attributes:
+        key: unique in the plan.
+        action: what is done.
+        name: of the snapshot or volume that is made or deleted, or the tag that is set or taken.
+        region: slug of the region.
+        volume_id, volume_name: the volume it concerns; empty where there is none, or not known.
+        target_id: what is deleted or tagged; empty for creations.
+        size_gigabytes: of the volume; for `delete_snapshot` the billable size of the snapshot.
+        attached: whether the volume was attached.
+        tags: given to what is created; of a snapshot to be deleted, its tags; those that a volume
+            to be deleted must still carry.
+        after: key of the step that must have been done before this one is begun; or empty.
+        batch: steps of one batch share a request; empty for a request of its own.
+        why: in words, for whoever reads the plan.
+        monthly: what it changes in the storage cost of a month.
+        spec: what to create, for `create_volume`.
+    """
+
+    key: str
+    action: StepAction
+    name: str
+    region: str
+    volume_id: str = ""
+    volume_name: str = ""
+    target_id: str = ""
+    size_gigabytes: float = 0.0
+    attached: bool = False
+    tags: tuple[str, ...] = ()
+    after: str = ""
+    batch: str = ""
+    why: str = ""
+    monthly: float = 0.0
+    spec: VolumeSpec | None = None
+
+    @property
+    def deletes(self) -> bool:
+        """Whether something is gone for good afterwards."""
+        return self.action in {"delete_snapshot", "delete_volume"}
+
+    @property
+    def concerns_volume(self) -> bool:
+        """Whether what it rests on is seen in the listing of the volumes."""
+        return self.action != "delete_snapshot"
+
+
+@attrs.frozen(kw_only=True)
+class SkippedStep:
+    """Something selected that nothing is done with.
+
+    Attributes:
+        code: `exists`, `cooldown`, `full`, `attached`, `unmarked`, `grace` or `taken`.
+        reason: the same in words.
+    """
+
+    name: str
+    region: str
+    code: str
+    reason: str
+    volume_id: str = ""
+
+
+@attrs.frozen
+class Listed:
+    """How many there were when the plan was made; None where they were not listed."""
+
+    volumes: int | None = None
+    snapshots: int | None = None
+
+
+@attrs.frozen
+class Sighting:
+    """When and by whom the listings behind a plan were read: of this process, never saved.
+
+    Attributes:
+        engine: the client's engine; another client is perhaps another account.
+        at_s: loop time.
+    """
+
+    engine: Any
+    at_s: float
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What a job will do: its steps, what it skips, what it costs.
+
+    Attributes:
+        kind: which planner made it.
+        job: the job's name.
+        made_at: when, in UTC; names and retention are reckoned from here.
+        selection: the volumes asked for.
+        steps: in the order in which they are begun.
+        skips: what was selected and is not touched, and why.
+        listed: the sizes of the listings it was made from.
+        duration_s: how long its requests take by the budget of the moment it was made.
+        currency: of all amounts.
+        options: how it was asked for, in words.
+        witnesses: ids seen in the account.
+        sighting: not saved; lets a run skip reading again what was read a moment ago.
+    """
+
+    kind: PlanKind
+    job: str
+    made_at: datetime
+    selection: Selection
+    steps: tuple[Step, ...]
+    skips: tuple[SkippedStep, ...] = ()
+    listed: Listed = Listed()
+    duration_s: float = 0.0
+    currency: str = "USD"
+    options: Mapping[str, str] = attrs.field(factory=dict)
+    witnesses: tuple[str, ...] = ()
+    sighting: Sighting | None = attrs.field(default=None, eq=False, repr=False)
+
+    # What it says.
+
+    @property
+    def requests(self) -> int:
+        """What a run sends when nothing fails and the listings are fresh.
+
+        One for each step; one for each batch, and one more for each tag that batches set.
+        """
+        single = sum(1 for step in self.steps if not step.batch)
+        batches = {step.batch for step in self.steps if step.batch}
+        tags = {step.name for step in self.steps if step.action == "tag_volume"}
+        return single + len(batches) + len(tags)
+
+    @property
+    def requests_to_check(self) -> int:
+        """What a run sends beforehand when it must read the listings again.
+
+        ceil(V / 200) where a step concerns a volume, and ceil(S / 200) where one deletes a
+        snapshot, of V volumes and S snapshots then in the account; at least one each.
+        """
+        return sum(
+            pages_of(count or 0)
+            for count, needed in (
+                (self.listed.volumes, self.needs_volumes),
+                (self.listed.snapshots, self.needs_snapshots),
+            )
+            if needed
+        )
+
+    @property
+    def needs_volumes(self) -> bool:
+        """Whether checking it needs the volumes."""
+        return any(step.concerns_volume for step in self.steps)
+
+    @property
+    def needs_snapshots(self) -> bool:
+        """Whether checking it needs the snapshots."""
+        return any(step.action == "delete_snapshot" for step in self.steps)
+
+    @property
+    def monthly_change(self) -> float:
+        """What the storage costs more (or less) each month afterwards.
+
+        A new snapshot counts with the size of the volume's newest one, or else with the whole
+        volume: at most so much.
+        """
+        return sum(step.monthly for step in self.steps)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many steps of each action."""
+        return Counter(step.action for step in self.steps)
+
+    @property
+    def deletes(self) -> int:
+        """How many things are gone for good afterwards."""
+        return sum(step.deletes for step in self.steps)
+
+    def by_region(self) -> dict[str, Counter[str]]:
+        """How many steps of each action in each region, and what is skipped."""
+        regions: dict[str, Counter[str]] = {}
+        for step in self.steps:
+            regions.setdefault(step.region, Counter())[step.action] += 1
+        for skip in self.skips:
+            regions.setdefault(skip.region, Counter())["skip"] += 1
+        return dict(sorted(regions.items()))
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Header and rows, one for each step and each thing skipped."""
+        rows: list[tuple[str, ...]] = [
+            (s.action, s.region, s.volume_name or s.volume_id, s.name, f"{s.monthly:+.2f}", s.why)
+            for s in self.steps
+        ]
+        rows += [("skip", s.region, s.name, "", "", s.reason) for s in self.skips]
+        return ("action", "region", "volume", "name", f"{self.currency} a month", "why"), rows
+
+    # Saving.
+
+    @property
+    def digest(self) -> str:
+        """Tells this plan from every other; 64 hexadecimal digits."""
+        return hashlib.sha256(encode_json(self._saved())).hexdigest()
+
+    def _saved(self) -> dict[str, Any]:
+        return {
+            field.name: getattr(self, field.name)
+            for field in attrs.fields(type(self))
+            if field.name != "sighting"
+        }
+
+    def to_json(self) -> str:
+        """The whole plan as JSON, with its format and digest."""
+        document = {"format": FORMAT, "digest": self.digest, "plan": self._saved()}
+        return encode_json(document).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Plan:
+        """Read what `to_json` wrote.
+
+        Raises:
+            PlanError: another format, edited since, or no plan at all.
+        """
+        try:
+            document = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise PlanError("not a saved plan: it is not JSON") from None
+        if not isinstance(document, dict) or "format" not in document or "plan" not in document:
+            raise PlanError("not a saved plan: save one with save_plan")
+        if document["format"] != FORMAT:
+            raise PlanError(
+                f"the plan has format {document['format']!r}, this version reads {FORMAT}: "
+                "plan again"
+            )
+        try:
+            plan = msgspec.convert(document["plan"], cls)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise PlanError(f"the saved plan cannot be read: {error}; plan again") from None
+        plan = attrs.evolve(plan, sighting=None)
+        if plan.digest != document.get("digest"):
+            raise PlanError("the saved plan was edited: a plan is run as it was made; plan again")
+        return plan
+
+
+def pages_of(count: int) -> int:
+    """How many requests the listing of so many things costs."""
+    return max(1, -(-count // _PER_PAGE))
+
+
+def witnesses(ids: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:
+    """Some of the ids, spread evenly; those that are no target of the plan come first.
+
+    A target may be gone when the plan is resumed, and then bears no witness any more.
+    """
+    seen = list(ids)
+    aims = set(targets)
+    lasting = [each for each in seen if each not in aims] or seen
+    stride = max(1, len(lasting) // _WITNESSES)
+    return tuple(lasting[::stride][:_WITNESSES])

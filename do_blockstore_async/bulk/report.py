@@ -1,0 +1,169 @@
+"""What a run did: counts, regions, items, requests, time. Pure data, for people and programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+import attrs
+
+from ..wire.codec import encode_json
+from .outcome import Status
+
+__all__ = ["Report", "ReportRow"]
+
+_STATUSES: Final[tuple[Status, ...]] = ("done", "skipped", "failed", "unknown")
+_SLOWEST: Final = 10
+
+Conclusion: TypeAlias = Literal["done", "partly", "failed", "stopped"]
+
+
+@attrs.frozen(kw_only=True)
+class ReportRow:
+    """One item.
+
+    Attributes:
+        name: of the snapshot, volume or tag.
+        volume: the volume's name, or its id.
+        planned: it was skipped by the plan already.
+        resumed: it was found done, or had ended, before this run.
+    """
+
+    key: str
+    action: str
+    region: str
+    volume: str
+    name: str
+    status: Status
+    reason: str = ""
+    duration_s: float = 0.0
+    planned: bool = False
+    resumed: bool = False
+
+
+_COLUMNS: Final = tuple(field.name for field in attrs.fields(ReportRow))
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """What became of a plan.
+
+    Attributes:
+        rows: every item that has an outcome, what the plan skipped included.
+        remaining: how many steps have none yet: the run was stopped before it began them.
+        stopped: why it was stopped: `stopped`, `max_failures`, `cancelled`; None if it was not.
+        requests: requests that the client sent while it ran, the checking included.
+        refused: how many of them were answered 429.
+        duration_s: from entering the run to its end, or to this moment.
+        monthly_change: of the storage cost, by the steps that were done.
+    """
+
+    kind: str
+    job: str
+    rows: tuple[ReportRow, ...]
+    remaining: int = 0
+    stopped: str | None = None
+    requests: int = 0
+    refused: int = 0
+    duration_s: float = 0.0
+    monthly_change: float = 0.0
+    currency: str = "USD"
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """How many items ended in each status."""
+        found = Counter(row.status for row in self.rows)
+        return {status: found[status] for status in _STATUSES}
+
+    @property
+    def by_region(self) -> dict[str, dict[Status, int]]:
+        """The same for each region, by slug."""
+        regions: dict[str, Counter[Status]] = {}
+        for row in self.rows:
+            regions.setdefault(row.region, Counter())[row.status] += 1
+        return {
+            region: {status: found[status] for status in _STATUSES}
+            for region, found in sorted(regions.items())
+        }
+
+    @property
+    def by_action(self) -> dict[str, int]:
+        """How many steps of each action were done."""
+        return dict(Counter(row.action for row in self.rows if row.status == "done"))
+
+    @property
+    def slowest(self) -> tuple[ReportRow, ...]:
+        """The ten items that took longest, the slowest first."""
+        timed = [row for row in self.rows if row.duration_s > 0]
+        return tuple(sorted(timed, key=lambda row: -row.duration_s)[:_SLOWEST])
+
+    @property
+    def conclusion(self) -> Conclusion:
+        """In a word: `done`, `partly` (some failed), `failed` (none was done) or `stopped`."""
+        counts = self.counts
+        if self.stopped is not None or self.remaining:
+            return "stopped"
+        if not (counts["failed"] or counts["unknown"]):
+            return "done"
+        return "partly" if counts["done"] else "failed"
+
+    def table(
+        self, by: Literal["region", "item"] = "region"
+    ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Header and rows of texts, for each region or for each item."""
+        if by == "region":
+            rows = [
+                (region, *(str(found[status]) for status in _STATUSES))
+                for region, found in self.by_region.items()
+            ]
+            rows.append(("all", *(str(self.counts[status]) for status in _STATUSES)))
+            return ("region", *_STATUSES), rows
+        header = ("region", "volume", "action", "name", "status", "seconds", "reason")
+        return header, [
+            (r.region, r.volume, r.action, r.name, r.status, f"{r.duration_s:.2f}", r.reason)
+            for r in self.rows
+        ]
+
+    def summary(self) -> Mapping[str, Any]:
+        """Everything but the items."""
+        return {
+            "kind": self.kind,
+            "job": self.job,
+            "conclusion": self.conclusion,
+            "stopped": self.stopped,
+            "counts": self.counts,
+            "remaining": self.remaining,
+            "by_action": self.by_action,
+            "by_region": self.by_region,
+            "requests": self.requests,
+            "refused": self.refused,
+            "duration_s": round(self.duration_s, 3),
+            "monthly_change": round(self.monthly_change, 4),
+            "currency": self.currency,
+            "slowest": [attrs.asdict(row) for row in self.slowest],
+        }
+
+    def to_json(self) -> str:
+        """The summary and every item, as one JSON object."""
+        return encode_json({**self.summary(), "items": self.rows}).decode()
+
+    def to_csv(self) -> str:
+        """One line for each item, with a header.
+
+        Texts that a spreadsheet would take for a formula are led by an apostrophe.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for row in self.rows:
+            writer.writerow([_cell(getattr(row, name)) for name in _COLUMNS])
+        return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return (
+        f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    )

@@ -1,0 +1,456 @@
+"""Running a plan: checked, guarded, journalled, stoppable.
+
+Theory: the plan says what is to be done, the journal what has been, one look at the account what
+has changed. From these the run knows before it begins what is left to do, and the rest is fanning
+out. Each step goes: intent to the journal, request, outcome to the journal, outcome to the reader.
+
+X1. Nothing is sent before the guards, the journal's lock and the look at the account have passed.
+X2. A step's request is only sent after its intent is on disk, and an outcome is only given to the
+    reader after it is on disk.
+X3. Each step is begun at most once in a run. In all runs of one journal, a step that has an outcome
+    is not begun again, but for `only_failed` and for those whose outcome is unknown; these, and
+    steps that were under way when a run died, are looked up first and repeated only if not found.
+X4. A step with `after` is only begun once that step was done, in this run or an earlier one.
+X5. However a run ends, each step it has begun has an outcome, `unknown` at worst.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from contextvars import copy_context
+from itertools import groupby
+from types import TracebackType
+from typing import Final, Self, TypeAlias
+
+import attrs
+
+from ..errors import InvalidArgumentError
+from ..quota.throttle import Throttle
+from ..wire.engine import Engine
+from .errors import JournalError, PlanError
+from .fanout import FanOut
+from .guards import Guards
+from .journal import Ended, Journal
+from .looking import Looker
+from .mapping import check_bounds
+from .outcome import Outcome
+from .performing import Performer
+from .plan import Plan, Step
+from .recheck import Finding, Seen, check_account, check_step, settle_step
+from .report import Report, ReportRow
+
+__all__ = ["Run", "RunOptions"]
+
+Unit: TypeAlias = tuple[Step, ...]
+
+# A dependency that is met: what was to be made is made, what was to go is gone.
+_MET: Final = frozenset({("done", ""), ("skipped", "gone")})
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """How a plan is run; see `Bulk.run`."""
+
+    journal: str | os.PathLike[str] | None = None
+    max_failures: int | None = 10
+    concurrency: int = 16
+    per_region: int | None = None
+    only_failed: bool = False
+    guards: Guards = attrs.field(factory=Guards)
+    fresh_s: float = 60.0
+
+    def __attrs_post_init__(self) -> None:
+        check_bounds(self.concurrency, self.per_region)
+        if self.max_failures is not None and not self.max_failures >= 0:
+            raise InvalidArgumentError(f"max_failures must be 0 or more, not {self.max_failures!r}")
+        if not self.fresh_s >= 0:
+            raise InvalidArgumentError(f"fresh_s must be 0 or more, not {self.fresh_s!r}")
+        if self.only_failed and self.journal is None:
+            raise PlanError("only_failed repeats the failures in a journal: name the journal")
+
+
+class Run:
+    """A plan being run: `async with` it, and iterate it for the outcomes.
+
+    Leaving the block early lets what is under way end and begins nothing new; leaving it by an
+    exception or cancellation cancels what is under way: those steps are `unknown`, and the next
+    run with the same journal looks them up.
+    """
+
+    def __init__(
+        self,
+        plan: Plan | None,
+        options: RunOptions,
+        *,
+        engine: Engine,
+        throttle: Throttle,
+        looker: Looker,
+        performer: Performer,
+    ) -> None:
+        self._plan = plan
+        self._options = options
+        self._engine = engine
+        self._clock = engine.clock
+        self._throttle = throttle
+        self._looker = looker
+        self._performer = performer
+        self._journal: Journal | None = None
+        self._fan: FanOut[Unit, list[Outcome[Step]]] | None = None
+        self._findings: dict[str, Finding] = {}
+        self._met: dict[str, asyncio.Future[bool]] = {}
+        self._ended: dict[str, Ended] = {}
+        self._earlier: set[str] = set()
+        self._line: deque[Outcome[Step]] = deque()
+        self._failures = 0
+        self._broken: JournalError | None = None
+        self._began_s = self._ended_s = 0.0
+        self._before = 0
+        self._used: int | None = None
+        self._stopped: str | None = None
+
+    # What it tells.
+
+    @property
+    def plan(self) -> Plan:
+        """The plan; of a resumed run, known once it was entered."""
+        if self._plan is None:
+            raise PlanError("the plan is in the journal: enter the run first")
+        return self._plan
+
+    @property
+    def total(self) -> int:
+        """How many steps the plan has."""
+        return len(self.plan.steps)
+
+    @property
+    def remaining(self) -> int:
+        """How many of them have no outcome yet."""
+        return self.total - len(self._ended)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many steps have ended in each status, those of earlier runs included."""
+        return Counter(ended.status for ended in self._ended.values())
+
+    @property
+    def stopped(self) -> str | None:
+        """Why nothing more is begun: `stopped`, `max_failures`, `cancelled`, `journal`; or None."""
+        return self._stopped
+
+    def report(self) -> Report:
+        """What was done so far; complete once the run has ended."""
+        plan = self.plan
+        rows = [
+            ReportRow(
+                key=step.key,
+                action=step.action,
+                region=step.region,
+                volume=step.volume_name or step.volume_id,
+                name=step.name,
+                status=ended.status,
+                reason=ended.reason,
+                duration_s=ended.duration_s,
+                resumed=step.key in self._earlier,
+            )
+            for step in plan.steps
+            if (ended := self._ended.get(step.key)) is not None
+        ]
+        rows += [
+            ReportRow(
+                key=f"skip:{skip.region}:{skip.name}",
+                action="skip",
+                region=skip.region,
+                volume=skip.name,
+                name="",
+                status="skipped",
+                reason=skip.reason,
+                planned=True,
+            )
+            for skip in plan.skips
+        ]
+        until_s = self._ended_s or self._clock.monotonic()
+        return Report(
+            kind=plan.kind,
+            job=plan.job,
+            rows=tuple(rows),
+            remaining=self.remaining,
+            stopped=self._stopped,
+            requests=self._used if self._used is not None else self._requests() - self._before,
+            duration_s=until_s - self._began_s,
+            monthly_change=sum(
+                step.monthly
+                for step in plan.steps
+                if (ended := self._ended.get(step.key)) is not None and ended.status == "done"
+            ),
+            currency=plan.currency,
+        )
+
+    def _requests(self) -> int:
+        status = self._throttle.status()
+        return status.granted - status.unused
+
+    # Entering.
+
+    async def __aenter__(self) -> Self:
+        if self._fan is not None:
+            raise PlanError("a run is entered once; make another one, with the same journal")
+        self._began_s = self._clock.monotonic()
+        self._before = self._requests()
+        options = self._options
+        if self._plan is not None:
+            options.guards.check(self._plan)
+        if options.journal is not None:
+            self._journal = Journal.open(options.journal, self._plan)
+            if self._plan is None:
+                self._plan = self._journal.plan
+        try:
+            options.guards.check(self.plan)
+            with self._throttle.background(self.plan.job):
+                pending = await self._prepare()
+                context = copy_context()
+        except BaseException:
+            await self._close_journal()
+            raise
+        self._fan = FanOut(
+            self._work,
+            lambda unit: [],
+            self._units(pending),
+            concurrency=options.concurrency,
+            per_region=options.per_region,
+            region_of=lambda unit: unit[0].region,
+            context=context,
+        )
+        return self
+
+    async def _prepare(self) -> list[Step]:
+        """What is left to do, after a look at the account where one is needed."""
+        plan, journal = self.plan, self._journal
+        if journal is not None:
+            self._ended.update(journal.ended)
+            self._earlier.update(journal.ended)
+        pending = [step for step in plan.steps if self._is_pending(step)]
+        doubtful = [step for step in pending if journal is not None and step.key in journal.begun]
+        doubtful = [step for step in doubtful if self._is_in_doubt(step)]
+        for step in pending:
+            self._ended.pop(step.key, None)
+            self._earlier.discard(step.key)
+        if pending and (doubtful or not self._is_fresh()):
+            await self._look(pending, doubtful)
+        loop = asyncio.get_running_loop()
+        waiting = {step.key for step in pending}
+        for key in {step.after for step in pending if step.after}:
+            met = self._met[key] = loop.create_future()
+            if key not in waiting:
+                ended = self._ended.get(key)
+                met.set_result(ended is not None and (ended.status, ended.code) in _MET)
+        return pending
+
+    def _is_pending(self, step: Step) -> bool:
+        ended = self._ended.get(step.key)
+        if not self._options.only_failed:
+            return ended is None or ended.status == "unknown"
+        return ended is not None and (
+            ended.status in {"failed", "unknown"} or ended.code == "before"
+        )
+
+    def _is_in_doubt(self, step: Step) -> bool:
+        ended = self._ended.get(step.key)
+        return ended is None or ended.status == "unknown"
+
+    def _is_fresh(self) -> bool:
+        """Whether this very client made the plan from listings read a moment ago."""
+        sighting = self.plan.sighting
+        return (
+            sighting is not None
+            and sighting.engine is self._engine
+            and self._clock.monotonic() - sighting.at_s <= self._options.fresh_s
+        )
+
+    async def _look(self, pending: Sequence[Step], doubtful: Sequence[Step]) -> None:
+        """Read the account once; note which steps are done, gone or changed."""
+        plan = self.plan
+        await self._let_late_requests_arrive(doubtful)
+        creates = any(step.action == "create_snapshot" for step in doubtful)
+        seen = await self._looker.look(
+            region=plan.selection.only_region,
+            volumes=any(step.concerns_volume for step in pending),
+            snapshots=creates or any(step.action == "delete_snapshot" for step in pending),
+        )
+        journal = self._journal
+        settled = [] if journal is None else [key.rpartition(":")[2] for key in journal.begun]
+        check_account(plan, seen, settled)
+        in_doubt = {step.key for step in doubtful}
+        for step in pending:
+            finding = self._judge(step, seen, step.key in in_doubt)
+            if finding is not None:
+                self._findings[step.key] = finding
+
+    def _judge(self, step: Step, seen: Seen, in_doubt: bool) -> Finding | None:
+        if in_doubt:
+            settled = settle_step(step, seen)
+            if settled is not None:
+                return settled
+        return check_step(step, seen, self.plan.selection)
+
+    async def _let_late_requests_arrive(self, doubtful: Sequence[Step]) -> None:
+        """A request of a run that died may still be under way: look only when it has arrived."""
+        journal = self._journal
+        if journal is None or not doubtful:
+            return
+        linger_s = self._engine.config.linger_s
+        begun_s = max(journal.begun[step.key] for step in doubtful)
+        left_s = begun_s + linger_s - self._clock.wall_s()
+        if left_s > 0:
+            await self._clock.sleep(min(left_s, linger_s))
+
+    @staticmethod
+    def _units(pending: Sequence[Step]) -> list[Unit]:
+        """Steps that are begun together: those of one batch; else each by itself."""
+        return [
+            unit
+            for batch, group in groupby(pending, key=lambda step: step.batch)
+            for unit in ([tuple(group)] if batch else [(step,) for step in group])
+        ]
+
+    # Iterating.
+
+    def __aiter__(self) -> AsyncIterator[Outcome[Step]]:
+        return self
+
+    async def __anext__(self) -> Outcome[Step]:
+        fan = self._entered()
+        while not self._line:
+            try:
+                self._line.extend(await fan.__anext__())
+            except StopAsyncIteration:
+                if self._broken is not None:
+                    raise self._broken from None
+                raise
+        return self._line.popleft()
+
+    def _entered(self) -> FanOut[Unit, list[Outcome[Step]]]:
+        if self._fan is None:
+            raise PlanError("enter the run first: async with store.bulk.run(plan) as run")
+        return self._fan
+
+    def stop(self) -> None:
+        """Begin nothing new; what is under way ends and is yielded, then the loop is over."""
+        self._stop("stopped")
+
+    def _stop(self, why: str) -> None:
+        if self._stopped is None and self._fan is not None:
+            self._stopped = why
+            self._fan.stop()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        fan = self._entered()
+        try:
+            if exc_type is None:
+                fan.stop()
+                with suppress(StopAsyncIteration):
+                    while True:
+                        await fan.__anext__()
+        finally:
+            await fan.aclose()
+            if self._stopped is None and self.remaining and not self._options.only_failed:
+                self._stopped = "stopped" if exc_type is None else "cancelled"
+            self._ended_s = self._clock.monotonic()
+            self._used = self._requests() - self._before
+            await self._close_journal()
+
+    async def _close_journal(self) -> None:
+        if self._journal is not None:
+            await self._journal.close()
+
+    # One unit.
+
+    async def _work(self, unit: Unit) -> list[Outcome[Step]]:
+        outcomes: list[Outcome[Step]] = []
+        sent: list[Step] = []
+        try:
+            await self._carry_out(unit, outcomes, sent)
+        except asyncio.CancelledError as error:
+            text = "; ".join(["cancelled while under way", *getattr(error, "__notes__", ())])
+            ended = {outcome.key for outcome in outcomes}
+            outcomes.extend(
+                Outcome(step, "unknown", step.key, step.region, text, error=error)
+                for step in sent
+                if step.key not in ended
+            )
+        except JournalError as error:
+            self._broken = error
+            self._stop("journal")
+        await self._write(outcomes)
+        for outcome in outcomes:
+            self._note(outcome)
+        return outcomes
+
+    async def _carry_out(self, unit: Unit, outcomes: list[Outcome[Step]], sent: list[Step]) -> None:
+        live: list[Step] = []
+        for step in unit:
+            finding = self._findings.get(step.key)
+            if finding is None and step.after and not await asyncio.shield(self._met[step.after]):
+                finding = Finding("skipped", "before", f"{step.after} was not done")
+            if finding is None:
+                live.append(step)
+                continue
+            outcomes.append(
+                Outcome(
+                    step,
+                    finding.status,
+                    step.key,
+                    step.region,
+                    finding.reason,
+                    finding.code,
+                    value=finding.value,
+                    resumed=finding.status == "done",
+                )
+            )
+        if not live or self._broken is not None:
+            return
+        if self._journal is not None:
+            await self._journal.begin([step.key for step in live], self._clock.wall_s())
+        sent.extend(live)
+        outcomes.extend(await self._performer.perform(live))
+
+    async def _write(self, outcomes: Sequence[Outcome[Step]]) -> None:
+        if self._journal is None or not outcomes:
+            return
+        try:
+            await self._journal.end({outcome.key: _ended(outcome) for outcome in outcomes})
+        except asyncio.CancelledError:
+            pass  # it is on its way to the disk, and closing the journal waits for it
+        except JournalError as error:
+            self._broken = error
+            self._stop("journal")
+
+    def _note(self, outcome: Outcome[Step]) -> None:
+        self._ended[outcome.key] = _ended(outcome)
+        if outcome.resumed:
+            self._earlier.add(outcome.key)
+        met = self._met.get(outcome.key)
+        if met is not None and not met.done():
+            met.set_result((outcome.status, outcome.code) in _MET)
+        if outcome.status in {"failed", "unknown"}:
+            self._failures += 1
+            most = self._options.max_failures
+            if most is not None and self._failures > most:
+                self._stop("max_failures")
+
+
+def _ended(outcome: Outcome[Step]) -> Ended:
+    return Ended(
+        status=outcome.status,
+        reason=outcome.reason,
+        code=outcome.code,
+        duration_s=outcome.duration_s,
+    )

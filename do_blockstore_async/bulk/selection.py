@@ -1,0 +1,77 @@
+"""Which volumes a job is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+import attrs
+
+from ..errors import InvalidArgumentError
+from ..models import Volume
+from ..wire.arguments import check_region, check_tags, check_text
+
+__all__ = ["Selection"]
+
+
+def _regions(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise InvalidArgumentError("regions must be several slugs, not one text")
+    return tuple(dict.fromkeys(check_region(slug) for slug in value))
+
+
+def _pattern(value: str) -> str:
+    return check_text(value, "a name pattern") if value else ""
+
+
+@attrs.frozen(kw_only=True)
+class Selection:
+    """Volumes that meet every criterion given; without any, all volumes of the account.
+
+    Args:
+        regions: in one of these.
+        tags: carrying all of these.
+        exclude_tags: carrying none of these.
+        name: a pattern with `*`, `?` and `[...]`, case counts.
+        attached: True for attached ones only, False for the others only.
+
+    Raises:
+        InvalidArgumentError: a slug, tag or pattern that cannot be.
+    """
+
+    regions: tuple[str, ...] = attrs.field(default=(), converter=_regions)
+    tags: tuple[str, ...] = attrs.field(default=(), converter=check_tags)
+    exclude_tags: tuple[str, ...] = attrs.field(default=(), converter=check_tags)
+    name: str = attrs.field(default="", converter=_pattern)
+    attached: bool | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether no criterion is given."""
+        return self == Selection()
+
+    @property
+    def only_region(self) -> str | None:
+        """The region, where just one is asked for: then only that one needs to be listed."""
+        return self.regions[0] if len(self.regions) == 1 else None
+
+    def matches(self, volume: Volume) -> bool:
+        """Whether the volume meets every criterion."""
+        tags = set(volume.tags)
+        return (
+            (not self.regions or volume.region.slug in self.regions)
+            and tags.issuperset(self.tags)
+            and tags.isdisjoint(self.exclude_tags)
+            and (not self.name or fnmatchcase(volume.name, self.name))
+            and (self.attached is None or self.attached == bool(volume.droplet_ids))
+        )
+
+    def __str__(self) -> str:
+        parts = [
+            *(["region " + " or ".join(self.regions)] if self.regions else []),
+            *(["tag " + " and ".join(self.tags)] if self.tags else []),
+            *(["not tag " + " nor ".join(self.exclude_tags)] if self.exclude_tags else []),
+            *([f"name {self.name}"] if self.name else []),
+            *([] if self.attached is None else ["attached" if self.attached else "unattached"]),
+        ]
+        return ", ".join(parts) or "all volumes"

@@ -1,0 +1,151 @@
+"""Volumes to be created, from a file or from a program: read and checked before anything is sent.
+
+A file is JSON (a list of objects), JSON lines, or CSV with a header; the names of the fields are
+those of `VolumeSpec`. In CSV, tags are separated by semicolons and an empty cell is no value.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from ..errors import InvalidArgumentError
+from ..wire.arguments import (
+    check_filesystem,
+    check_id,
+    check_region,
+    check_size,
+    check_tags,
+    check_volume_name,
+)
+from .errors import PlanError
+
+__all__ = ["VolumeSpec", "parse_specs", "read_specs"]
+
+_MAX_SPECS: Final = 100_000
+
+
+@attrs.frozen(kw_only=True)
+class VolumeSpec:
+    """A volume to be created; the fields are those of `store.volumes.create`."""
+
+    name: str
+    region: str
+    size_gigabytes: int | None = None
+    description: str | None = None
+    filesystem_type: str | None = None
+    filesystem_label: str | None = None
+    snapshot_id: str | None = None
+    tags: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+    def check(self) -> None:
+        """Refuse what `store.volumes.create` would refuse.
+
+        Raises:
+            InvalidArgumentError: an argument that cannot be.
+        """
+        check_volume_name(self.name)
+        check_region(self.region)
+        check_filesystem(self.filesystem_type, self.filesystem_label)
+        if self.size_gigabytes is not None:
+            check_size(self.size_gigabytes)
+        elif self.snapshot_id is None:
+            raise InvalidArgumentError("size_gigabytes is needed where there is no snapshot_id")
+        if self.snapshot_id is not None:
+            check_id(self.snapshot_id, "snapshot id")
+        if self.description is not None and not isinstance(self.description, str):
+            raise InvalidArgumentError("description must be a text")
+        check_tags(self.tags)
+
+
+_FIELDS: Final = tuple(field.name for field in attrs.fields(VolumeSpec))
+
+
+def parse_specs(text: str, suffix: str) -> list[VolumeSpec]:
+    """The specs in a file's text.
+
+    Args:
+        text: the file's text.
+        suffix: of the file's name: `.json`, `.jsonl`, `.ndjson` or `.csv`.
+
+    Raises:
+        PlanError: it cannot be read; says in which entry.
+    """
+    try:
+        if suffix == ".json":
+            rows = json.loads(text)
+        elif suffix in {".jsonl", ".ndjson"}:
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        elif suffix == ".csv":
+            rows = [_from_csv(row) for row in csv.DictReader(io.StringIO(text))]
+        else:
+            raise PlanError(f"files end in .json, .jsonl, .ndjson or .csv, not {suffix!r}")
+    except (json.JSONDecodeError, csv.Error, RecursionError) as error:
+        raise PlanError(f"the file cannot be read: {error}") from None
+    if not isinstance(rows, list):
+        raise PlanError("the file must hold a list of volumes")
+    return read_specs(rows)
+
+
+def _from_csv(row: Mapping[str | None, Any]) -> dict[str, Any]:
+    if None in row:
+        raise PlanError("a line of the file has more cells than the header")
+    values: dict[str, Any] = {str(name): cell for name, cell in row.items() if cell}
+    if "tags" in values:
+        values["tags"] = [tag.strip() for tag in values["tags"].split(";") if tag.strip()]
+    size = values.get("size_gigabytes", "")
+    if size.isascii() and size.isdigit() and len(size) < 10:
+        values["size_gigabytes"] = int(size)
+    return values
+
+
+def read_specs(rows: Iterable[VolumeSpec | Mapping[str, Any]]) -> list[VolumeSpec]:
+    """Check specs, or make them out of mappings.
+
+    Raises:
+        PlanError: there are none or too many, one is not usable, or two have the same name in the
+            same region. Says which.
+    """
+    specs: list[VolumeSpec] = []
+    for number, row in enumerate(rows, 1):
+        if number > _MAX_SPECS:
+            raise PlanError(f"more than {_MAX_SPECS} volumes in one plan: make several plans")
+        try:
+            spec = row if isinstance(row, VolumeSpec) else _from_mapping(row)
+            spec.check()
+        except (InvalidArgumentError, TypeError) as error:
+            raise PlanError(f"volume {number}: {error}") from None
+        specs.append(spec)
+    if not specs:
+        raise PlanError("there is nothing to create: name at least one volume")
+    seen: dict[tuple[str, str], int] = {}
+    for number, spec in enumerate(specs, 1):
+        first = seen.setdefault((spec.name, spec.region), number)
+        if first != number:
+            raise PlanError(
+                f"volumes {first} and {number} are both named {spec.name!r} in {spec.region}; "
+                "a name is unique in a region"
+            )
+    return specs
+
+
+def _from_mapping(row: Mapping[str, Any]) -> VolumeSpec:
+    if not isinstance(row, Mapping):
+        raise InvalidArgumentError(f"not an object: {row!r:.80}")
+    unknown = sorted(str(name) for name in row if name not in _FIELDS)
+    if unknown:
+        raise InvalidArgumentError(
+            f"unknown field {', '.join(unknown)}; the fields are {', '.join(_FIELDS)}"
+        )
+    missing = [name for name in ("name", "region") if row.get(name) is None]
+    if missing:
+        raise InvalidArgumentError(f"{' and '.join(missing)} must be given")
+    values = {name: value for name, value in row.items() if value is not None}
+    if isinstance(values.get("tags", ()), str):
+        raise InvalidArgumentError("tags must be a list of texts")
+    return VolumeSpec(**values)
