@@ -1,0 +1,11 @@
+"""Ways into web frameworks and observability tools, each imported only when it is used.
+
+    fastapi          lifespan, dependency, middleware, error handlers     extra `fastapi`
+    aiohttp          cleanup context, AppKey, middleware                  (aiohttp is there already)
+    logging          events as structured records of the standard library
+    prometheus       events as metrics, the budget as gauges              extra `prometheus`
+    opentelemetry    one span for each call                               extra `opentelemetry`
+
+What the two web integrations share needs no framework: `problem` (errors as problem+json),
+`retry_times` (when to come back), `scope` (deadline and cancellation of one web request), `health`.
+"""

@@ -1,0 +1,125 @@
+"""aiohttp: one client for the life of the application, honest answers when the budget is short.
+
+    app = web.Application(middlewares=[blockstore_middleware()])
+    app.cleanup_ctx.append(blockstore_ctx())
+    app.router.add_get("/health/budget", answer_budget)
+
+    async def volume(request: web.Request) -> web.Response:
+        volume = await request.config_dict[BLOCKSTORE].volumes.get(request.match_info["id"])
+        ...
+
+    web.run_app(app, handler_cancellation=True)
+
+With `handler_cancellation` the server cancels a request whose client has left; the middleware sees
+to it that this never cuts a write in two (`scope`). Without it such requests run to their deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from .. import BlockStore, BlockStoreError
+from .health import budget_report
+from .problem import CONTENT_TYPE, is_about_budget, only_error, problem_of
+from .retry_times import RetryTimes
+from .scope import RequestScope, timeout_from
+
+__all__ = [
+    "BLOCKSTORE",
+    "answer_budget",
+    "answer_error",
+    "blockstore_ctx",
+    "blockstore_middleware",
+]
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+BLOCKSTORE: Final = web.AppKey("do_blockstore_async", BlockStore)
+"""`app[BLOCKSTORE]`, in a subapplication `request.config_dict[BLOCKSTORE]`: the client."""
+
+_TIMES: Final = web.AppKey("do_blockstore_async.retry_times", RetryTimes)
+
+
+def blockstore_ctx(
+    open_store: Callable[[], BlockStore] = BlockStore.from_env, *, grace_s: float = 20.0
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """A cleanup context that opens one client as `app[BLOCKSTORE]` and closes it.
+
+    Args:
+        open_store: makes the client, not yet opened; by default from the environment.
+        grace_s: seconds that calls under way get to end at shutdown. The runner has waited its
+            `shutdown_timeout` for the requests before; this is for what it gave up on.
+    """
+
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        store = open_store()
+        await store.__aenter__()
+        app[BLOCKSTORE] = store
+        app[_TIMES] = RetryTimes(store)
+        try:
+            yield
+        finally:
+            await store.aclose(grace_s=grace_s)
+
+    return context
+
+
+def blockstore_middleware(
+    *,
+    default_timeout_s: float | None = 30.0,
+    longest_timeout_s: float | None = 300.0,
+    timeout_header: str = "X-Request-Timeout",
+) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    """A middleware: the request's deadline, cancellation that spares writes, errors as problems.
+
+    Put it last in the list, next to the handlers, so that others see the answers it makes.
+
+    Args:
+        default_timeout_s: seconds a request's calls have together when it does not say; None for
+            no deadline.
+        longest_timeout_s: a request that asks for more gets this; None for no bound.
+        timeout_header: where a request says how many seconds it has.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        timeout_s = timeout_from(
+            request.headers.get(timeout_header), default_timeout_s, longest_timeout_s
+        )
+        try:
+            return await RequestScope().run(_handle(handler, request), timeout_s)
+        except (BlockStoreError, ExceptionGroup) as error:
+            return answer_error(request, error)
+
+    return middleware
+
+
+async def _handle(handler: Handler, request: web.Request) -> web.StreamResponse:
+    return await handler(request)
+
+
+def answer_error(request: web.Request, error: Exception) -> web.Response:
+    """An error of this package, alone or in groups, as problem+json; others are raised again."""
+    told = only_error(error) if isinstance(error, BaseExceptionGroup) else error
+    if not isinstance(told, BlockStoreError):
+        raise error
+    times = request.config_dict.get(_TIMES)
+    retry_after_s = None
+    if times is not None and is_about_budget(told):
+        retry_after_s = times.promise(getattr(told, "retry_after", None) or 0.0)
+    problem = problem_of(told, retry_after_s=retry_after_s)
+    return web.Response(
+        body=problem.encode(),
+        status=problem.status,
+        headers=problem.headers,
+        content_type=CONTENT_TYPE,
+    )
+
+
+async def answer_budget(request: web.Request) -> web.Response:
+    """A handler that shows the budget and spends none of it."""
+    report = budget_report(request.config_dict[BLOCKSTORE])
+    return web.json_response(report, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,276 @@
+"""FastAPI: one client for the life of the app, honest answers when the budget is short.
+
+    app = FastAPI(lifespan=blockstore_lifespan())
+    add_blockstore(app)
+
+    @app.get("/volumes/{volume_id}")
+    async def volume(volume_id: str, store: BlockStoreDep) -> dict[str, Any]:
+        return attrs.asdict(await store.volumes.get(volume_id))
+
+The lifespan opens and closes the client. `add_blockstore` adds the middleware, which gives each
+request its deadline and ends it when its client leaves (`scope`), and the handlers, which turn this
+package's errors into problem+json (`problem`). Works for Starlette as well, without the dependency.
+
+Invariants:
+1. The client lives in the lifespan's state, one for each running app; nothing is global.
+2. The middleware reads at most one message of the body ahead of the app, and only once the handler
+   has made a call.
+3. A request leaves no task behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.params import Depends as DependsParam
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .. import BlockStore, BlockStoreError
+from .health import budget_report
+from .problem import CONTENT_TYPE, is_about_budget, only_error, problem_of
+from .retry_times import RetryTimes
+from .scope import ClientGoneError, RequestScope, timeout_from
+
+__all__ = [
+    "BlockStoreDep",
+    "BlockStoreMiddleware",
+    "add_blockstore",
+    "answer_error",
+    "blockstore_lifespan",
+    "budget_router",
+    "get_store",
+    "within",
+]
+
+Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+
+_STORE = "blockstore"
+_TIMES = "blockstore_retry_times"
+
+
+def blockstore_lifespan(
+    open_store: Callable[[], BlockStore] = BlockStore.from_env,
+    *,
+    inner: Lifespan | None = None,
+    grace_s: float = 20.0,
+) -> Lifespan:
+    """A lifespan that opens one client and closes it.
+
+    It composes both ways: with `inner`, which runs inside it; or inside a lifespan of yours, as
+    `async with blockstore_lifespan()(app) as state: ... yield {**state, ...}`, which then has the
+    client as `state["blockstore"]`, for a job in the background, say.
+
+    Args:
+        open_store: makes the client, not yet opened; by default from the environment.
+        inner: another lifespan; what it yields is merged into the state.
+        grace_s: seconds that calls under way get to end at shutdown. The server has usually waited
+            for its requests before; this is for what it gave up on, and for background work.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[Mapping[str, Any]]:
+        async with AsyncExitStack() as stack:
+            store = open_store()
+            await store.__aenter__()
+            stack.push_async_callback(store.aclose, grace_s=grace_s)
+            state: dict[str, Any] = {_STORE: store, _TIMES: RetryTimes(store)}
+            if inner is not None:
+                more = await stack.enter_async_context(inner(app))
+                state.update({} if more is None else more)
+            yield state
+
+    return lifespan
+
+
+def get_store(request: Request) -> BlockStore:
+    """The app's client; what `BlockStoreDep` calls.
+
+    Raises:
+        RuntimeError: the app's lifespan did not open one.
+    """
+    store: BlockStore | None = getattr(request.state, _STORE, None)
+    if store is None:
+        raise RuntimeError("no client: give FastAPI lifespan=blockstore_lifespan()")
+    return store
+
+
+BlockStoreDep: TypeAlias = Annotated[BlockStore, Depends(get_store)]
+"""A parameter of this type is the app's client."""
+
+
+def within(timeout_s: float) -> DependsParam:
+    """A dependency that gives a route's calls `timeout_s` seconds, where the request has more.
+
+    @app.get("/volumes", dependencies=[within(2.5)])
+    """
+
+    async def deadline() -> AsyncIterator[None]:
+        with BlockStore.deadline(timeout_s):
+            yield
+
+    dependency: DependsParam = Depends(deadline)
+    return dependency
+
+
+def add_blockstore(
+    app: Starlette,
+    *,
+    default_timeout_s: float | None = 30.0,
+    longest_timeout_s: float | None = 300.0,
+    timeout_header: str = "x-request-timeout",
+) -> None:
+    """Add the middleware and the error handlers to `app`, before it starts.
+
+    Args:
+        default_timeout_s: seconds a request's calls have together when it does not say; None for
+            no deadline.
+        longest_timeout_s: a request that asks for more gets this; None for no bound.
+        timeout_header: where a request says how many seconds it has.
+    """
+    app.add_middleware(
+        BlockStoreMiddleware,
+        default_timeout_s=default_timeout_s,
+        longest_timeout_s=longest_timeout_s,
+        timeout_header=timeout_header,
+    )
+    app.add_exception_handler(BlockStoreError, answer_error)
+    app.add_exception_handler(ExceptionGroup, answer_error)
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """An error of this package, alone or in groups, as problem+json; others are raised again."""
+    told = only_error(error) if isinstance(error, BaseExceptionGroup) else error
+    if not isinstance(told, BlockStoreError):
+        raise error
+    times: RetryTimes | None = getattr(request.state, _TIMES, None)
+    retry_after_s = None
+    if times is not None and is_about_budget(told):
+        retry_after_s = times.promise(getattr(told, "retry_after", None) or 0.0)
+    problem = problem_of(told, retry_after_s=retry_after_s)
+    return Response(problem.encode(), problem.status, problem.headers, CONTENT_TYPE)
+
+
+def budget_router(path: str = "/health/budget") -> APIRouter:
+    """A router with one route that shows the budget and spends none of it."""
+    router = APIRouter()
+
+    @router.get(path, tags=["health"])
+    async def budget(store: BlockStoreDep) -> JSONResponse:
+        """The request budget as this process knows it."""
+        return JSONResponse(budget_report(store), headers={"Cache-Control": "no-store"})
+
+    return router
+
+
+class BlockStoreMiddleware:
+    """Gives each request its deadline, and ends it when its client leaves.
+
+    A plain ASGI middleware, so context variables reach the handler. Arguments: `add_blockstore`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        default_timeout_s: float | None = 30.0,
+        longest_timeout_s: float | None = 300.0,
+        timeout_header: str = "x-request-timeout",
+    ) -> None:
+        self._app = app
+        self._default_s = default_timeout_s
+        self._longest_s = longest_timeout_s
+        self._header = timeout_header.lower().encode("latin-1")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of the server's; only HTTP requests are touched."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        asked = next((v for name, v in scope["headers"] if name.lower() == self._header), None)
+        timeout_s = timeout_from(
+            None if asked is None else asked.decode("latin-1"), self._default_s, self._longest_s
+        )
+        request = RequestScope(lambda: inbox.watch())
+        inbox = _Inbox(receive, request.client_gone)
+
+        async def sending(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                request.answered()
+
+        try:
+            await request.run(_as_coroutine(self._app, scope, inbox.receive, sending), timeout_s)
+        except ClientGoneError:
+            return
+        finally:
+            await inbox.aclose()
+
+
+async def _as_coroutine(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    # An ASGI app is any callable that returns an awaitable; a task wants a coroutine.
+    await app(scope, receive, send)
+
+
+class _Inbox:
+    """The request's messages. Once watched, it reads one ahead to hear the client leave.
+
+    The server's `receive` is called by one task at a time, by the app's or by the watcher.
+    """
+
+    def __init__(self, receive: Receive, on_gone: Callable[[], None]) -> None:
+        self._receive = receive
+        self._on_gone = on_gone
+        self._one_reader = asyncio.Lock()
+        self._changed = asyncio.Condition()
+        self._ahead: deque[Message] = deque()
+        self._gone = False
+        self._watcher: asyncio.Task[None] | None = None
+
+    def watch(self) -> None:
+        """Begin to read ahead."""
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(), name="client gone?")
+
+    async def aclose(self) -> None:
+        """Stop watching."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait((self._watcher,))
+            if not self._watcher.cancelled():
+                self._watcher.exception()
+
+    async def receive(self) -> Message:
+        """The next message, for the app."""
+        if self._watcher is None:
+            async with self._one_reader:
+                return self._noted(await self._receive())
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._ahead or self._gone)
+            if not self._ahead:
+                return {"type": "http.disconnect"}
+            message = self._ahead.popleft()
+            self._changed.notify_all()
+            return message
+
+    def _noted(self, message: Message) -> Message:
+        if message["type"] == "http.disconnect":
+            self._gone = True
+            self._on_gone()
+        return message
+
+    async def _watch(self) -> None:
+        while not self._gone:
+            async with self._one_reader:
+                message = self._noted(await self._receive())
+            async with self._changed:
+                if not self._gone:
+                    self._ahead.append(message)
+                self._changed.notify_all()
+                if message.get("more_body", False):
+                    await self._changed.wait_for(lambda: not self._ahead)

@@ -1,0 +1,44 @@
+"""The budget for a health check: as this process knows it, without spending a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import BlockStore
+
+__all__ = ["budget_report"]
+
+
+def budget_report(store: BlockStore) -> dict[str, Any]:
+    """The budget as plain data, ready for JSON.
+
+    `status` is `paused` while the API has asked to wait, `exhausted` while nothing may leave at
+    once, else `ok`. None of them means that the process is ill: a restart frees no budget, so a
+    health check answers 200 with any of them.
+    """
+    quota = store.quota
+    if quota.paused_for_s > 0 or quota.probing:
+        status = "paused"
+    else:
+        status = "ok" if quota.remaining else "exhausted"
+    return {
+        "status": status,
+        "remaining": quota.remaining,
+        "next_free_s": round(quota.next_free_s, 3),
+        "paused_for_s": round(quota.paused_for_s, 3),
+        "in_flight": quota.in_flight,
+        "waiting": {
+            "interactive": quota.waiting - quota.waiting_background,
+            "background": quota.waiting_background,
+        },
+        "windows": [
+            {
+                "seconds": window.length_s,
+                "limit": window.limit,
+                "used": window.used,
+                "others": window.others,
+                "remaining": window.remaining,
+            }
+            for window in quota.windows
+        ],
+    }

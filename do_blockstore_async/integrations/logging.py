@@ -1,0 +1,124 @@
+"""Events as structured records of the standard library's logging.
+
+    config = Config(hooks=(LoggingHook(),))
+
+Each event is one record: a sentence to read, and `record.blockstore`, a dict with the event's name
+and fields, for formatters that write JSON; `JsonFormatter` is a small one. Calls and attempts are
+logged at DEBUG, retries and settled outcomes at INFO, failed calls, pauses and changed limits at
+WARNING. Nothing that an event carries is secret, and nothing else is logged.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import attrs
+
+from ..events import (
+    AttemptFinished,
+    AttemptSent,
+    CallFinished,
+    CallStarted,
+    Event,
+    HeaderIgnored,
+    LimitChanged,
+    ListingReread,
+    OutcomeSettled,
+    QuotaPaused,
+    QuotaResumed,
+    QuotaWaited,
+    RetryScheduled,
+)
+
+__all__ = ["JsonFormatter", "LoggingHook"]
+
+_FORMS: Final[dict[type[Any], tuple[int, str, str]]] = {
+    CallStarted: (logging.DEBUG, "call_started", "{method} {route} begins"),
+    AttemptSent: (
+        logging.DEBUG,
+        "attempt_sent",
+        "{method} {route} goes out, attempt {attempt}, after waiting {waited_s:.3f} s",
+    ),
+    AttemptFinished: (
+        logging.DEBUG,
+        "attempt_finished",
+        "{method} {route} attempt {attempt}: {outcome} after {duration_s:.3f} s",
+    ),
+    RetryScheduled: (
+        logging.INFO,
+        "retry_scheduled",
+        "{method} {route} goes again in {delay_s:.3f} s ({reason})",
+    ),
+    CallFinished: (
+        logging.DEBUG,
+        "call_finished",
+        "{method} {route}: {outcome} after {duration_s:.3f} s, {attempts} attempts",
+    ),
+    OutcomeSettled: (
+        logging.INFO,
+        "outcome_settled",
+        "{method} {route}: its answer was lost; looked up: {verdict}",
+    ),
+    ListingReread: (
+        logging.INFO,
+        "listing_reread",
+        "{route} changed while it was read, pass {listing_pass} ({reason})",
+    ),
+    QuotaWaited: (logging.DEBUG, "quota_waited", "waited {wait_s:.3f} s for quota"),
+    QuotaPaused: (logging.WARNING, "quota_paused", "quota: pause of {pause_s:.1f} s ({kind})"),
+    QuotaResumed: (logging.INFO, "quota_resumed", "quota: going on after {paused_s:.1f} s"),
+    LimitChanged: (
+        logging.WARNING,
+        "limit_changed",
+        "quota: the limit is {limit}, was {previous} ({reason})",
+    ),
+    HeaderIgnored: (logging.INFO, "header_ignored", "header {name} not used: {reason}"),
+}
+
+
+class LoggingHook:
+    """A hook that logs each event.
+
+    Args:
+        logger: where to; by default `do_blockstore_async.events`.
+    """
+
+    def __init__(self, logger: logging.Logger | None = None) -> None:
+        self._logger = logging.getLogger("do_blockstore_async.events") if logger is None else logger
+
+    def __call__(self, event: Event) -> None:
+        """Log `event`, if its level is wanted."""
+        level, name, form = _FORMS[type(event)]
+        if isinstance(event, CallFinished) and event.error is not None:
+            level = logging.WARNING
+        if not self._logger.isEnabledFor(level):
+            return
+        fields = attrs.asdict(event)
+        outcome = fields.get("error") or fields.get("failure") or fields.get("status") or "done"
+        # One key for all fields: a field called `name` would collide with the record's own.
+        extra = {"blockstore": {"event": name, **fields}}
+        self._logger.log(level, "%s", form.format(outcome=outcome, **fields), extra=extra)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object on a line for each record: time, level, logger, message, the event's fields.
+
+    The time is UTC in ISO 8601. Records of other loggers are formatted as well, without fields.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        members: dict[str, Any] = {
+            "time": moment,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        members.update(getattr(record, "blockstore", {}))
+        if record.exc_info:
+            members["exception"] = self.formatException(record.exc_info)
+        return json.dumps(members, default=str)
