@@ -10,8 +10,8 @@ from ..models import Page, VolumeSnapshot
 from ..wire.arguments import check_id, check_snapshot_name, check_tags
 from ..wire.codec import Codec
 from ..wire.engine import Engine
-from ..wire.messages import Listing, Request
-from ..wire.settle import Settlement, judge_created
+from ..wire.messages import Listing, Request, Settlement
+from ..wire.settle import judge_created
 from .pagination import ListingCall, collect, items, pages
 
 __all__ = ["Snapshots"]
@@ -153,6 +153,7 @@ class Snapshots:
                 # That names are unique on a volume is known of one client's tests only.
                 unique=False,
                 hint=f"look for the snapshot {name!r} of volume {volume_id}",
+                key=("snapshot", volume_id, name),
             ),
         )
         snapshot = await self._engine.call(request, timeout=timeout)

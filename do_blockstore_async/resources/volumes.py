@@ -23,8 +23,8 @@ from ..wire.arguments import (
 )
 from ..wire.codec import Codec
 from ..wire.engine import Engine
-from ..wire.messages import Listing, Request
-from ..wire.settle import Settlement, judge_created, judge_deleted
+from ..wire.messages import Listing, Request, Settlement
+from ..wire.settle import judge_created, judge_deleted
 from .actions import decode_action, listing_of
 from .pagination import ListingCall, collect, items, pages
 
@@ -219,6 +219,7 @@ class Volumes:
                 ),
                 unique=True,
                 hint=f"look for volume {name!r} in {region}",
+                key=("volume", name, region),
             ),
         )
         volume = await self._engine.call(request, timeout=timeout)
@@ -284,6 +285,7 @@ class Volumes:
                 judge=partial(judge_deleted, made_at=attrgetter("created_at")),
                 unique=True,
                 hint=f"look for volume {name!r} in {region}",
+                key=("volume", name, region),
             ),
         )
         await self._engine.call(request, timeout=timeout)
@@ -458,6 +460,7 @@ class Volumes:
                 ),
                 unique=False,
                 hint=f"look at the actions of volume {volume_id or fields['volume_name']}",
+                key=("action", path, *fields.values()),
             ),
         )
         action = await self._engine.call(request, timeout=timeout)

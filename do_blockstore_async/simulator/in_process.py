@@ -109,7 +109,8 @@ class InProcessTransport:
         deadline = attempt.deadline
         wait_s = None if deadline is None else deadline - loop.time()
         async with self._throttle.permit(timeout=wait_s) as ticket:
-            sent_at = attempt.sent_at = loop.time()
+            sent_at = loop.time()
+            attempt.begin(sent_at)
             until = sent_at + self._config.attempt_timeout_s
             scope.reschedule(until if deadline is None else min(until, deadline))
             low_s, high_s = self._latency_s

@@ -2,7 +2,7 @@
 
 An engine takes a described call to its outcome: send, decipher, decide, wait, send again. What to
 do after a failure is decided in `retry.py`, what became of a lost request in `settle.py`; both are
-pure, and this module only carries out what they say.
+pure. This module carries out the first, `settler.py` the second.
 
 The loop is our own although stamina and tenacity are good: between two attempts it may have to look
 up what the first one did, to yield to a close, and to tell the budget what it learned. Wrapped in
@@ -18,79 +18,49 @@ E5. After `aclose` no call is left: each has ended, with a result or an error.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import os
-from collections import deque
-from collections.abc import Hashable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar
+from collections.abc import Hashable
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from ..clock import Clock
 from ..config import Config
 from ..errors import (
     BlockStoreError,
-    ClientClosedError,
     ConflictError,
     DecodeError,
     NotFoundError,
     OutcomeUnknownError,
     QuotaWaitTooLongError,
     RateLimitedError,
+    RequestTimeoutError,
     UnprocessableEntityError,
 )
 from ..events import (
     AttemptFinished,
+    AttemptSent,
     CallFinished,
     CallStarted,
-    OutcomeSettled,
     RetryScheduled,
+    current_observers,
     emit,
 )
+from ..quota.context import current_deadline
 from ..quota.throttle import Throttle
 from .arguments import check_timeout
-from .codec import date_s
-from .messages import Attempt, Listing, RawResponse, Request
+from .lifetime import Lifetime
+from .messages import Attempt, Call, Dated, Finding, RawResponse, Request
 from .protocol import decipher
 from .retry import RetryBudget, decide, is_outcome_unknown
-from .settle import Evidence, Finding, Settlement
+from .settler import Settler
 from .transport import Transport
 
 __all__ = ["Engine"]
 
 T = TypeVar("T")
 
-# How many of its own creates a client remembers; only those of the last seconds matter (settle S2).
-_REMEMBERED: Final = 4096
-# Two clocks that run alike disagree by the whole second of `Date` and a round trip.
-_CLOCK_STEP_S: Final = 3.0
 # A create keeps a quarter of its time, at most this, to look for what a lost answer left behind.
 _LOOKING_S: Final = 10.0
-
-
-# An answer's headers and the loop time at which it came: two of them compare two clocks.
-_Dated: TypeAlias = tuple[Mapping[str, str], float]
-
-
-class _Call:
-    """What one call has gone through so far."""
-
-    __slots__ = ("answered_before", "attempts", "deadline", "number", "sent_at", "unknown")
-
-    def __init__(
-        self,
-        number: int,
-        deadline: float | None,
-        answered_before: _Dated | None,
-    ) -> None:
-        self.number = number
-        self.deadline = deadline
-        self.answered_before = answered_before
-        self.attempts = 0
-        self.sent_at: float | None = None
-        self.unknown: BlockStoreError | None = None
-
-    def left_s(self, now: float) -> float | None:
-        return None if self.deadline is None else self.deadline - now
 
 
 class Engine:
@@ -108,15 +78,10 @@ class Engine:
         self._clock = clock
         self._hooks = config.hooks
         self._budget = RetryBudget(config.retry_budget)
-        self._loop = asyncio.get_running_loop()
-        self._pid = os.getpid()
-        self._ids = itertools.count(1)
-        self._in_flight = 0
-        self._closing: asyncio.Event = asyncio.Event()
-        self._idle: asyncio.Event = asyncio.Event()
-        self._idle.set()
-        self._made: deque[Hashable] = deque(maxlen=_REMEMBERED)
-        self._last_answer: _Dated | None = None
+        self._lifetime = Lifetime()
+        self._settler = Settler(config, clock, self._lifetime)
+        self._numbers = itertools.count(1)
+        self._last_answer: Dated | None = None
 
     @property
     def config(self) -> Config:
@@ -130,7 +95,7 @@ class Engine:
 
     def remember(self, identity: Hashable) -> None:
         """Note that this client made the thing with this id, so that it is never adopted again."""
-        self._made.append(identity)
+        self._settler.remember(identity)
 
     async def call(self, request: Request[T], *, timeout: float | None = None) -> T:
         """Carry `request` to its outcome.
@@ -138,23 +103,30 @@ class Engine:
         Args:
             timeout: seconds for everything, the wait for quota included; None takes
                 `Config.timeout_s`, and where that is None too waits as long as the budget needs.
+                A deadline of the surrounding `deadline()` counts where it is earlier.
 
         Raises:
             BlockStoreError: any of `errors`, with method, path and attempts filled in.
         """
-        self._check_usable()
         check_timeout(timeout)
+        self._lifetime.enter()
         started = self._clock.monotonic()
         limit_s = self._config.timeout_s if timeout is None else timeout
-        deadline = None if limit_s is None else started + limit_s
-        call = _Call(next(self._ids), deadline, self._last_answer)
-        if self._hooks:
-            emit(self._hooks, CallStarted(call.number, request.method, request.route))
-        self._in_flight += 1
-        self._idle.clear()
+        deadline = current_deadline()
+        if limit_s is not None:
+            own = started + limit_s
+            deadline = own if deadline is None else min(own, deadline)
+        observers = current_observers()
+        hooks = (*self._hooks, *observers) if observers else self._hooks
+        call = Call(next(self._numbers), deadline, self._last_answer, hooks)
+        if hooks:
+            emit(hooks, CallStarted(call.number, request.method, request.route))
         failure: BaseException | None = None
         try:
-            return await self._attempts(request, call)
+            if request.settle is None:
+                return await self._attempts(request, call)
+            with self._settler.asking(request.settle):
+                return await self._attempts(request, call)
         except BlockStoreError as error:
             if error.method is None:
                 error.method, error.path = request.method, request.path
@@ -167,20 +139,22 @@ class Engine:
                 self._note_unsettled(request, call, error)
             raise
         finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
-            if self._hooks:
+            self._lifetime.leave()
+            if hooks:
                 name = None if failure is None else type(failure).__name__
                 duration_s = self._clock.monotonic() - started
                 emit(
-                    self._hooks,
+                    hooks,
                     CallFinished(
                         call.number, request.method, request.route, call.attempts, duration_s, name
                     ),
                 )
 
-    async def _attempts(self, request: Request[T], call: _Call) -> T:
+    async def _attempts(self, request: Request[T], call: Call) -> T:
+        left_s = call.left_s(self._clock.monotonic())
+        if left_s is not None and left_s <= 0:
+            # A deadline of the surrounding code, used up by what it did before.
+            raise RequestTimeoutError("the deadline has passed already", sent=False)
         while True:
             try:
                 result = await self._attempt(request, call)
@@ -195,13 +169,16 @@ class Engine:
                 return result
             await self._wait(call, delay_s, request)
 
-    async def _attempt(self, request: Request[T], call: _Call) -> T:
+    async def _attempt(self, request: Request[T], call: Call) -> T:
         """One transmission and its deciphering."""
         attempt = Attempt(deadline=self._attempt_deadline(request, call))
-        began = self._clock.monotonic() if self._hooks else 0.0
+        hooks = call.hooks
+        began = self._clock.monotonic() if hooks else 0.0
         status: int | None = None
         failure: str | None = None
         call.attempts += 1
+        if hooks:
+            attempt.on_sent = partial(self._announce, request, call, attempt, began)
         try:
             raw = await self._transport.send(request, attempt)
             status = raw.status
@@ -219,9 +196,9 @@ class Engine:
         finally:
             if call.sent_at is None:
                 call.sent_at = attempt.sent_at
-            if self._hooks:
+            if hooks:
                 emit(
-                    self._hooks,
+                    hooks,
                     AttemptFinished(
                         call.number,
                         request.method,
@@ -233,7 +210,14 @@ class Engine:
                     ),
                 )
 
-    def _attempt_deadline(self, request: Request[Any], call: _Call) -> float | None:
+    def _announce(self, request: Request[Any], call: Call, attempt: Attempt, began: float) -> None:
+        waited_s = (attempt.sent_at or began) - began
+        emit(
+            call.hooks,
+            AttemptSent(call.number, request.method, request.route, call.attempts, waited_s),
+        )
+
+    def _attempt_deadline(self, request: Request[Any], call: Call) -> float | None:
         """The call's own, less the time a create needs to look for what it left behind."""
         if call.deadline is None or request.settle is None:
             return call.deadline
@@ -241,7 +225,7 @@ class Engine:
         return call.deadline - min(_LOOKING_S, left_s / 4)
 
     async def _after_failure(
-        self, request: Request[T], call: _Call, error: BlockStoreError
+        self, request: Request[T], call: Call, error: BlockStoreError
     ) -> float | Finding[T]:
         """The delay before the next attempt, or what the lost request turned out to have made."""
         unknown = is_outcome_unknown(error) or (
@@ -250,18 +234,26 @@ class Engine:
         )
         if unknown:
             call.unknown = error
-        if self._closing.is_set():
-            raise self._closed_error(request, unknown) from error
+        if self._lifetime.closing:
+            raise self._lifetime.error(request, unknown=unknown) from error
         if request.repeatable or not (unknown or (call.unknown and _refused_by_state(error))):
             return self._delay(request, call, error, found_absent=False)
         # Also when a repeated create is refused: the first one may have arrived late.
-        finding = await self._settle(request, call, error)
+        finding = await self._settler.settle(request, call, error)
         if finding is not None:
             return finding
-        return self._delay(request, call, error, found_absent=True)
+        try:
+            return self._delay(request, call, error, found_absent=True)
+        except BlockStoreError:
+            if not unknown or (request.settle is not None and not request.settle.unique):
+                raise
+            # Not there so far, and not looked for until it cannot arrive any more.
+            raise OutcomeUnknownError(
+                "the answer was lost; nothing is there yet, but it may still arrive"
+            ) from error
 
     def _delay(
-        self, request: Request[Any], call: _Call, error: BlockStoreError, *, found_absent: bool
+        self, request: Request[Any], call: Call, error: BlockStoreError, *, found_absent: bool
     ) -> float:
         """What `retry.decide` says; raises the error where it says to give up."""
         delay_s = decide(
@@ -277,150 +269,32 @@ class Engine:
             raise error
         return delay_s
 
-    async def _wait(self, call: _Call, delay_s: float, request: Request[Any]) -> None:
-        if self._hooks:
+    async def _wait(self, call: Call, delay_s: float, request: Request[Any]) -> None:
+        if call.hooks:
             reason = type(call.unknown).__name__ if call.unknown else "refused"
             emit(
-                self._hooks,
+                call.hooks,
                 RetryScheduled(
                     call.number, request.method, request.route, call.attempts, delay_s, reason
                 ),
             )
-        if await self._pause(delay_s):
-            raise self._closed_error(request, call.unknown is not None and not request.repeatable)
+        if await self._lifetime.pause(delay_s):
+            raise self._lifetime.error(request, unknown=call.unknown is not None)
 
-    async def _pause(self, delay_s: float) -> bool:
-        """Wait; True if the client was closed meanwhile."""
-        try:
-            async with asyncio.timeout(delay_s):
-                await self._closing.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    # Settling.
-
-    async def _settle(
-        self, request: Request[T], call: _Call, error: BlockStoreError
-    ) -> Finding[T] | None:
-        """What became of a lost request: a finding to return, or None to send it again.
-
-        Raises:
-            ConflictError, OutcomeUnknownError
-        """
-        settlement = request.settle
-        cause = call.unknown if call.unknown is not None else error
-        if settlement is None:
-            raise OutcomeUnknownError(
-                f"the answer was lost and this request cannot be looked up: {cause}"
-            ) from cause
-        lost_at = self._clock.monotonic()
-        delay_s = 1.0
-        while True:
-            finding = await self._look(request, settlement, call, cause)
-            arrives_until = lost_at + self._config.linger_s
-            late = not settlement.unique and self._clock.monotonic() < arrives_until
-            if finding.verdict != "absent" or not late:
-                break
-            left_s = call.left_s(self._clock.monotonic())
-            if left_s is not None and delay_s >= left_s:
-                finding = Finding("unknown")
-                break
-            if await self._pause(delay_s):
-                raise self._closed_error(request, True) from cause
-            delay_s = min(2 * delay_s, 10.0)
-        if self._hooks:
-            emit(
-                self._hooks,
-                OutcomeSettled(call.number, request.method, request.route, finding.verdict),
-            )
-        if finding.verdict == "adopted":
-            return finding
-        if finding.verdict == "absent":
-            return None
-        if finding.verdict == "conflict":
-            if isinstance(error, ConflictError):
-                raise error
-            raise ConflictError(
-                "the name was taken before this call", status=409, id="conflict"
-            ) from cause
-        raise OutcomeUnknownError(
-            f"the answer was lost and looking could not tell what became of the request: "
-            f"{settlement.hint}",
-            candidate=finding.candidate,
-        ) from cause
-
-    async def _look(
-        self,
-        request: Request[T],
-        settlement: Settlement[T],
-        call: _Call,
-        cause: BlockStoreError,
-    ) -> Finding[T]:
-        """One look-up and its judgement; a look-up that fails leaves the outcome unknown."""
-        try:
-            left_s = call.left_s(self._clock.monotonic())
-            if left_s is not None and left_s <= 0:
-                raise OutcomeUnknownError("no time is left to look") from cause
-            listing = await settlement.look(left_s)
-        except BlockStoreError as error:
-            if self._closing.is_set():
-                raise self._closed_error(request, True) from cause
-            raise OutcomeUnknownError(
-                f"the answer was lost and looking failed too ({type(error).__name__}): "
-                f"{settlement.hint}"
-            ) from cause
-        return settlement.judge(listing, Evidence(self._sent_s(call, listing), self._made))
-
-    def _sent_s(self, call: _Call, listing: Listing[Any]) -> float | None:
-        """The server's time when the call was first sent, at the earliest; None if untellable."""
-        if call.sent_at is None or listing.date_s is None:
-            return None
-        now = self._clock.monotonic()
-        if call.answered_before is not None:
-            headers, then = call.answered_before
-            then_s = date_s(headers)
-            if then_s is not None and abs((listing.date_s - then_s) - (now - then)) > _CLOCK_STEP_S:
-                # The server's clock did not move as ours did: its dates prove nothing.
-                return None
-        return listing.date_s - (now - call.sent_at)
-
-    def _note_unsettled(self, request: Request[Any], call: _Call, error: BaseException) -> None:
+    def _note_unsettled(self, request: Request[Any], call: Call, error: BaseException) -> None:
         """Leave a trace for whoever cancelled a create: the exception itself cannot be replaced."""
         hint = "" if request.settle is None else f": {request.settle.hint}"
         error.add_note(f"{request.method} {request.path} may have taken effect{hint}")
-        if self._hooks:
-            emit(self._hooks, OutcomeSettled(call.number, request.method, request.route, "unknown"))
-
-    # Lifetime.
-
-    def _check_usable(self) -> None:
-        if self._closing.is_set():
-            raise ClientClosedError("the client is closed")
-        if os.getpid() != self._pid:
-            raise ClientClosedError("the client belongs to the process that forked this one")
-        if asyncio.get_running_loop() is not self._loop:
-            raise ClientClosedError("the client belongs to another event loop")
-
-    def _closed_error(self, request: Request[Any], unknown: bool) -> BlockStoreError:
-        if unknown and not request.repeatable:
-            hint = "" if request.settle is None else f": {request.settle.hint}"
-            return OutcomeUnknownError(f"the client was closed before the answer came{hint}")
-        return ClientClosedError("the client was closed while the call was under way")
+        self._settler.report(request, call, "unknown")
 
     async def aclose(self, grace_s: float = 0.0) -> None:
         """Give the calls under way up to `grace_s` seconds, then end them and refuse new ones."""
-        if self._closing.is_set():
+        if self._lifetime.closing:
             return
-        if self._in_flight and grace_s > 0:
-            try:
-                async with asyncio.timeout(grace_s):
-                    await self._idle.wait()
-            except TimeoutError:
-                pass
-        self._closing.set()
+        await self._lifetime.grace(grace_s)
+        self._lifetime.begin_close()
         await self._transport.aclose()
-        await self._idle.wait()
+        await self._lifetime.drained()
 
 
 def _refused_by_state(error: BlockStoreError) -> bool:

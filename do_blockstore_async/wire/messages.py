@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 
-if TYPE_CHECKING:
-    from .settle import Settlement
+from ..errors import BlockStoreError
+from ..events import Hook
 
-__all__ = ["Attempt", "Listing", "RawResponse", "Request"]
+__all__ = [
+    "Attempt",
+    "Call",
+    "Dated",
+    "Evidence",
+    "Finding",
+    "Listing",
+    "Lookup",
+    "RawResponse",
+    "Request",
+    "Settlement",
+    "Verdict",
+]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+Verdict: TypeAlias = Literal["adopted", "absent", "conflict", "unknown"]
 
 
 @attrs.frozen
@@ -26,6 +40,71 @@ class RawResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+@attrs.frozen
+class Listing(Generic[T_co]):
+    """One answer of a paginated route.
+
+    Attributes:
+        items: in the server's order.
+        total: what `meta.total` said, or None where the route sends none.
+        last_page: number of the last page as far as the links tell, else None.
+        date_s: the answer's `Date` in seconds since the epoch, whole seconds; None if absent.
+    """
+
+    items: tuple[T_co, ...]
+    total: int | None
+    last_page: int | None
+    date_s: float | None
+
+
+@attrs.frozen
+class Evidence:
+    """What the engine knows when it judges a look-up.
+
+    Attributes:
+        sent_s: the server's time of sending at the earliest, seconds since the epoch; None when
+            the server's clock is unknown or was seen to step.
+        known: ids of what this client has made before.
+        contested: another call of this client asks for the same thing at this moment.
+    """
+
+    sent_s: float | None
+    known: Collection[Hashable]
+    contested: bool = False
+
+
+@attrs.frozen
+class Finding(Generic[T]):
+    """The verdict, and what it is about: the adopted result, or the candidate that was found."""
+
+    verdict: Verdict
+    value: T | None = None
+    candidate: Any = None
+
+
+# Takes the seconds left for looking, or None.
+Lookup: TypeAlias = Callable[[float | None], Awaitable[Listing[Any]]]
+
+
+@attrs.frozen(kw_only=True)
+class Settlement(Generic[T]):
+    """How to find out what became of one request.
+
+    Attributes:
+        look: fetches what may have come of it; the server's order, newest date included.
+        judge: what the look-up means; pure.
+        unique: the server itself refuses a second one, so that absence allows sending at once.
+        hint: for people: where to look when it cannot be settled here.
+        key: names the thing that is asked for, to notice when it is asked for twice at once.
+    """
+
+    look: Lookup
+    judge: Callable[[Listing[Any], Evidence], Finding[T]]
+    unique: bool
+    hint: str
+    key: Hashable
 
 
 @attrs.frozen(kw_only=True)
@@ -61,24 +140,54 @@ class Attempt:
     Attributes:
         deadline: loop time by which the whole answer must be here, the wait for quota included.
         sent_at: loop time at which the first byte may have left; None while none can have.
+        on_sent: told when that comes to pass, directly before it.
     """
 
     deadline: float | None = None
     sent_at: float | None = None
+    on_sent: Callable[[], None] | None = None
+
+    def begin(self, now: float) -> None:
+        """The permit is granted: from `now` on the request may arrive."""
+        self.sent_at = now
+        if self.on_sent is not None:
+            self.on_sent()
 
 
-@attrs.frozen
-class Listing(Generic[T_co]):
-    """One answer of a paginated route.
+# An answer's headers and the loop time at which it came: two of them compare two clocks.
+Dated: TypeAlias = tuple[Mapping[str, str], float]
+
+
+class Call:
+    """What one call has gone through so far: mutable, and the engine's own.
 
     Attributes:
-        items: in the server's order.
-        total: what `meta.total` said, or None where the route sends none.
-        last_page: number of the last page as far as the links tell, else None.
-        date_s: the answer's `Date` in seconds since the epoch, whole seconds; None if absent.
+        number: of the call, from 1.
+        deadline: loop time; None without one.
+        answered_before: the last answer of any call when this one began.
+        attempts: transmissions so far.
+        sent_at: loop time at which the first of them may have left.
+        unknown: what the last attempt ended with whose outcome is not known.
+        hooks: who is told of this call: the client's hooks and the observers around it.
     """
 
-    items: tuple[T_co, ...]
-    total: int | None
-    last_page: int | None
-    date_s: float | None
+    __slots__ = ("answered_before", "attempts", "deadline", "hooks", "number", "sent_at", "unknown")
+
+    def __init__(
+        self,
+        number: int,
+        deadline: float | None,
+        answered_before: Dated | None,
+        hooks: tuple[Hook, ...] = (),
+    ) -> None:
+        self.number = number
+        self.deadline = deadline
+        self.hooks = hooks
+        self.answered_before = answered_before
+        self.attempts = 0
+        self.sent_at: float | None = None
+        self.unknown: BlockStoreError | None = None
+
+    def left_s(self, now: float) -> float | None:
+        """Seconds until the deadline, or None without one."""
+        return None if self.deadline is None else self.deadline - now

@@ -10,8 +10,9 @@ S1. Nothing there: the request has not taken effect so far. It is sent again at 
 S2. There, and known to this client from an earlier create, or made before the request was sent:
     somebody else's. A conflict, never adopted.
 S3. There, made since, and as asked: ours.
-S4. There and made since, but not as asked; or the answers' dates contradict each other or are
-    missing: cannot be told. `OutcomeUnknownError` carries what was found.
+S4. There and made since, but not as asked; or another call of this client asks for the same at the
+    same time; or the answers' dates contradict each other or are missing: cannot be told.
+    `OutcomeUnknownError` carries what was found.
 
 The server's clock decides "before" and "since": its `Date` at the look-up, less the time that has
 passed here since the request was sent, is the server's time of sending. Both `Date` and
@@ -23,66 +24,18 @@ round trip) before ours would be adopted. One made by this client is remembered 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Collection, Hashable
+from collections.abc import Callable, Hashable
 from datetime import datetime
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
-import attrs
+from .messages import Evidence, Finding, Listing, Verdict
 
-from .messages import Listing
-
-__all__ = ["Evidence", "Finding", "Lookup", "Settlement", "judge_created", "judge_deleted"]
+__all__ = ["judge_created", "judge_deleted"]
 
 T = TypeVar("T")
 
 # Two whole-second truncations, that of `Date` and that of `created_at`.
 _SAME_SECOND_S: Final = 2.0
-
-Verdict: TypeAlias = Literal["adopted", "absent", "conflict", "unknown"]
-
-
-@attrs.frozen
-class Evidence:
-    """What the engine knows when it judges a look-up.
-
-    Attributes:
-        sent_s: the server's time of sending at the earliest, seconds since the epoch; None when
-            the server's clock is unknown or was seen to step.
-        known: ids of what this client has made before.
-    """
-
-    sent_s: float | None
-    known: Collection[Hashable]
-
-
-@attrs.frozen
-class Finding(Generic[T]):
-    """The verdict, and what it is about: the adopted result, or the candidate that was found."""
-
-    verdict: Verdict
-    value: T | None = None
-    candidate: Any = None
-
-
-# Takes the seconds left for looking, or None.
-Lookup: TypeAlias = Callable[[float | None], Awaitable[Listing[Any]]]
-
-
-@attrs.frozen(kw_only=True)
-class Settlement(Generic[T]):
-    """How to find out what became of one request.
-
-    Attributes:
-        look: fetches what may have come of it; the server's order, newest date included.
-        judge: what the look-up means; pure.
-        unique: the server itself refuses a second one, so that absence allows sending at once.
-        hint: for people: where to look when it cannot be settled here.
-    """
-
-    look: Lookup
-    judge: Callable[[Listing[Any], Evidence], Finding[T]]
-    unique: bool
-    hint: str
 
 
 def judge_created(
@@ -114,7 +67,7 @@ def judge_created(
         return Finding("unknown", candidate=found)
     if made_at(found).timestamp() < math.floor(evidence.sent_s):
         return Finding(somebody_elses, candidate=found)
-    if not is_as_asked(found):
+    if evidence.contested or not is_as_asked(found):
         return Finding("unknown", candidate=found)
     return Finding("adopted", value=found, candidate=found)
 

@@ -49,7 +49,7 @@ class Transport(Protocol):
     async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
         """Transmit once and return the whole answer, whatever its status.
 
-        Takes a permit from the throttle, keeps to `attempt.deadline`, notes `attempt.sent_at`.
+        Takes a permit from the throttle, keeps to `attempt.deadline`, calls `attempt.begin`.
 
         Raises:
             TransportError: no usable answer; `sent` says whether the request may have arrived.
@@ -94,7 +94,8 @@ class _Transmission:
         deadline = attempt.deadline
         wait_s = None if deadline is None else deadline - loop.time()
         async with self._throttle.permit(timeout=wait_s) as ticket:
-            now = attempt.sent_at = loop.time()
+            now = loop.time()
+            attempt.begin(now)
             until = now + self._config.attempt_timeout_s
             self._scope.reschedule(until if deadline is None else min(until, deadline))
             try:

@@ -1,0 +1,162 @@
+"""Finding out what became of lost requests: carries out what `settle.py` judges.
+
+It looks, gives what it saw to the request's own judge, and looks again while a lost request may
+still be under way. What it remembers is what this client made, and what it is making just now.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from ..clock import Clock
+from ..config import Config
+from ..errors import BlockStoreError, ConflictError, OutcomeUnknownError
+from ..events import OutcomeSettled, emit
+from .codec import date_s
+from .lifetime import Lifetime
+from .messages import Call, Evidence, Finding, Listing, Request, Settlement
+
+__all__ = ["Settler"]
+
+T = TypeVar("T")
+
+# How many of its own creates a client remembers; only those of the last seconds matter (settle S2).
+_REMEMBERED: Final = 4096
+# Two clocks that run alike disagree by the whole second of `Date` and a round trip.
+_CLOCK_STEP_S: Final = 3.0
+_FIRST_LOOK_S: Final = 1.0
+_SLOWEST_LOOK_S: Final = 10.0
+
+
+class Settler:
+    """Settles the lost requests of one client."""
+
+    def __init__(self, config: Config, clock: Clock, lifetime: Lifetime) -> None:
+        self._config = config
+        self._clock = clock
+        self._lifetime = lifetime
+        self._made: deque[Hashable] = deque(maxlen=_REMEMBERED)
+        self._asked_for: Counter[Hashable] = Counter()
+
+    def remember(self, identity: Hashable) -> None:
+        """Note that this client made the thing with this id; it is not to be adopted again."""
+        self._made.append(identity)
+
+    @contextmanager
+    def asking(self, settlement: Settlement[Any]) -> Iterator[None]:
+        """The thing is being asked for inside."""
+        key = settlement.key
+        self._asked_for[key] += 1
+        try:
+            yield
+        finally:
+            self._asked_for[key] -= 1
+            if not self._asked_for[key]:
+                del self._asked_for[key]
+
+    async def settle(
+        self, request: Request[T], call: Call, error: BlockStoreError
+    ) -> Finding[T] | None:
+        """What became of a lost request: a finding to return, or None to send it again.
+
+        Raises:
+            ConflictError: the name was taken before the call.
+            OutcomeUnknownError: it cannot be told.
+        """
+        cause = call.unknown if call.unknown is not None else error
+        settlement = request.settle
+        if settlement is None:
+            raise OutcomeUnknownError(
+                f"the answer was lost and this request cannot be looked up: {cause}"
+            ) from cause
+        finding = await self._look_until_told(request, settlement, call, cause)
+        self.report(request, call, finding.verdict)
+        if finding.verdict == "adopted":
+            return finding
+        if finding.verdict == "absent":
+            return None
+        if finding.verdict == "conflict":
+            if isinstance(error, ConflictError):
+                raise error
+            raise ConflictError(
+                "the name was taken before this call", status=409, id="conflict"
+            ) from cause
+        raise OutcomeUnknownError(
+            f"the answer was lost and looking could not tell what became of the request: "
+            f"{settlement.hint}",
+            candidate=finding.candidate,
+        ) from cause
+
+    @staticmethod
+    def report(request: Request[Any], call: Call, verdict: str) -> None:
+        """Tell the hooks."""
+        if call.hooks:
+            emit(
+                call.hooks,
+                OutcomeSettled(call.number, request.method, request.route, verdict),
+            )
+
+    async def _look_until_told(
+        self,
+        request: Request[T],
+        settlement: Settlement[T],
+        call: Call,
+        cause: BlockStoreError,
+    ) -> Finding[T]:
+        """Look; where nothing is there and a second one would not be refused, look until the lost
+        request cannot arrive any more.
+        """
+        arrives_until = self._clock.monotonic() + self._config.linger_s
+        delay_s = _FIRST_LOOK_S
+        while True:
+            finding = await self._look(request, settlement, call, cause)
+            now = self._clock.monotonic()
+            if finding.verdict != "absent" or settlement.unique or now >= arrives_until:
+                return finding
+            left_s = call.left_s(now)
+            if left_s is not None and delay_s >= left_s:
+                return Finding("unknown")
+            if await self._lifetime.pause(delay_s):
+                raise self._lifetime.error(request, unknown=True) from cause
+            delay_s = min(2 * delay_s, _SLOWEST_LOOK_S)
+
+    async def _look(
+        self,
+        request: Request[T],
+        settlement: Settlement[T],
+        call: Call,
+        cause: BlockStoreError,
+    ) -> Finding[T]:
+        """One look-up and its judgement; a look-up that fails leaves the outcome unknown."""
+        try:
+            left_s = call.left_s(self._clock.monotonic())
+            if left_s is not None and left_s <= 0:
+                raise OutcomeUnknownError("no time is left to look")
+            listing = await settlement.look(left_s)
+        except BlockStoreError as error:
+            if self._lifetime.closing:
+                raise self._lifetime.error(request, unknown=True) from cause
+            raise OutcomeUnknownError(
+                f"the answer was lost and looking failed too ({type(error).__name__}): "
+                f"{settlement.hint}"
+            ) from cause
+        contested = self._asked_for[settlement.key] > 1
+        return settlement.judge(
+            listing, Evidence(self._sent_s(call, listing), self._made, contested)
+        )
+
+    def _sent_s(self, call: Call, listing: Listing[Any]) -> float | None:
+        """The server's time when the call was first sent, at the earliest; None if untellable."""
+        if call.sent_at is None or listing.date_s is None:
+            return None
+        now = self._clock.monotonic()
+        if call.answered_before is not None:
+            headers, then = call.answered_before
+            then_s = date_s(headers)
+            if then_s is not None and abs((listing.date_s - then_s) - (now - then)) > _CLOCK_STEP_S:
+                # The server's clock did not move as ours did: its dates prove nothing.
+                return None
+        return listing.date_s - (now - call.sent_at)
