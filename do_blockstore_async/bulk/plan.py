@@ -89,13 +89,13 @@ class Step:
     volume_id: str = ""
     volume_name: str = ""
     target_id: str = ""
-    size_gigabytes: float = 0.0
+    size_gigabytes: float = attrs.field(default=0.0, converter=float)
     attached: bool = False
     tags: tuple[str, ...] = ()
     after: str = ""
     batch: str = ""
     why: str = ""
-    monthly: float = 0.0
+    monthly: float = attrs.field(default=0.0, converter=float)
     spec: VolumeSpec | None = None
 
     @property

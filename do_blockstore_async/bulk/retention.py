@@ -18,7 +18,7 @@ n = -1 means without limit, 0 that the rule is not used. Periods are those of UT
 R1. Kept and removed together are what was given, each once.
 R2. A snapshot is kept if and only if at least one rule keeps it, and the reasons name each.
 R3. Any counting rule, and `within`, keeps the newest snapshot.
-R4. More of a rule never keeps less.
+R4. More of a rule never keeps less, but for the oldest snapshot, which goes once the rule is full.
 """
 
 from __future__ import annotations

@@ -30,6 +30,10 @@ __all__ = ["VolumeSpec", "parse_specs", "read_specs"]
 _MAX_SPECS: Final = 100_000
 
 
+def _texts(value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value)
+
+
 @attrs.frozen(kw_only=True)
 class VolumeSpec:
     """A volume to be created; the fields are those of `store.volumes.create`."""
@@ -41,7 +45,7 @@ class VolumeSpec:
     filesystem_type: str | None = None
     filesystem_label: str | None = None
     snapshot_id: str | None = None
-    tags: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    tags: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     def check(self) -> None:
         """Refuse what `store.volumes.create` would refuse.

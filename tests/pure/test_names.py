@@ -1,0 +1,90 @@
+"""Names of snapshots from templates."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from helpers_bulk import NOW, volume
+from hypothesis import given
+from hypothesis import strategies as st
+
+from do_blockstore_async.bulk.errors import PlanError
+from do_blockstore_async.bulk.names import Template, check_job
+
+FIELDS = ("volume", "volume_id", "region", "date", "time", "job")
+specs = st.sampled_from(["", ":.3", ":.10"])
+texts = st.text("ab-_.*+[(0", max_size=5)
+templates = (
+    st.lists(st.tuples(texts, st.sampled_from(FIELDS), specs), min_size=1, max_size=4)
+    .map(lambda parts: "".join(f"{text}{{{field}{spec}}}" for text, field, spec in parts))
+    .map(Template)
+)
+
+
+def test_every_field_can_be_used() -> None:
+    text = "{volume}_{volume_id}_{region}_{date}_{time}_{job}"
+    assert (
+        Template(text).render(volume(), NOW, "nightly")
+        == "db-1_aaaa0001_nyc3_2026-11-23_020000_nightly"
+    )
+
+
+def test_times_are_those_of_utc() -> None:
+    at = datetime(2026, 11, 23, 1, 0, tzinfo=timezone(timedelta(hours=5)))
+    assert Template("{volume}-{date}").render(volume(), at, "j") == "db-1-2026-11-22"
+
+
+@given(templates, st.integers(0, 4_000_000_000).map(lambda s: datetime.fromtimestamp(s, UTC)))
+def test_what_is_rendered_is_recognised(template: Template, at: datetime) -> None:
+    try:
+        name = template.render(volume(), at, "nightly")
+    except PlanError:
+        return
+    assert template.recognises(name, volume(), "nightly")  # N2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["db-1-2026-11-23x", "db-10-2026-11-23", "db-1-2026-1-23", "db-1-", "xdb-1-2026-11-23", ""],
+)
+def test_what_merely_looks_alike_is_not_recognised(name: str) -> None:
+    assert not Template("{volume}-{date}").recognises(name, volume(), "nightly")
+
+
+def test_letters_of_a_template_are_no_pattern() -> None:
+    assert not Template("a.{volume}").recognises("axdb-1", volume(), "j")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nightly", "use {volume}"),
+        ("", "use {volume}"),
+        ("{volume", "braces"),
+        ("{}", "no field"),
+        ("{0}", "no field"),
+        ("{volume.__class__}", "no field"),
+        ("{volume[0]}", "no field"),
+        ("{token}", "no field"),
+        ("{volume!r}", "to shorten"),
+        ("{volume:>9999999}", "to shorten"),
+        ("{volume:{region}}", "to shorten"),
+    ],
+)
+def test_a_template_that_cannot_be_is_refused(text: str, words: str) -> None:
+    with pytest.raises(PlanError, match=words):  # N1
+        Template(text)
+
+
+def test_a_name_over_64_characters_says_how_to_shorten_it() -> None:
+    long = volume(name="v" * 60)
+    with pytest.raises(PlanError, match=r"71 long and may be 64.*\{volume:.40\}"):
+        Template("{volume}-{date}").render(long, NOW, "nightly")
+    assert Template("{volume:.40}-{date}").render(long, NOW, "j") == "v" * 40 + "-2026-11-23"
+
+
+@pytest.mark.parametrize("job", ["", "a b", "a.b", "a/b", "x" * 65, "ü", None])
+def test_a_job_is_a_tag_too(job: str) -> None:
+    with pytest.raises(PlanError, match="tag"):
+        check_job(job)

@@ -1,0 +1,322 @@
+"""A plan as data: counted, saved, read back, guarded, and held against a later look."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import attrs
+import pytest
+from helpers_bulk import NOW, making, snapshot, volume
+from hypothesis import given
+from hypothesis import strategies as st
+
+from do_blockstore_async.bulk.errors import GuardError, PlanError
+from do_blockstore_async.bulk.guards import Guards
+from do_blockstore_async.bulk.plan import FORMAT, Listed, Plan, Sighting, Step, witnesses
+from do_blockstore_async.bulk.planning import creation_steps, deletion_steps, snapshot_steps
+from do_blockstore_async.bulk.prices import Prices
+from do_blockstore_async.bulk.recheck import Seen, check_account, check_step, settle_step
+from do_blockstore_async.bulk.retention import Retention
+from do_blockstore_async.bulk.selection import Selection
+from do_blockstore_async.bulk.specs import VolumeSpec
+from do_blockstore_async.errors import BlockStoreError, InvalidArgumentError
+
+FLEET = [volume(n) for n in range(3)]
+SHOTS = [snapshot(v, n, days=n) for v in FLEET for n in (1, 2, 3)]
+
+
+def plan(**changes: Any) -> Plan:
+    steps, skips = snapshot_steps(FLEET, SHOTS, making(), Retention(last=2))
+    values: dict[str, Any] = {
+        "kind": "snapshots",
+        "job": "nightly",
+        "made_at": NOW,
+        "selection": Selection(regions=("nyc3",)),
+        "steps": tuple(steps),
+        "skips": tuple(skips),
+        "listed": Listed(3, 9),
+        "duration_s": 12.5,
+        "options": {"keep": "keep last 2"},
+        "witnesses": tuple(v.id for v in FLEET),
+    }
+    return Plan(**{**values, **changes})
+
+
+def test_a_plan_counts_what_it_does() -> None:
+    made = plan()
+    assert made.counts == {"create_snapshot": 3, "delete_snapshot": 6}
+    assert made.deletes == 6
+    assert made.requests == 9
+    assert made.requests_to_check == 2
+    assert made.by_region() == {"nyc3": {"create_snapshot": 3, "delete_snapshot": 6}}
+    assert made.monthly_change == pytest.approx(3 * 0.3 - 6 * 0.3)
+    header, rows = made.table()
+    assert len(rows) == 9
+    assert all(len(row) == len(header) for row in rows)
+
+
+@pytest.mark.parametrize(("count", "pages"), [(0, 1), (1, 1), (200, 1), (201, 2), (20_000, 100)])
+def test_checking_costs_a_listing(count: int, pages: int) -> None:
+    assert plan(listed=Listed(count, 0)).requests_to_check == pages + 1
+    assert plan(steps=(), listed=Listed(count, count)).requests_to_check == 0
+
+
+def test_a_plan_is_read_back_as_it_was_saved() -> None:
+    made = plan()
+    again = Plan.from_json(made.to_json())
+    assert again == made
+    assert again.digest == made.digest
+    assert again.to_json() == made.to_json()
+
+
+def test_a_creation_plan_is_read_back_too() -> None:
+    specs = [VolumeSpec(name="a", region="nyc3", size_gigabytes=1, tags=("x",), description="d")]
+    steps, _ = creation_steps(specs, [], (), Prices())
+    made = plan(kind="creations", steps=tuple(steps))
+    assert Plan.from_json(made.to_json()) == made
+
+
+@given(
+    st.lists(
+        st.builds(
+            Step,
+            key=st.text(),
+            action=st.just("delete_volume"),
+            name=st.text(),
+            region=st.text(),
+            size_gigabytes=st.integers(0, 10**6) | st.floats(0, 1e9),
+            tags=st.lists(st.text()).map(tuple),
+            monthly=st.floats(-1e9, 1e9),
+        )
+    )
+)
+def test_any_plan_survives_saving(steps: list[Step]) -> None:
+    made = plan(steps=tuple(steps))
+    assert Plan.from_json(made.to_json()) == made  # P1
+
+
+def test_what_is_of_this_process_is_not_saved() -> None:
+    made = plan(sighting=Sighting(object(), 1.0))
+    assert "sighting" not in made.to_json()
+    assert Plan.from_json(made.to_json()).sighting is None
+    assert made == plan()
+    document = json.loads(made.to_json())
+    document["plan"]["sighting"] = {"engine": 1, "at_s": 1e9}
+    assert Plan.from_json(json.dumps(document)).sighting is None
+
+
+def test_every_change_changes_the_digest() -> None:
+    made = plan()
+    others = [
+        plan(job="weekly"),
+        plan(steps=made.steps[:-1]),
+        plan(steps=(attrs.evolve(made.steps[0], name="x"), *made.steps[1:])),
+        plan(witnesses=()),
+    ]
+    assert len({made.digest, *(other.digest for other in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d["plan"]["steps"].pop(), "edited"),
+        (lambda d: d["plan"]["steps"][0].update(target_id="other"), "edited"),
+        (lambda d: d.update(digest="0"), "edited"),
+        (lambda d: d.update(format=FORMAT - 1), "plan again"),
+        (lambda d: d.update(format=FORMAT + 1), "plan again"),
+        (lambda d: d["plan"].pop("steps"), "cannot be read"),
+        (lambda d: d["plan"].update(kind="magic"), "cannot be read"),
+        (lambda d: d["plan"]["steps"][0].update(size_gigabytes="big"), "cannot be read"),
+        (lambda d: d.pop("plan"), "not a saved plan"),
+    ],
+)
+def test_a_file_that_is_not_this_plan_is_refused(change: Any, words: str) -> None:
+    document = json.loads(plan().to_json())
+    change(document)
+    with pytest.raises(PlanError, match=words):
+        Plan.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", "null", b"\xff\xfe", "{}", '{"format":1}'])
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    with pytest.raises(PlanError, match="not a saved plan"):
+        Plan.from_json(text)
+
+
+def test_a_plan_error_is_a_value_error_and_one_of_ours() -> None:
+    assert issubclass(PlanError, ValueError)
+    assert issubclass(PlanError, BlockStoreError)
+
+
+# Witnesses.
+
+
+@given(st.integers(0, 500), st.data())
+def test_witnesses_are_few_and_no_targets_where_that_is_possible(count: int, data: Any) -> None:
+    ids = [f"{n:x}" for n in range(count)]
+    targets = data.draw(st.sets(st.sampled_from(ids))) if ids else set()
+    found = witnesses(ids, targets)
+    assert len(found) <= 16
+    assert bool(found) == bool(ids)
+    if len(targets) < len(ids):
+        assert targets.isdisjoint(found)
+
+
+def test_a_plan_of_another_account_is_refused() -> None:
+    with pytest.raises(PlanError, match="another account"):
+        check_account(plan(), Seen.of([volume(77)], []))
+    check_account(plan(), Seen.of([FLEET[2]], []))
+    check_account(plan(witnesses=()), Seen.of([volume(77)], []))
+
+
+def test_what_the_plan_itself_deleted_bears_no_witness() -> None:
+    gone = plan(witnesses=("aa",))
+    check_account(gone, Seen.of([], []), settled=["aa"])
+
+
+# Guards.
+
+
+def deletions(count: int, fleet: int) -> Plan:
+    steps, _ = deletion_steps([volume(n) for n in range(count)], None, making())
+    return plan(kind="deletions", steps=tuple(steps), listed=Listed(fleet))
+
+
+def test_a_plan_within_the_guards_passes() -> None:
+    Guards().check(deletions(100, 400))
+    Guards().check(plan())
+    Guards().check(plan(steps=()))
+
+
+@pytest.mark.parametrize(
+    ("guards", "count", "fleet"),
+    [
+        ({}, 101, 10_000),
+        ({}, 100, 399),
+        ({}, 1, 3),
+        ({"max_items": 5}, 6, 1000),
+        ({"max_items": 0}, 1, 1000),
+        ({"max_share": 0.1}, 11, 100),
+        ({"max_items": math.inf}, 50, 100),
+    ],
+)
+def test_more_than_the_guards_allow_is_refused(
+    guards: dict[str, float], count: int, fleet: int
+) -> None:
+    with pytest.raises(GuardError, match="max_items and max_share") as caught:
+        Guards(**guards).check(deletions(count, fleet))
+    assert (caught.value.items, caught.value.fleet) == (count, fleet)
+
+
+def test_guards_can_be_widened_explicitly() -> None:
+    Guards(max_items=math.inf, max_share=1).check(deletions(500, 500))
+    Guards(max_items=3, max_share=1).check(deletions(3, 3))
+
+
+def test_a_prune_of_nearly_everything_is_refused() -> None:
+    with pytest.raises(GuardError, match="snapshots"):
+        Guards().check(plan(listed=Listed(3, 6)))
+
+
+@pytest.mark.parametrize(
+    "values", [{"max_items": -1}, {"max_share": -0.1}, {"max_share": 1.1}, {"max_items": math.nan}]
+)
+def test_guards_that_cannot_be_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        Guards(**values)
+
+
+# A later look.
+
+
+def look(step: Step, volumes: list[Any], snapshots: list[Any] | None = None) -> tuple[str, str]:
+    found = check_step(step, Seen.of(volumes, snapshots), Selection())
+    return ("", "") if found is None else (found.status, found.code)
+
+
+CREATE, DELETE = plan().steps[0], plan().steps[3]
+
+
+@pytest.mark.parametrize(
+    ("now", "found"),
+    [
+        ([FLEET[0]], ("", "")),
+        ([attrs.evolve(FLEET[0], description="new", tags=("new",))], ("", "")),
+        ([attrs.evolve(FLEET[0], size_gigabytes=20)], ("skipped", "changed")),
+        ([attrs.evolve(FLEET[0], droplet_ids=(1,))], ("skipped", "changed")),
+        ([attrs.evolve(FLEET[0], name="other")], ("skipped", "changed")),
+        ([attrs.evolve(FLEET[0], id="dd")], ("skipped", "changed")),
+        ([], ("skipped", "changed")),
+    ],
+)
+def test_a_volume_that_changed_is_not_touched(now: list[Any], found: tuple[str, str]) -> None:
+    assert look(CREATE, now, []) == found
+
+
+def test_another_id_under_the_name_is_said() -> None:
+    other = Seen.of([attrs.evolve(FLEET[0], id="dd")])
+    finding = check_step(CREATE, other, Selection())
+    assert finding is not None
+    assert finding.reason == "changed: another volume has its name now"
+
+
+def test_a_volume_that_is_not_selected_any_more_is_not_touched() -> None:
+    finding = check_step(CREATE, Seen.of([FLEET[0]]), Selection(tags=("prod",)))
+    assert finding is not None
+    assert "not selected any more" in finding.reason
+
+
+def test_a_name_that_is_taken_now_is_not_made() -> None:
+    taken = snapshot(FLEET[0], 9, name=CREATE.name)
+    assert look(CREATE, FLEET, [taken]) == ("skipped", "exists")
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, ("", "")),
+        ({"tags": ("nightly", "gold")}, ("skipped", "changed")),
+        ({"tags": ()}, ("skipped", "changed")),
+        ({"name": "renamed"}, ("skipped", "changed")),
+        ({"id": "dd"}, ("skipped", "gone")),
+    ],
+)
+def test_a_snapshot_that_changed_is_not_deleted(
+    changes: dict[str, Any], found: tuple[str, str]
+) -> None:
+    shot = next(each for each in SHOTS if each.id == DELETE.target_id)
+    assert look(DELETE, [], [attrs.evolve(shot, **changes)]) == found
+
+
+def test_a_volume_that_lost_its_mark_is_not_deleted() -> None:
+    marked = volume(1, tags=("orphan-since:2026-01-01",))
+    (step,), _ = deletion_steps([marked], None, making(), must_carry=lambda v: v.tags)
+    assert look(step, [marked]) == ("", "")
+    assert look(step, [volume(1)]) == ("skipped", "changed")
+    assert look(step, [attrs.evolve(marked, droplet_ids=(3,))]) == ("skipped", "changed")
+    assert look(step, []) == ("skipped", "gone")
+
+
+def test_what_had_been_begun_is_settled_by_looking() -> None:
+    made = snapshot(FLEET[0], 9, name=CREATE.name)
+
+    def verdict(step: Step, seen: Seen) -> str | None:
+        found = settle_step(step, seen)
+        return None if found is None else found.status
+
+    assert verdict(CREATE, Seen.of(FLEET, [made])) == "done"
+    assert verdict(CREATE, Seen.of(FLEET, [attrs.evolve(made, tags=())])) == "unknown"
+    assert verdict(CREATE, Seen.of(FLEET, [])) is None
+    assert verdict(DELETE, Seen.of(FLEET, [])) == "done"
+    assert verdict(DELETE, Seen.of(FLEET, SHOTS)) is None
+    (gone,), _ = deletion_steps([FLEET[0]], None, making())
+    assert verdict(gone, Seen.of([], [])) == "done"
+    assert verdict(gone, Seen.of(FLEET, [])) is None
+    spec = VolumeSpec(name="db-0", region="nyc3", size_gigabytes=10)
+    (create,), _ = creation_steps([spec], [], (), Prices())
+    assert verdict(create, Seen.of(FLEET)) == "done"
+    assert verdict(create, Seen.of([attrs.evolve(FLEET[0], size_gigabytes=5)])) == "unknown"
+    assert verdict(create, Seen.of([])) is None
+    assert look(create, FLEET) == ("skipped", "exists")
