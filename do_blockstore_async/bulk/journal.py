@@ -280,8 +280,12 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 def _could_be_torn(data: bytes) -> bool:
     """Whether this may be the beginning of a first line: then nothing was sent yet."""
-    head = data[:9].rstrip(b" ")
-    return b"\n" not in data and all(byte in b"0123456789abcdef" for byte in head[:8])
+    checksum, rest, opening = data[:8], data[8:], b' {"journal":'
+    return (
+        b"\n" not in data
+        and all(byte in b"0123456789abcdef" for byte in checksum)
+        and opening.startswith(rest[: len(opening)])
+    )
 
 
 def _plan_of(record: Mapping[str, Any], where: Path) -> Plan:

@@ -1,0 +1,233 @@
+"""The journal: torn ends, damage, the lock, and what is read back after a crash at any byte."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers_bulk import NOW, making, volume
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from do_blockstore_async.bulk.errors import JournalError
+from do_blockstore_async.bulk.journal import Ended, Journal, read_lines
+from do_blockstore_async.bulk.plan import Plan
+from do_blockstore_async.bulk.planning import snapshot_steps
+from do_blockstore_async.bulk.selection import Selection
+
+WHERE = Path("x.journal")
+
+
+def plan(job: str = "nightly", count: int = 3) -> Plan:
+    steps, _ = snapshot_steps([volume(n) for n in range(count)], [], making(), None)
+    return Plan(kind="snapshots", job=job, made_at=NOW, selection=Selection(), steps=tuple(steps))
+
+
+PLAN = plan()
+KEYS = [step.key for step in PLAN.steps]
+DONE = Ended(status="done", duration_s=0.5)
+FAILED = Ended(status="failed", reason="no\n\u2028é", code="x")
+
+
+async def written(path: Path) -> bytes:
+    """A journal of three steps: one done, one failed, one under way."""
+    journal = Journal.open(path, PLAN)
+    await journal.begin(KEYS[:1], 1.0)
+    await journal.begin(KEYS[1:], 2.0)
+    await journal.end({KEYS[0]: DONE, KEYS[1]: FAILED})
+    await journal.close()
+    return path.read_bytes()  # noqa: ASYNC240 -- a test may wait for its disk
+
+
+async def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    await written(tmp_path / "j")
+    journal = Journal.open(tmp_path / "j", None)
+    assert journal.plan == PLAN
+    assert journal.ended == {KEYS[0]: DONE, KEYS[1]: FAILED}
+    assert journal.begun == {KEYS[0]: 1.0, KEYS[1]: 2.0, KEYS[2]: 2.0}
+    await journal.begin([KEYS[1]], 3.0)
+    await journal.close()
+    again = Journal.open(tmp_path / "j", PLAN)
+    assert again.ended == {KEYS[0]: DONE}, "begun anew, so without an outcome until it has one"
+    await again.close()
+    await again.close()
+
+
+async def test_cut_off_at_any_byte_it_is_a_beginning_of_what_happened(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    data = await written(path)
+    lines = data.split(b"\n")[:-1]
+    ends = [sum(len(line) + 1 for line in lines[: n + 1]) for n in range(len(lines))]
+    step = max(1, ends[0] // 50)
+    for cut in [*range(0, ends[0], step), *range(ends[0], len(data) + 1)]:
+        path.write_bytes(data[:cut])
+        journal = Journal.open(path, PLAN)  # J2
+        whole = sum(1 for end in ends if end <= cut)
+        assert len(journal.ended) == max(0, whole - 3)
+        assert len(journal.begun) == (0, 0, 1, 3, 3, 3)[whole]
+        await journal.end({KEYS[2]: DONE})
+        await journal.close()
+        again = Journal.open(path, None)
+        assert again.ended[KEYS[2]] == DONE
+        await again.close()
+
+
+async def test_a_damaged_line_with_a_good_one_behind_it_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    data = await written(path)
+    at = data.index(b"\n") + 20
+    path.write_bytes(data[:at] + b"#" + data[at + 1 :])
+    with pytest.raises(JournalError, match=r"damaged in line 2.*plan again"):
+        Journal.open(path, PLAN)
+    assert path.read_bytes()[at : at + 1] == b"#", "what is refused is left as it is"
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_break_the_reader(data: bytes) -> None:
+    records, good = read_lines(data, WHERE)
+    assert not records
+    assert good == 0
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=50)
+def test_garbage_behind_the_good_lines_is_cut_away(garbage: bytes) -> None:
+    line = b'c14a6ef6 {"ended":"a"}\n'
+    good = line if len(read_lines(line, WHERE)[0]) else b""
+    _, upto = read_lines(good + garbage, WHERE)
+    assert upto == len(good)
+
+
+async def test_a_journal_in_use_is_refused_until_it_is_let_go(tmp_path: Path) -> None:
+    first = Journal.open(tmp_path / "j", PLAN)
+    with pytest.raises(JournalError, match="in use by another run") as caught:
+        Journal.open(tmp_path / "j", PLAN)
+    assert caught.value.in_use
+    await first.close()
+    await Journal.open(tmp_path / "j", PLAN).close()
+
+
+def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from do_blockstore_async.bulk.locking import lock_file\n"
+        "assert lock_file(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT))\n"
+        "print('locked', flush=True); sys.stdin.read()\n"
+    )
+    path = tmp_path / "j"
+    child = subprocess.Popen(  # noqa: S603 -- this very interpreter
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"locked\n"
+        with pytest.raises(JournalError, match="in use"):  # J3
+            Journal.open(path, PLAN)
+        child.kill()
+        child.wait()
+    asyncio.run(Journal.open(path, PLAN).close())
+
+
+async def test_a_journal_of_another_plan_is_refused(tmp_path: Path) -> None:
+    await written(tmp_path / "j")
+    with pytest.raises(JournalError, match=r"belongs to another plan .job nightly.*resume that"):
+        Journal.open(tmp_path / "j", plan("weekly"))  # J4
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "is empty: run the plan"),
+        (b"hello world, this is no journal\n", "is empty: run the plan"),
+    ],
+)
+async def test_resuming_what_is_no_journal_is_refused(
+    tmp_path: Path, data: bytes, words: str
+) -> None:
+    (tmp_path / "j").write_bytes(data)
+    with pytest.raises(JournalError, match=words):
+        Journal.open(tmp_path / "j", None)
+    assert (tmp_path / "j").read_bytes() in {data, b""}
+
+
+async def test_another_file_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    for text in (b"my precious notes\n", b"my precious notes", b"deadbeef or not", b"abc\n", b"\n"):
+        path.write_bytes(text)
+        with pytest.raises(JournalError, match="something else"):
+            Journal.open(path, PLAN)
+        assert path.read_bytes() == text
+
+
+async def test_no_journal_no_resume(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="there is no journal"):
+        Journal.open(tmp_path / "j", None)
+    with pytest.raises(JournalError, match="cannot be opened"):
+        Journal.open(tmp_path, PLAN)
+
+
+async def test_a_journal_of_another_format_is_refused(tmp_path: Path) -> None:
+    import zlib
+
+    data = await written(tmp_path / "j")
+    head, _, rest = data.partition(b"\n")
+    text = head[9:].replace(b'"journal":1', b'"journal":9')
+    (tmp_path / "j").write_bytes(b"%08x %s\n%s" % (zlib.crc32(text), text, rest))
+    with pytest.raises(JournalError, match="has format 9"):
+        Journal.open(tmp_path / "j", PLAN)
+
+
+async def test_writers_of_one_moment_share_a_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal.open(tmp_path / "j", PLAN)
+    synced: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(file), real(file))[1])
+    await asyncio.gather(*(journal.begin([key], 1.0) for key in KEYS * 20))
+    assert len(synced) <= 2
+    await journal.close()
+
+
+async def test_a_full_disk_is_said_to_everyone_and_nothing_more_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal.open(tmp_path / "j", PLAN)
+
+    def full(file: int, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    results = await asyncio.gather(
+        *(journal.begin([key], 1.0) for key in KEYS), return_exceptions=True
+    )
+    assert all(isinstance(result, JournalError) for result in results)
+    with pytest.raises(JournalError, match="make room and resume"):
+        await journal.end({KEYS[0]: DONE})
+    monkeypatch.undo()
+    await journal.close()
+
+
+async def test_a_cancelled_writer_does_not_stop_the_write(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "j", PLAN)
+    tasks = [asyncio.create_task(journal.begin([key], 1.0)) for key in KEYS]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert results[1:] == [None, None]
+    await journal.close()
+    again = Journal.open(tmp_path / "j", None)
+    assert set(again.begun) == set(KEYS)
+    await again.close()
+
+
+async def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    await written(tmp_path / "j")
+    assert (tmp_path / "j").stat().st_mode & 0o077 == 0
