@@ -16,10 +16,11 @@ to it that this never cuts a write in two (`scope`). Without it such requests ru
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from .. import BlockStore, BlockStoreError
 from .health import budget_report
@@ -34,8 +35,6 @@ __all__ = [
     "blockstore_ctx",
     "blockstore_middleware",
 ]
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BLOCKSTORE: Final = web.AppKey("do_blockstore_async", BlockStore)
 """`app[BLOCKSTORE]`, in a subapplication `request.config_dict[BLOCKSTORE]`: the client."""
@@ -72,7 +71,7 @@ def blockstore_middleware(
     default_timeout_s: float | None = 30.0,
     longest_timeout_s: float | None = 300.0,
     timeout_header: str = "X-Request-Timeout",
-) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+) -> Middleware:
     """A middleware: the request's deadline, cancellation that spares writes, errors as problems.
 
     Put it last in the list, next to the handlers, so that others see the answers it makes.
