@@ -3,7 +3,7 @@
 | deletes | at most | and at most |
 | --- | --- | --- |
 | volumes | 100 | a quarter of the volumes listed |
-| snapshots | 10,000 | nine tenths of the snapshots listed |
+| snapshots | 10,000 | nine tenths of the snapshots listed and those that the plan makes |
 
 Snapshots have wider ones, since a retention keeps at least one of each volume's by itself.
 """
@@ -51,10 +51,14 @@ class Guards:
         Raises:
             GuardError: it does; nothing was sent.
         """
-        fleets = {"delete_volume": plan.listed.volumes, "delete_snapshot": plan.listed.snapshots}
+        made = plan.counts["create_snapshot"]
+        fleets = {
+            "delete_volume": plan.listed.volumes or 0,
+            "delete_snapshot": (plan.listed.snapshots or 0) + made,
+        }
         for action, (default_items, default_share) in _DEFAULTS.items():
             items = plan.counts[action]
-            fleet = fleets[action] or 0
+            fleet = fleets[action]
             most = default_items if self.max_items is None else self.max_items
             share = default_share if self.max_share is None else self.max_share
             if items and (items > most or items > share * fleet):

@@ -1,0 +1,461 @@
+"""Plans and runs against the simulated account: what is sent, what comes of it, what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from benchmarks.virtual_time import run_virtual
+from do_blockstore_async import BlockStore, Config, InvalidArgumentError
+from do_blockstore_async.bulk import (
+    GuardError,
+    Outcome,
+    Plan,
+    PlanError,
+    Retention,
+    Run,
+    Selection,
+    Step,
+    VolumeSpec,
+)
+from do_blockstore_async.simulator import World, connect_in_process
+
+KEEP2 = Retention(last=2)
+LISTINGS = {"GET /v2/volumes", "GET /v2/snapshots"}
+
+
+def at(world: World) -> datetime:
+    return datetime.fromtimestamp(world.now, UTC)
+
+
+def sent(world: World) -> Counter[str]:
+    """How often each kind of request was made, ids taken out; and the log is begun anew."""
+    found: Counter[str] = Counter()
+    for record in world.requests:
+        parts = ["{id}" if len(part) == 36 else part for part in record.path.split("/")]
+        found[f"{record.method} {'/'.join(parts)}"] += 1
+    world.requests.clear()
+    return found
+
+
+async def run_all(run: Run) -> list[Outcome[Step]]:
+    async with run:
+        return [outcome async for outcome in run]
+
+
+def case(
+    test: Callable[[BlockStore, World], Awaitable[None]],
+    config: Config | None = None,
+    **options: Any,
+) -> None:
+    """Run a test in virtual time, with a client of a world; limits are off unless asked for."""
+    world = World(**{"limits": "none", "seed": 7, **options})
+
+    async def main() -> None:
+        async with connect_in_process(world, config=config) as store:
+            await test(store, world)
+
+    run_virtual(main())
+
+
+# Requests, as the docstrings say.
+
+
+def pages(count: int) -> int:
+    return max(1, math.ceil(count / 200))
+
+
+@pytest.mark.parametrize(("volumes", "snapshots"), [(1, 0), (199, 601), (200, 400), (201, 1001)])
+def test_the_requests_of_snapshots_and_prune(volumes: int, snapshots: int) -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(keep=KEEP2, at=at(world))
+        look = {"GET /v2/volumes": pages(volumes), "GET /v2/snapshots": pages(snapshots)}
+        assert sent(world) == look
+        outcomes = await run_all(store.bulk.run(plan, max_items=math.inf, max_share=1))
+        gone = plan.counts["delete_snapshot"]
+        work = {"POST /v2/volumes/{id}/snapshots": volumes}
+        if gone:
+            work["DELETE /v2/volumes/snapshots/{id}"] = gone
+        assert sent(world) == work
+        assert plan.requests == volumes + gone == len(outcomes)
+        assert {o.status for o in outcomes} == {"done"}
+        for volume in world.volumes.values():
+            mine = [s for s in world.snapshots.values() if s.volume_id == volume.id]
+            assert len(mine) <= 2
+            assert any(s.tags == ("nightly",) and s.name.endswith("-2026-01-01") for s in mine)
+        prune = await store.bulk.plan_prune(Retention(last=1), at=at(world))
+        assert sent(world) == {"GET /v2/snapshots": pages(snapshots + volumes - gone)}
+        saved = Plan.from_json(prune.to_json())
+        await run_all(store.bulk.run(saved, max_share=1))
+        log = sent(world)
+        assert sum(log.values()) == saved.requests + saved.requests_to_check
+        assert set(log) & LISTINGS == ({"GET /v2/snapshots"} if saved.steps else set())
+        assert len(world.snapshots) == volumes
+
+    case(test, volumes=volumes, snapshots=snapshots)
+
+
+def test_the_requests_of_the_other_jobs() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        bulk, now = store.bulk, at(world)
+        await bulk.inventory(at=now)
+        assert sent(world) == {"GET /v2/volumes": 2, "GET /v2/snapshots": 2}
+        await bulk.inventory(snapshots=False)
+        assert sent(world) == {"GET /v2/volumes": 2}
+        some = Selection(name="db-1*")
+        plan = await bulk.plan_deletions(some, at=now)
+        assert sent(world) == {"GET /v2/volumes": 2}
+        await run_all(bulk.run(plan, max_share=1))
+        assert sent(world) == {"DELETE /v2/volumes/{id}": plan.counts["delete_volume"]}
+        some = Selection(name="web-1*")
+        plan = await bulk.plan_deletions(some, snapshot_first=True, at=now)
+        assert sent(world) == {"GET /v2/volumes": 2, "GET /v2/snapshots": 2}
+        await run_all(bulk.run(plan))
+        log = sent(world)
+        assert log["DELETE /v2/volumes/{id}"] == log["POST /v2/volumes/{id}/snapshots"] > 0
+        assert sum(log.values()) == plan.requests
+        specs = [VolumeSpec(name=f"new-{n}", region="nyc3", size_gigabytes=1) for n in range(7)]
+        plan = await bulk.plan_creations(specs, at=now)
+        await run_all(bulk.run(Plan.from_json(plan.to_json())))
+        assert sent(world) == {"GET /v2/volumes": 4, "POST /v2/volumes": 7}
+        one = await bulk.plan_snapshots(Selection(regions=("nyc3",)), at=now)
+        assert world.requests[0].target.startswith("/v2/volumes?region=nyc3")
+        assert sent(world)["GET /v2/volumes"] == 1
+        assert one.counts["create_snapshot"] > 20
+
+    case(test, volumes=390, snapshots=380)
+
+
+def test_many_are_tagged_at_once() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        bulk, now = store.bulk, at(world)
+        plan = await bulk.plan_orphan_marks(at=now)
+        assert sent(world) == {"GET /v2/volumes": 3}
+        free = sum(1 for v in world.volumes.values() if not v.droplet_ids)
+        assert plan.counts == {"tag_volume": free}
+        outcomes = await run_all(bulk.run(plan))
+        assert Counter(o.status for o in outcomes) == {"done": free}
+        tag = "orphan-since:2026-01-01"
+        log = sent(world)
+        assert log == {"POST /v2/tags": 1, f"POST /v2/tags/{tag}/resources": math.ceil(free / 200)}
+        assert sum(log.values()) == plan.requests
+        marked = {v.id for v in world.volumes.values() if tag in v.tags}
+        assert len(marked) == free
+        assert not (await bulk.plan_orphan_marks(at=now + timedelta(days=1))).steps
+        due = await bulk.plan_orphan_deletions(timedelta(days=30), at=now + timedelta(days=29))
+        assert not due.steps
+        attached = next(v for v in world.volumes.values() if v.droplet_ids)
+        attached.tags = (tag,)
+        world.state._index_tags("volume", attached.id, attached.tags)
+        unmark = await bulk.plan_orphan_marks(at=now + timedelta(days=29))
+        assert unmark.counts == {"untag_volume": 1}
+        world.requests.clear()
+        await run_all(bulk.run(unmark))
+        assert sent(world) == {f"DELETE /v2/tags/{tag}/resources": 1}
+        assert tag not in attached.tags
+        due = await bulk.plan_orphan_deletions(timedelta(days=30), at=now + timedelta(days=30))
+        assert due.counts == {"delete_volume": free}
+        await run_all(bulk.run(due, max_items=math.inf, max_share=1))
+        assert not marked & set(world.volumes)
+        assert len(world.volumes) == 410 - free
+
+    case(test, volumes=410)
+
+
+# What changed since.
+
+
+def test_what_changed_since_is_reported_and_not_acted_on() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        saved = Plan.from_json(plan.to_json())
+        volumes = list(world.volumes.values())
+        grown, attached, gone, replaced = [v for v in volumes if not v.droplet_ids][:4]
+        grown.size_gigabytes += 1
+        attached.droplet_ids = (1,)
+        world.remove_volume(gone)
+        world.remove_volume(replaced)
+        world.add_volume(replaced.name, region=replaced.region)
+        world.requests.clear()
+        outcomes = {o.item.volume_id: o for o in await run_all(store.bulk.run(saved))}
+        assert len(outcomes) == 24
+        assert "GiB now" in outcomes[grown.id].reason
+        assert "attached now" in outcomes[attached.id].reason
+        assert outcomes[gone.id].reason == "changed: the volume is gone"
+        assert outcomes[replaced.id].reason == "changed: another volume has its name now"
+        assert Counter((o.status, o.code) for o in outcomes.values()) == {
+            ("done", ""): 20,
+            ("skipped", "changed"): 4,
+        }
+        assert sent(world) == {"GET /v2/volumes": 1, "POST /v2/volumes/{id}/snapshots": 20}
+
+    case(test, volumes=24, snapshots=0)
+
+
+def test_a_change_after_the_look_is_left_to_the_api() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        free = [v for v in world.volumes.values() if not v.droplet_ids]
+        plan = await store.bulk.plan_deletions(Selection(attached=False), at=at(world))
+        world.state.link(free[0], world.droplets[next(iter(world.droplets))])
+        world.remove_volume(free[1])
+        outcomes = {o.item.volume_id: o for o in await run_all(store.bulk.run(plan, max_share=1))}
+        assert (outcomes[free[0].id].status, outcomes[free[0].id].code) == ("skipped", "attached")
+        assert (outcomes[free[1].id].status, outcomes[free[1].id].code) == ("skipped", "gone")
+        assert free[0].id in world.volumes
+
+    case(test, volumes=24, snapshots=0)
+
+
+def test_old_snapshots_stay_when_the_new_one_could_not_be_made() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
+        unlucky = next(iter(world.volumes.values()))
+        held = {s.id for s in world.snapshots.values() if s.volume_id == unlucky.id}
+        world.add_snapshot(unlucky, "by hand", age_s=0)
+        outcomes = await run_all(store.bulk.run(plan))
+        mine = [o for o in outcomes if o.item.volume_id == unlucky.id]
+        assert [(o.item.action, o.status, o.code) for o in mine] == [
+            ("create_snapshot", "skipped", "cooldown"),
+            *[("delete_snapshot", "skipped", "before")] * len(held),
+        ]
+        assert held <= set(world.snapshots)
+        assert len(held) == 3
+
+    case(test, volumes=6, snapshots=18)
+
+
+def test_a_plan_is_fresh_for_its_own_client_only_and_not_for_long() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        other = World(limits="none", seed=99, volumes=5)
+        async with connect_in_process(other) as stranger:
+            with pytest.raises(PlanError, match="another account"):
+                await run_all(stranger.bulk.run(plan))
+            assert not [r for r in other.requests if r.method != "GET"]
+        world.requests.clear()
+        await asyncio.sleep(61)
+        async with store.bulk.run(plan) as run:
+            assert sent(world) == {"GET /v2/volumes": 1}
+            run.stop()
+            assert not [o async for o in run]
+        async with store.bulk.run(plan, fresh_s=3600):
+            assert not sent(world)
+
+    case(test, volumes=5, snapshots=0)
+
+
+# Guards and failures.
+
+
+def test_the_guards_come_before_anything_is_sent() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_deletions(Selection(attached=False), at=at(world))
+        world.requests.clear()
+        for guards in ({}, {"max_items": 21}, {"max_share": 0.5}):
+            with pytest.raises(GuardError):
+                await run_all(store.bulk.run(plan, **guards))  # type: ignore[arg-type]
+        assert not world.requests
+        outcomes = await run_all(store.bulk.run(plan, max_items=22, max_share=1))
+        assert {o.status for o in outcomes} == {"done"}
+
+    case(test, volumes=24, snapshots=0)
+
+
+@pytest.mark.parametrize("most", [0, 3, None])
+def test_too_many_failures_stop_the_run(most: int | None) -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        specs = [VolumeSpec(name=f"n-{n}", region="nyc3", size_gigabytes=1) for n in range(60)]
+        plan = await store.bulk.plan_creations(specs, at=at(world))
+        run = store.bulk.run(plan, max_failures=most, concurrency=4)
+        outcomes = await run_all(run)
+        report = run.report()
+        assert {o.status for o in outcomes} == {"failed"}
+        if most is None:
+            assert (len(outcomes), report.stopped, report.remaining) == (60, None, 0)
+        else:
+            assert most < len(outcomes) <= most + 4
+            assert (report.stopped, report.conclusion) == ("max_failures", "stopped")
+            assert report.remaining == 60 - len(outcomes)
+
+    case(test, max_volumes=0)
+
+
+def test_the_report_says_what_was_done() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(keep=KEEP2, at=at(world))
+        world.requests.clear()
+        run = store.bulk.run(plan)
+        outcomes = await run_all(run)
+        report = run.report()
+        assert report.requests == len(world.requests) == plan.requests
+        assert report.counts["done"] == len(outcomes) == run.total
+        assert report.by_action == dict(plan.counts)
+        assert report.monthly_change == pytest.approx(plan.monthly_change)
+        assert report.duration_s > 0
+        assert len(report.slowest) == 10
+        assert report.conclusion == "done"
+        assert run.counts == {"done": len(outcomes)}
+        assert run.remaining == 0
+
+    case(test, volumes=24, snapshots=72)
+
+
+def test_what_the_plan_skipped_is_in_the_report() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_deletions(Selection(regions=("nyc3", "ams3")), at=at(world))
+        assert plan.skips
+        run = store.bulk.run(plan, max_share=1)
+        await run_all(run)
+        planned = [row for row in run.report().rows if row.planned]
+        assert [row.reason for row in planned] == [skip.reason for skip in plan.skips]
+
+    case(test, volumes=240, snapshots=0)
+
+
+# Bad input.
+
+
+def test_what_cannot_be_planned_is_refused_before_anything_is_sent() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        bulk = store.bulk
+        refused: list[tuple[Awaitable[Any], type[Exception], str]] = [
+            (bulk.plan_deletions(Selection()), PlanError, "every volume"),
+            (bulk.plan_snapshots(name_template="{x}"), PlanError, "no field"),
+            (bulk.plan_snapshots(job="a b"), PlanError, "tag"),
+            (bulk.plan_snapshots(tags=("a b",)), InvalidArgumentError, "tag"),
+            (bulk.plan_snapshots(at=datetime(2026, 1, 1)), InvalidArgumentError, "zone"),  # noqa: DTZ001
+            (bulk.plan_snapshots(recognise="luck"), InvalidArgumentError, "tag or name"),  # type: ignore[arg-type]
+            (bulk.plan_prune(None), InvalidArgumentError, "Retention"),  # type: ignore[arg-type]
+            (bulk.plan_creations([]), PlanError, "nothing to create"),
+            (bulk.plan_creations("/nowhere/x.json"), PlanError, "cannot be read"),
+            (bulk.plan_orphan_marks(prefix="a b"), PlanError, "prefix"),
+        ]
+        for planning, error, words in refused:
+            with pytest.raises(error, match=words):
+                await planning
+        assert not world.requests
+
+    case(test, volumes=3)
+
+
+def test_an_empty_selection_is_refused() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        none = Selection(name="nothing-*")
+        bulk = store.bulk
+        for planning in (
+            bulk.plan_snapshots(none),
+            bulk.plan_deletions(none),
+            bulk.plan_prune(KEEP2, selection=none),
+            bulk.plan_orphan_marks(none),
+            bulk.plan_orphan_deletions(selection=none),
+        ):
+            with pytest.raises(
+                PlanError, match=r"no volume of 3 matches .name nothing-.*inventory"
+            ):
+                await planning
+        assert not (await bulk.inventory(none)).rows
+
+    case(test, volumes=3)
+
+
+def test_two_volumes_with_one_name_and_names_too_long_are_refused() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        with pytest.raises(PlanError, match="two volumes the name"):
+            await store.bulk.plan_snapshots(name_template="{volume}-{date}")
+        world.add_volume("v" * 60)
+        with pytest.raises(PlanError, match="64"):
+            await store.bulk.plan_snapshots(at=at(world))
+        template = "{volume:.20}-{volume_id:.8}-{date}"
+        assert (await store.bulk.plan_snapshots(name_template=template)).steps
+
+    case(test, volumes=24)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"concurrency": 0}, InvalidArgumentError),
+        ({"per_region": 0}, InvalidArgumentError),
+        ({"max_failures": -1}, InvalidArgumentError),
+        ({"fresh_s": -1}, InvalidArgumentError),
+        ({"max_items": -1}, InvalidArgumentError),
+        ({"max_share": 2}, InvalidArgumentError),
+        ({"only_failed": True}, PlanError),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        with pytest.raises(error):
+            store.bulk.run(plan, **options)
+
+    case(test, volumes=3)
+
+
+def test_a_run_is_used_as_it_is_meant() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        run = store.bulk.run(plan)
+        with pytest.raises(PlanError, match="enter the run"):
+            await anext(run)
+        await run_all(run)
+        with pytest.raises(PlanError, match="entered once"):
+            await run_all(run)
+
+    case(test, volumes=3)
+
+
+# The budget.
+
+
+def test_interactive_calls_go_first_and_nothing_is_refused() -> None:
+    windows = ((50, 6.0), (400, 120.0))
+
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(keep=KEEP2, at=at(world))
+        loop = asyncio.get_running_loop()
+        waits: list[float] = []
+
+        async def interactive() -> None:
+            volume_id = next(iter(world.volumes))
+            while True:
+                await asyncio.sleep(7.0)
+                began = loop.time()
+                await store.volumes.get(volume_id)
+                waits.append(loop.time() - began)
+
+        asker = asyncio.create_task(interactive())
+        began = loop.time()
+        run = store.bulk.run(plan)
+        outcomes = await run_all(run)
+        took_s = loop.time() - began
+        asker.cancel()
+        assert {o.status for o in outcomes} == {"done"}
+        assert not world.refused
+        assert max(waits) <= 1.0
+        assert len(waits) > 5
+        assert took_s == pytest.approx(plan.duration_s, rel=0.15)
+        assert run.report().requests >= plan.requests
+
+    config = Config(windows=windows, guard_s=0.1)
+    case(test, config, limits=windows, volumes=240, snapshots=720)
+
+
+def test_a_short_timeout_of_the_service_does_not_hurry_a_job() -> None:
+    windows = ((20, 10.0),)
+
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        outcomes = await run_all(store.bulk.run(plan))
+        assert Counter(o.status for o in outcomes) == {"done": 60}
+
+    config = Config(windows=windows, guard_s=0.1, timeout_s=15.0)
+    case(test, config, limits=windows, volumes=60, snapshots=0)
