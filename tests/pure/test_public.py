@@ -20,13 +20,39 @@ from do_blockstore_async.resources.regions import Regions
 from do_blockstore_async.resources.snapshots import Snapshots
 from do_blockstore_async.resources.volumes import Volumes
 
-DESIGNED = """
-BlockStore Config Throttle QuotaStatus Simulator Volume VolumeSnapshot Action Region Page RateLimit
-Response BlockStoreError TransportError RequestTimeoutError APIStatusError BadRequestError
-AuthenticationError PermissionDeniedError NotFoundError ConflictError UnprocessableEntityError
-RateLimitedError ServerError InvalidArgumentError DecodeError QuotaWaitTooLongError
-OutcomeUnknownError ActionFailedError ActionTimeoutError ConfigError
-""".split()
+DESIGNED = [
+    "BlockStore",
+    "Config",
+    "Throttle",
+    "QuotaStatus",
+    "Simulator",
+    "Volume",
+    "VolumeSnapshot",
+    "Action",
+    "Region",
+    "Page",
+    "RateLimit",
+    "Response",
+    "BlockStoreError",
+    "TransportError",
+    "RequestTimeoutError",
+    "APIStatusError",
+    "BadRequestError",
+    "AuthenticationError",
+    "PermissionDeniedError",
+    "NotFoundError",
+    "ConflictError",
+    "UnprocessableEntityError",
+    "RateLimitedError",
+    "ServerError",
+    "InvalidArgumentError",
+    "DecodeError",
+    "QuotaWaitTooLongError",
+    "OutcomeUnknownError",
+    "ActionFailedError",
+    "ActionTimeoutError",
+    "ConfigError",
+]
 
 MANAGERS = (Volumes, Snapshots, Actions, Regions)
 CLASSES = (BlockStore, Throttle, *MANAGERS)
