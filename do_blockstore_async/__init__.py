@@ -5,7 +5,11 @@
             print(volume.name)
 
 Everything public is importable from here; `do_blockstore_async.simulator` holds the simulator of
-the API, `do_blockstore_async.integrations` the ways into web frameworks.
+the API, `do_blockstore_async.bulk` what bulk jobs are made of, and
+`do_blockstore_async.integrations` the ways into web frameworks.
+
+Each name is imported when it is first used (PEP 562): a pytest run that merely has the package
+installed, or `do-blockstore --help`, need not pay for an HTTP client.
 """
 
 from __future__ import annotations
@@ -13,36 +17,35 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .client import BlockStore
-from .config import Config
-from .errors import (
-    ActionFailedError,
-    ActionTimeoutError,
-    APIStatusError,
-    AuthenticationError,
-    BadRequestError,
-    BlockStoreError,
-    ClientClosedError,
-    ConfigError,
-    ConflictError,
-    DecodeError,
-    InvalidArgumentError,
-    ListingChangedError,
-    NotFoundError,
-    OutcomeUnknownError,
-    PermissionDeniedError,
-    QuotaWaitTooLongError,
-    RateLimitedError,
-    RequestTimeoutError,
-    ServerError,
-    TransportError,
-    UnprocessableEntityError,
-)
-from .models import Action, Page, RateLimit, Region, Response, Volume, VolumeSnapshot
-from .quota.status import QuotaStatus
-from .quota.throttle import Throttle
-
 if TYPE_CHECKING:
+    from .client import BlockStore
+    from .config import Config
+    from .errors import (
+        ActionFailedError,
+        ActionTimeoutError,
+        APIStatusError,
+        AuthenticationError,
+        BadRequestError,
+        BlockStoreError,
+        ClientClosedError,
+        ConfigError,
+        ConflictError,
+        DecodeError,
+        InvalidArgumentError,
+        ListingChangedError,
+        NotFoundError,
+        OutcomeUnknownError,
+        PermissionDeniedError,
+        QuotaWaitTooLongError,
+        RateLimitedError,
+        RequestTimeoutError,
+        ServerError,
+        TransportError,
+        UnprocessableEntityError,
+    )
+    from .models import Action, Page, RateLimit, Region, Response, Volume, VolumeSnapshot
+    from .quota.status import QuotaStatus
+    from .quota.throttle import Throttle
     from .simulator.server import Simulator
     from .wire.converter import make_converter
 
@@ -85,14 +88,52 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# Imported when first used: a program that only calls the API needs neither a web server nor cattrs.
-_LAZY = {
+_HOME = {
+    "APIStatusError": ".errors",
+    "Action": ".models",
+    "ActionFailedError": ".errors",
+    "ActionTimeoutError": ".errors",
+    "AuthenticationError": ".errors",
+    "BadRequestError": ".errors",
+    "BlockStore": ".client",
+    "BlockStoreError": ".errors",
+    "ClientClosedError": ".errors",
+    "Config": ".config",
+    "ConfigError": ".errors",
+    "ConflictError": ".errors",
+    "DecodeError": ".errors",
+    "InvalidArgumentError": ".errors",
+    "ListingChangedError": ".errors",
+    "NotFoundError": ".errors",
+    "OutcomeUnknownError": ".errors",
+    "Page": ".models",
+    "PermissionDeniedError": ".errors",
+    "QuotaStatus": ".quota.status",
+    "QuotaWaitTooLongError": ".errors",
+    "RateLimit": ".models",
+    "RateLimitedError": ".errors",
+    "Region": ".models",
+    "RequestTimeoutError": ".errors",
+    "Response": ".models",
+    "ServerError": ".errors",
     "Simulator": ".simulator.server",
+    "Throttle": ".quota.throttle",
+    "TransportError": ".errors",
+    "UnprocessableEntityError": ".errors",
+    "Volume": ".models",
+    "VolumeSnapshot": ".models",
     "make_converter": ".wire.converter",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name], __name__), name)
+    # Found once, it is an ordinary attribute from then on.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
