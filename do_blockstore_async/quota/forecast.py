@@ -6,8 +6,8 @@ have known release times; a request in flight, or yet to be sent, is taken to ne
 so far. What others use is taken to stay as it is.
 
 A replay of n grants costs O(n). Asking for many positions in line, as a crowd of callers with
-deadlines does, shares one replay: it is kept until it is a hundredth of the shortest window old or
-the ledger has been told something that a replay cannot foresee.
+deadlines does, shares one replay: it is kept until its age is a hundredth of the wait in question
+(or of the shortest window), or the ledger has been told something that a replay cannot foresee.
 """
 
 from __future__ import annotations
@@ -26,82 +26,101 @@ _FRESH_SHARE = 0.01
 class Pace(Protocol):
     """What a replay needs to know of the pacing."""
 
+    interval_s: float
+    """Seconds between two grants once the burst is spent."""
+
     @property
-    def interval_s(self) -> float:
-        """Seconds between two grants once the burst is spent."""
+    def burst(self) -> int:
+        """Grants that may leave at once on an idle budget."""
 
     def turns_now(self) -> int:
         """Grants that may leave at once."""
 
 
-def _releases(ledger: Ledger, window: Window, now: float, count: int) -> list[float]:
-    """The first `count` times at which held slots of `window` come free, in order."""
-    in_flight_s = now + ledger.latency_s / 2 + window.hold_s
-    known = merge(
-        islice(window.answered, count),
-        islice(window.lost, count),
-        repeat(in_flight_s, min(ledger.in_flight, count)),
-    )
-    return list(islice(known, count))
+class _Replayed:
+    """One window during a replay: free slots, then releases in order."""
+
+    __slots__ = ("again_s", "edge", "free", "releases", "taken")
+
+    def __init__(
+        self, ledger: Ledger, window: Window, now: float, count: int, slots: int, edge: int
+    ) -> None:
+        held = ledger.in_flight + window.closed(now)
+        surplus = max(0, held - slots)
+        self.free = max(0, slots - held)
+        # Free slots up to here are used warily: see `Ledger._short_until`.
+        self.edge = edge
+        self.again_s = window.hold_s + ledger.latency_s
+        wanted = max(0, count - self.free) + surplus
+        in_flight_s = now + ledger.latency_s / 2 + window.hold_s
+        known = merge(
+            islice(window.answered, wanted),
+            islice(window.lost, wanted),
+            repeat(in_flight_s, min(ledger.in_flight, wanted)),
+        )
+        self.releases = list(islice(known, wanted))
+        self.taken = surplus
+
+    def take(self) -> float:
+        """Take the next slot; returns when it comes free."""
+        if self.free > 0:
+            self.free -= 1
+            return 0.0
+        self.edge = 0
+        self.taken += 1
+        return self.releases[self.taken - 1]
 
 
-def replay(
-    ledger: Ledger, now: float, count: int, background: bool, burst: int, interval_s: float
-) -> list[float]:
-    """Times of the next `count` grants.
+def replay(ledger: Ledger, pace: Pace, now: float, count: int, background: bool) -> list[float]:
+    """Loop times of the next `count` grants (1 or more), were all of them waiting now.
 
     Args:
-        burst: grants that may leave at once.
-        interval_s: seconds between two grants after that.
+        ledger: whose slots they take; it is not changed.
+        pace: how grants are spaced.
+        now: loop time.
+        count: how many grants.
+        background: whether they leave the reserve alone.
     """
-    start = max(now, ledger.gate_until(now))
-    grants = [start + max(0, k - burst + 1) * interval_s for k in range(count)]
+    windows = []
     for index, window in enumerate(ledger.windows):
-        closed = window.closed(now)
         slots = window.limit - (window.reserved if background else 0)
-        slots = max(1, slots - int(ledger.others_in(index, now)))
-        held = ledger.in_flight + closed
-        free = slots - held
-        if free >= count:
-            continue
-        again_s = window.hold_s + ledger.latency_s
-        surplus = max(0, -free)
-        known = _releases(ledger, window, now, count - free)[surplus:]
-        free = max(0, free)
-        # Grant k takes the slot of release k - free; beyond the known releases, that of grant
-        # k - slots once it has been answered and has run out.
-        for k in range(free, count):
-            taken = k - free
-            at = known[taken] if taken < len(known) else grants[max(0, k - slots)] + again_s
-            if at > grants[k]:
-                grants[k] = at
-        for k in range(1, count):
-            if grants[k] < grants[k - 1]:
-                grants[k] = grants[k - 1]
+        slots = max(1, slots - round(ledger.others_in(index, now)))
+        edge = window.edge if ledger.feels_edge(index, now) else 0
+        windows.append(_Replayed(ledger, window, now, count, slots, edge))
+    wary_s = ledger.latency_s / ledger.gate.cold_start
+    interval_s, ahead_s = pace.interval_s, (pace.burst - 1) * pace.interval_s
+    # The leaky bucket as a theoretical arrival time (ITU-T I.371).
+    due = now + (pace.burst - pace.turns_now()) * interval_s
+    at = ledger.gate_until(now)
+    grants: list[float] = []
+    for k in range(count):
+        if k == ledger.gate.cold_start and ledger.gate.cold:
+            at += ledger.latency_s
+        at = max(at, due - ahead_s)
+        wary = False
+        for replayed in windows:
+            wary = wary or 0 < replayed.free <= replayed.edge
+            at = max(at, replayed.take())
+        if wary and grants:
+            at = max(at, grants[-1] + wary_s)
+        for replayed in windows:
+            replayed.releases.append(at + replayed.again_s)
+        due = max(due, at) + interval_s
+        grants.append(at)
     return grants
 
 
 class Forecast:
     """Replays of one ledger, shared between those who ask at about the same time."""
 
-    __slots__ = ("_fresh_s", "_kept", "_ledger", "_pacer")
+    __slots__ = ("_fresh_s", "_kept", "_ledger", "_pace")
 
-    def __init__(self, ledger: Ledger, pacer: Pace) -> None:
+    def __init__(self, ledger: Ledger, pace: Pace) -> None:
         self._ledger = ledger
-        self._pacer = pacer
+        self._pace = pace
         self._fresh_s = ledger.windows[0].length_s * _FRESH_SHARE
-        # for each class: (when, opened then, state then, grants)
+        # for each class: (when, opened then, version then, grants)
         self._kept: list[tuple[float, int, int, list[float]] | None] = [None, None]
-
-    def _grants(self, now: float, count: int, background: bool) -> list[float]:
-        return replay(
-            self._ledger,
-            now,
-            count,
-            background,
-            self._pacer.turns_now(),
-            self._pacer.interval_s,
-        )
 
     def grant_at(self, now: float, position: int, background: bool) -> float:
         """When the `position`-th (from 1) of those waiting would be granted."""
@@ -109,15 +128,20 @@ class Forecast:
         ledger = self._ledger
         if kept is not None:
             when, opened, version, grants = kept
-            at = position - 1 + ledger.opened - opened
-            if now - when <= self._fresh_s and version == ledger.version:
-                if at < len(grants):
-                    return max(now, grants[at])
-        count = max(64, 1 << position.bit_length())
-        grants = self._grants(now, count, background)
+            index = position - 1 + ledger.opened - opened
+            if version == ledger.version and index < len(grants):
+                at = grants[index]
+                if now - when <= max(self._fresh_s, (at - now) * _FRESH_SHARE):
+                    return max(now, at)
+        count = max(16, 1 << position.bit_length())
+        grants = replay(ledger, self._pace, now, count, background)
         self._kept[background] = (now, ledger.opened, ledger.version, grants)
         return grants[position - 1]
 
     def answer_at(self, now: float, count: int, background: bool) -> float:
         """When the last of `count` requests would be answered."""
-        return self._grants(now, count, background)[-1] + self._ledger.latency_s
+        grants = replay(self._ledger, self._pace, now, count, background)
+        latency_s, spread_s = self._ledger.latency_s, self._ledger.latency_spread_s
+        # Of several answers under way at the end, the slowest counts.
+        crowd = sum(1 for at in grants[-16:] if at > grants[-1] - latency_s)
+        return grants[-1] + latency_s + (spread_s * 2 * (1 - 2 / (crowd + 1)) if crowd > 1 else 0)

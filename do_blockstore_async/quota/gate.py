@@ -62,7 +62,7 @@ class Gate:
         return self.cold or self.probing or self.paused_until > -_NEVER
 
     def until(self, now: float, in_flight: int) -> float:
-        """When the gate opens: at most `now` when it is open, infinity when only an answer helps."""
+        """When the gate opens: at most `now` if it is open, infinity if only an answer helps."""
         if self.paused_until > now:
             return self.paused_until
         self.paused_until = -_NEVER
@@ -88,7 +88,7 @@ class Gate:
         self.probe_at = now + max(self.backoff_s, min(wait_s or 0.0, LONGEST_WAIT_S))
 
     def probe_failed(self, now: float, wait_s: float | None) -> None:
-        """A probe was refused: wait twice as long before the next, or `wait_s` when that is more."""
+        """A probe was refused: wait twice as long before the next, or `wait_s` if that is more."""
         self.probing = True
         self.successes = 0
         self.backoff_s = min(self.backoff_s * 2, self.longest_probe_s)

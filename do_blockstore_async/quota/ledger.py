@@ -37,6 +37,9 @@ __all__ = ["Lease", "Ledger", "Window", "refusal_kind"]
 
 _NEVER = float("inf")
 _LATENCY_WEIGHT = 0.05
+_LATENCY_GUESS_S = 0.2
+_WARY_LATENCIES = 4
+_DOCUMENTED = (5000, 3600.0)
 
 
 class Lease:
@@ -118,8 +121,14 @@ class Ledger:
         # 2 s and 60 s for an hour; in proportion for anything else.
         self.gate = Gate(config.cold_start, longest_s / 1800, longest_s / 60)
         self.in_flight = 0
+        self.answer_helps = False
+        self._granted_at = -_NEVER
         self.opened = self.done = self.lost = self.unused = 0
-        self.latency_s = 0.0
+        self.latency_s = _LATENCY_GUESS_S
+        self.latency_spread_s = 0.0  # mean distance from it
+        self.changes: list[tuple[int, int, str]] = []  # (limit, previous, reason), to be told
+        self._matched = config.windows[-1] == _DOCUMENTED
+        self._distrusted: set[tuple[int, int]] = set()  # (window, announced limit) given back
         # Refused requests hold slots here, though the server has probably not counted them:
         # the times at which these slots come free.
         self._refused: deque[float] = deque()
@@ -130,12 +139,15 @@ class Ledger:
     def until(self, now: float, background: bool) -> float:
         """When to ask again: at most `now` when a request may be sent at once.
 
-        Infinity means that only an event (an answer, a cancellation) can change anything.
+        Infinity means that only an event (an answer, a cancellation) can change anything. Where
+        an answer may change it before that time, `answer_helps` is set.
         """
         gate = self.gate
+        self.answer_helps = True
         until = gate.until(now, self.in_flight) if gate.shut else now
         if until > now or gate.probing:
             return until
+        self.answer_helps = False
         for index, window in enumerate(self.windows):
             free = window.limit - self.in_flight - window.closed(now)
             if background:
@@ -160,10 +172,19 @@ class Ledger:
         # the way: with few in flight the headers tell exactly, and few can be refused.
         room = free - estimate - 1
         if estimate > 0:
-            feel = room < 2 * math.sqrt(estimate) or free - others.doubt(index, now) < 1
+            wary = room < 2 * math.sqrt(estimate) or free - others.doubt(index, now) < 1
         else:
-            feel = room < window.edge and now - window.full_at > 2 * window.hold_s
-        return _NEVER if feel else now
+            wary = room < window.edge and self.feels_edge(index, now)
+        if not wary:
+            return now
+        # An answer opens the way, or a while without one: nobody waits for a stuck neighbour.
+        self.answer_helps = True
+        return self._granted_at + _WARY_LATENCIES * self.latency_s
+
+    def feels_edge(self, index: int, now: float) -> bool:
+        """Whether the window has not been full for so long that others may have come unseen."""
+        window = self.windows[index]
+        return window is not self.longest and now - window.full_at > 2 * window.hold_s
 
     def _long_until(self, now: float, background: bool, free: int) -> float:
         window = self.longest
@@ -173,10 +194,10 @@ class Ledger:
         left = self.others.left_for_us(now, held)
         if left < 1:
             return self._dry_until(now)
-        if self.others.used > 0 and left < 1 + self.longest.edge:
+        if self.in_flight and self.others.used > 0 and left < 1 + min(window.edge, self.in_flight):
             # Close to the end: what is in flight may not have been counted yet.
-            if self.in_flight and left < 1 + self.in_flight:
-                return _NEVER
+            self.answer_helps = True
+            return _NEVER
         if background and self.others.left_with_fading(now, held) - window.reserved < 1:
             return min(window.next_release(), now + self.gate.shortest_probe_s)
         return now
@@ -196,6 +217,7 @@ class Ledger:
     def _dry_until(self, now: float) -> float:
         """The server has nothing left: wait for our own next release, or send one probe."""
         if self.in_flight:
+            self.answer_helps = True
             return _NEVER
         return min(self.longest.next_release(), self.gate.probe_at)
 
@@ -217,7 +239,7 @@ class Ledger:
         longest = self.longest
         lease.held_at_send = self.in_flight + len(longest.answered) + len(longest.lost)
         lease.counted_at_send = len(longest.answered)
-        lease.sent_at = now
+        lease.sent_at = self._granted_at = now
         lease.is_open = True
 
     def close_unused(self, lease: Lease, now: float) -> None:
@@ -254,8 +276,9 @@ class Ledger:
         for window in self.windows:
             window.answered.append(now + window.hold_s)
         latency_s = now - lease.sent_at
-        weight = _LATENCY_WEIGHT if self.latency_s else 1.0
+        weight = max(_LATENCY_WEIGHT, 1.0 / self.done)
         self.latency_s += weight * (latency_s - self.latency_s)
+        self.latency_spread_s += weight * (abs(latency_s - self.latency_s) - self.latency_spread_s)
         self.gate.cold = False
         kind = refusal_kind(headers) if status == 429 else None
         if kind is not None:
@@ -309,8 +332,50 @@ class Ledger:
                 for i, window in enumerate(self.windows[:-1])
             ],
         )
+        if fresh and sample.limit is not None and sample.limit != self.longest.limit:
+            self._adopt(sample.limit)
         if fresh and sample.remaining == 0:
             self.gate.probe_later(now, self._reset_in_s(headers, ignored))
+
+    def _adopt(self, announced: int) -> None:
+        """The server announces another limit than the one in force.
+
+        A raised limit raises every window in proportion (DigitalOcean's minute is 5 % of the
+        hour). It is adopted only from a server that has announced our configured limit, or the
+        documented one: whoever configures less than the server allows wants to use less. A lowered
+        one needs no adopting to be kept, `remaining` sees to that; the shorter windows keep theirs.
+        """
+        configured = self.config.windows[-1][0]
+        if announced == configured:
+            self._matched = True
+        if not self._matched:
+            return
+        previous = self.longest.limit
+        for index, window in enumerate(self.windows):
+            limit = base = self.config.windows[index][0]
+            if (index, announced) not in self._distrusted:
+                limit = max(base, base * announced // configured)
+                if window is self.longest:
+                    limit = announced
+            window.resize(limit)
+        if self.longest.limit != previous:
+            self.version += 1
+            self.changes.append((self.longest.limit, previous, "announced"))
+
+    def _give_back(self, index: int, reason: str) -> None:
+        """A 429 came while we held more than the configured limit: the raise was wrong."""
+        window, base = self.windows[index], self.config.windows[index][0]
+        announced = self.others.announced
+        if (
+            announced is None
+            or window.limit <= base
+            or self.in_flight + len(window.answered) < base
+        ):
+            return
+        previous = self.longest.limit
+        window.resize(base)
+        self._distrusted.add((index, announced))
+        self.changes.append((self.longest.limit, previous, reason))
 
     def _probe_ended(
         self, now: float, headers: Mapping[str, str], status: int, kind: RateLimitKind | None
@@ -332,8 +397,11 @@ class Ledger:
         if kind not in ("burst", "hourly"):
             return
         self.version += 1
-        if kind == "burst":
+        if kind == "hourly":
+            self._give_back(len(self.windows) - 1, "given back after an hourly 429")
+        else:
             for index, window in enumerate(self.windows[:-1]):
+                self._give_back(index, "short window given back after a burst 429")
                 held = self.in_flight + window.closed(now)
                 self.others.refused(index, now, float(max(0, window.limit - held)))
         if retry_after_s is not None:

@@ -11,11 +11,12 @@ least it is what had been answered by then. The estimate moves only when a bound
 
 For the longest window the server's own figure is the gate: `remaining` of the newest sample, less
 what was sent since, plus what of ours has expired since (`credit - held`). For the shorter windows,
-of which no header speaks, the estimate is the growth of the others' use over one such window, at
-least their average share of the longest one, and at least what their rate would make of it. That
+of which no header speaks, the estimate is the largest of three: the growth of the others' use over
+one such window, their average share of the longest one, and what their rate would make of it. That
 rate is measured only while the window has room: a full window shows how much others got, not how
-much they want, and a client that took all the rest would never find out. Three things can raise it for one window: what a predecessor may have
-spent just before our first answer, a burst 429 (the window was full, and not of ours), and noise.
+much they want, and a client that took all the rest would never find out. For one window it is
+raised by what a predecessor may have spent just before our first answer, and by a burst 429, which
+says that the window was full, and not of ours.
 
 Invariants:
  1. Alone on the token every estimate is zero.

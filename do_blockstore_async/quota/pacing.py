@@ -15,6 +15,8 @@ from aiolimiter import AsyncLimiter
 __all__ = ["Pacer"]
 
 _SPREAD = 0.1
+_FINEST_S = 1e-4
+_NEVER = float("inf")
 
 
 class Pacer:
@@ -25,33 +27,38 @@ class Pacer:
         burst: requests that may leave at once on an idle budget.
     """
 
-    __slots__ = ("_limiter", "_normal", "smooth_until")
+    __slots__ = ("_limiter", "_normal", "_smooth_until", "interval_s", "unbound")
 
     def __init__(self, limit: int, length_s: float, burst: int) -> None:
-        self.smooth_until = -float("inf")
+        self._smooth_until = -_NEVER
         self.resize(limit, length_s, burst)
 
     def resize(self, limit: int, length_s: float, burst: int) -> None:
         """Start afresh for a window of another size."""
         burst = min(burst, limit)
         self._normal = (float(burst), burst * length_s * _SPREAD / limit)
-        self._limiter = AsyncLimiter(*self._normal)
+        self._use(*self._normal)
+
+    def _use(self, turns: float, period_s: float) -> None:
+        self._limiter = AsyncLimiter(turns, period_s)
+        self.interval_s = period_s / turns
+        # Nothing is spaced by less than an event loop can tell apart.
+        self.unbound = self.interval_s < _FINEST_S
 
     def smooth(self, now: float, hold_s: float, slots: float) -> None:
         """Space `slots` requests evenly over the next `hold_s` seconds."""
-        if now < self.smooth_until:
+        if now < self._smooth_until:
             return
-        self._limiter = AsyncLimiter(1, hold_s / max(slots, 1.0))
-        self.smooth_until = now + hold_s
+        self._use(1.0, hold_s / max(slots, 1.0))
+        self._smooth_until = now + hold_s
 
-    def settle(self, now: float) -> None:
-        """Go back to the normal pace once smoothing is over."""
-        if self.smooth_until <= now and self.smooth_until > 0:
-            self.smooth_until = -float("inf")
-            self._limiter = AsyncLimiter(*self._normal)
-
-    def take(self) -> bool:
+    def take(self, now: float) -> bool:
         """Take one turn if there is one now."""
+        if self._smooth_until != -_NEVER and self._smooth_until <= now:
+            self._smooth_until = -_NEVER
+            self._use(*self._normal)
+        if self.unbound:
+            return True
         if not self._limiter.has_capacity():
             return False
         taking = self._limiter.acquire()
@@ -67,9 +74,16 @@ class Pacer:
         """Take one turn, waiting for it. Called by the one dispatcher only."""
         await self._limiter.acquire()
 
+    @property
+    def burst(self) -> int:
+        """How many turns an idle budget allows at once."""
+        return int(self._limiter.max_rate)
+
     def turns_now(self) -> int:
         """How many turns could be taken at once."""
-        low, high = 0, int(self._limiter.max_rate)
+        if self.unbound:
+            return self.burst
+        low, high = 0, self.burst
         while low < high:
             middle = (low + high + 1) // 2
             if self._limiter.has_capacity(middle):
@@ -77,8 +91,3 @@ class Pacer:
             else:
                 high = middle - 1
         return low
-
-    @property
-    def interval_s(self) -> float:
-        """Seconds between two grants once the burst is spent."""
-        return self._limiter.time_period / self._limiter.max_rate

@@ -58,28 +58,35 @@ class Ticket(Lease):
 class Permit:
     """Waits for a slot of the budget: `async with throttle.permit() as ticket`. Used once."""
 
-    __slots__ = ("_throttle", "asked_at", "deadline", "future", "job", "ticket", "weight")
+    __slots__ = ("_throttle", "asked_at", "deadline", "future", "job", "number", "ticket", "weight")
+
+    asked_at: float
+    number: int
 
     def __init__(
-        self,
-        throttle: Throttle,
-        deadline: float | None,
-        job: Hashable | None,
-        weight: float,
-        asked_at: float,
+        self, throttle: Throttle, deadline: float | None, job: Hashable | None, weight: float
     ) -> None:
         self._throttle = throttle
         self.deadline = deadline
         self.job = job
         self.weight = weight
-        self.asked_at = asked_at
-        self.future: asyncio.Future[None] | None = None
+        self.future: asyncio.Future[Ticket] | None = None
         self.ticket: Ticket | None = None
 
     @property
     def waiting(self) -> bool:
         """Whether somebody still waits for it."""
         return self.future is not None and not self.future.done()
+
+    def grant(self, ticket: Ticket) -> None:
+        """Let the one who waits go on with `ticket`."""
+        if self.future is not None:
+            self.future.set_result(ticket)
+
+    def fail(self, error: BaseException) -> None:
+        """Let the one who waits, if there still is one, get `error`."""
+        if self.future is not None and not self.future.done():
+            self.future.set_exception(error)
 
     async def __aenter__(self) -> Ticket:
         ticket = self._throttle._grant_now(self)

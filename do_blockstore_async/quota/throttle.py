@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from ..clock import Clock
 from ..config import Config
 from ..errors import ClientClosedError, QuotaWaitTooLongError, RateLimitKind
-from ..events import HeaderIgnored, QuotaPaused, QuotaResumed, QuotaWaited, emit
+from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited, emit
 from . import context
 from .context import current_deadline, current_job, deadline_at
 from .fairness import FairQueue
@@ -74,7 +74,7 @@ class Throttle:
         self._waiting = [0, 0]  # live permits: interactive, bulk
         self._dead = 0
         self._deadlines: list[tuple[float, int, Permit]] = []
-        self._deadline_count = 0
+        self._asked = 0
         self._dispatcher: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._timed = False
@@ -99,14 +99,14 @@ class Throttle:
             QuotaWaitTooLongError: it cannot be granted in time; `retry_after` says when it could.
             ClientClosedError: the throttle is closed, or belongs to another event loop.
         """
-        now = self._clock.monotonic()
         job = current_job() if background is None or background else None
         deadline = current_deadline()
         if timeout is not None:
-            deadline = now + timeout if deadline is None else min(deadline, now + timeout)
+            until = self._clock.monotonic() + timeout
+            deadline = until if deadline is None else min(deadline, until)
         if job is not None:
-            return Permit(self, deadline, job.key, job.weight, now)
-        return Permit(self, deadline, self if background else None, 1.0, now)
+            return Permit(self, deadline, job.key, job.weight)
+        return Permit(self, deadline, self if background else None, 1.0)
 
     def background(
         self, job: Hashable | None = None, weight: float = 1.0
@@ -119,24 +119,30 @@ class Throttle:
         """
         return context.background(job, weight)
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClientClosedError("the throttle is closed")
+    def _here(self) -> asyncio.AbstractEventLoop:
+        """The running loop, if the throttle is open and belongs to it."""
         loop = asyncio.get_running_loop()
-        if self._loop is None:
+        if self._loop is not loop or self._closed:
+            if self._closed:
+                raise ClientClosedError("the throttle is closed")
+            if self._loop is not None:
+                raise ClientClosedError("the throttle belongs to another event loop")
             self._loop = loop
-        elif self._loop is not loop:
-            raise ClientClosedError("the throttle belongs to another event loop")
+        return loop
 
     def _grant_now(self, permit: Permit) -> Ticket | None:
-        self._check_open()
-        if self._waiting[0] or (self._waiting[1] and permit.job is not None):
+        self._here()
+        background = permit.job is not None
+        if self._waiting[0] or (background and self._waiting[1]):
             return None
         now = self._clock.monotonic()
-        if self._ledger.until(now, permit.job is not None) > now or not self._pacer.take():
+        if self._ledger.until(now, background) > now or not self._pacer.take(now):
             return None
-        if permit.job is not None:
+        if background:
             self._bulk.charge(permit.job, permit.weight)
+        return self._open(now)
+
+    def _open(self, now: float) -> Ticket:
         if self._paused_at is not None:
             self._resumed(now)
         ticket = Ticket(self)
@@ -144,33 +150,37 @@ class Throttle:
         return ticket
 
     async def _wait(self, permit: Permit) -> Ticket:
-        assert self._loop is not None
+        loop = self._here()
         background = permit.job is not None
+        permit.asked_at = now = self._clock.monotonic()
         if permit.deadline is not None:
-            self._refuse_if_too_late(permit)
-        future = permit.future = self._loop.create_future()
+            self._refuse_if_too_late(permit, permit.deadline, now)
+        future: asyncio.Future[Ticket] = loop.create_future()
+        permit.future = future
+        self._asked += 1
+        permit.number = self._asked
         if background:
             self._bulk.push(permit.job, permit.weight, permit)
         else:
             self._interactive.append(permit)
         self._waiting[background] += 1
         if permit.deadline is not None:
-            self._deadline_count += 1
-            heapq.heappush(self._deadlines, (permit.deadline, self._deadline_count, permit))
+            heapq.heappush(self._deadlines, (permit.deadline, permit.number, permit))
         self._notify()
         try:
-            await future
+            return await future
         except asyncio.CancelledError:
-            if permit.ticket is not None:
-                permit.ticket.unused()
-            elif not future.done() or future.cancelled():
-                self._gave_up(permit)
+            if future.done() and not future.cancelled():
+                # Granted (or refused) and cancelled in the same turn of the loop.
+                if future.exception() is None:
+                    future.result().unused()
+            else:
+                future.cancel()
+                self._gave_up(background)
             raise
-        assert permit.ticket is not None
-        return permit.ticket
 
-    def _gave_up(self, permit: Permit) -> None:
-        self._waiting[permit.job is not None] -= 1
+    def _gave_up(self, background: bool) -> None:
+        self._waiting[background] -= 1
         self._dead += 1
         if self._dead > 64 + self._waiting[0] + self._waiting[1]:
             self._dead = 0
@@ -178,61 +188,59 @@ class Throttle:
             self._bulk.compact()
             self._deadlines = [entry for entry in self._deadlines if entry[2].waiting]
             heapq.heapify(self._deadlines)
-        if not (self._waiting[0] or self._waiting[1]):
+        # The dispatcher may be asleep until a time that concerned this permit alone.
+        if self._wake is not None:
             self._notify()
 
     # -- deadlines ----------------------------------------------------------------------------
 
-    def _ahead_of(self, permit: Permit) -> int:
+    def _refuse_if_too_late(self, permit: Permit, deadline: float, now: float) -> None:
         ahead = self._waiting[0]
         if permit.job is not None and self._waiting[1]:
             ahead += self._bulk.ahead_of(permit.job, permit.weight)
-        return ahead
-
-    def _refuse_if_too_late(self, permit: Permit) -> None:
-        assert permit.deadline is not None
-        now = self._clock.monotonic()
-        at = self._forecast.grant_at(now, self._ahead_of(permit) + 1, permit.job is not None)
-        if at > permit.deadline:
+        at = self._forecast.grant_at(now, ahead + 1, permit.job is not None)
+        if at > deadline:
             raise _too_late(at - now)
 
     def _expire(self, now: float) -> None:
         """Fail the permits whose deadline has come, or lies inside a pause."""
         deadlines = self._deadlines
-        limit = max(now, self._ledger.gate.paused_until)
+        limit = max(now, self._ledger.gate_until(now))
         while deadlines and (deadlines[0][0] <= limit or not deadlines[0][2].waiting):
-            _, _, permit = heapq.heappop(deadlines)
-            if permit.waiting:
-                assert permit.future is not None
-                at = self._forecast.grant_at(now, 1, permit.job is not None)
-                self._waiting[permit.job is not None] -= 1
-                self._dead += 1
-                permit.future.set_exception(_too_late(at - now))
+            _, number, permit = heapq.heappop(deadlines)
+            if not permit.waiting:
+                continue
+            background = permit.job is not None
+            first = self._interactive[0].number if self._interactive else number
+            ahead = self._waiting[0] if background else max(0, number - first)
+            at = self._forecast.grant_at(now, 1 + ahead, background)
+            self._waiting[background] -= 1
+            self._dead += 1
+            permit.fail(_too_late(at - now))
 
     # -- the dispatcher -----------------------------------------------------------------------
 
     def _notify(self) -> None:
         if self._dispatcher is None:
-            assert self._loop is not None
-            self._dispatcher = self._loop.create_task(self._dispatch(), name="quota dispatcher")
+            self._dispatcher = self._here().create_task(self._dispatch(), name="quota dispatcher")
         elif self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
     async def _dispatch(self) -> None:
         paced = False
+        waiting = self._waiting
         try:
-            while self._waiting[0] or self._waiting[1]:
+            while waiting[0] or waiting[1]:
                 now = self._clock.monotonic()
                 if self._deadlines:
                     self._expire(now)
-                    if not (self._waiting[0] or self._waiting[1]):
+                    if not (waiting[0] or waiting[1]):
                         break
-                self._pacer.settle(now)
-                background = not self._waiting[0]
+                background = not waiting[0]
                 until = self._ledger.until(now, background)
                 if until > now:
                     await self._sleep_until(until)
-                elif paced or self._pacer.take():
+                elif paced or self._pacer.take(now):
                     paced = not self._serve(now, background)
                 else:
                     await self._pacer.wait()
@@ -241,12 +249,12 @@ class Throttle:
             self._dispatcher = None
 
     async def _sleep_until(self, until: float) -> None:
-        assert self._loop is not None
+        loop = self._here()
+        self._timed = until < _NEVER and not self._ledger.answer_helps
         if self._deadlines:
             until = min(until, self._deadlines[0][0])
-        self._wake = self._loop.create_future()
-        self._timed = until < _NEVER
-        timer = self._loop.call_at(until, _finish, self._wake) if self._timed else None
+        self._wake = loop.create_future()
+        timer = loop.call_at(until, _finish, self._wake) if until < _NEVER else None
         try:
             await self._wake
         finally:
@@ -266,15 +274,11 @@ class Throttle:
     def _serve(self, now: float, background: bool) -> bool:
         permit = self._next(background)
         if permit is None:
+            # Every one of them was cancelled in this very turn and has yet to say so.
             self._waiting[background] = 0
             return False
         self._waiting[background] -= 1
-        if self._paused_at is not None:
-            self._resumed(now)
-        ticket = permit.ticket = Ticket(self)
-        self._ledger.open(ticket, now)
-        assert permit.future is not None
-        permit.future.set_result(None)
+        permit.grant(self._open(now))
         if self._hooks:
             emit(self._hooks, QuotaWaited(now - permit.asked_at, background))
         return True
@@ -290,17 +294,20 @@ class Throttle:
                 emit(self._hooks, HeaderIgnored(name, reason))
         if kind is not None:
             self._after_refusal(now, kind)
-        self._closed_one()
+        if self._ledger.changes:
+            self._limits_changed(now)
+        # A dispatcher that sleeps until a known time need not hear of an answer: the slot it
+        # frees comes free later than that.
+        if self._wake is not None and (not self._timed or kind is not None):
+            self._notify()
 
     def _lost(self, ticket: Ticket) -> None:
         self._ledger.close_lost(ticket, self._clock.monotonic())
-        self._closed_one()
+        if self._wake is not None:
+            self._notify()
 
     def _unused(self, ticket: Ticket) -> None:
         self._ledger.close_unused(ticket, self._clock.monotonic())
-        self._closed_one()
-
-    def _closed_one(self) -> None:
         if self._wake is not None:
             self._notify()
 
@@ -316,17 +323,30 @@ class Throttle:
         now = self._clock.monotonic()
         self._ledger.refused(kind, now, retry_after_s)
         self._after_refusal(now, kind)
-        self._closed_one()
+        if self._ledger.changes:
+            self._limits_changed(now)
+        if self._wake is not None:
+            self._notify()
 
     def _after_refusal(self, now: float, kind: RateLimitKind) -> None:
         if kind == "burst":
             window = self._ledger.windows[0]
-            self._pacer.smooth(now, window.hold_s, window.limit - self._ledger.others_in(0, now))
+            slots = window.limit - self._ledger.others_in(0, now)
+            self._pacer.smooth(now, window.hold_s, slots)
         until = self._ledger.gate_until(now)
         if until > now and self._paused_at is None:
             self._paused_at = now
             if self._hooks:
                 emit(self._hooks, QuotaPaused(until - now, kind))
+
+    def _limits_changed(self, now: float) -> None:
+        changes, self._ledger.changes = self._ledger.changes, []
+        shortest = self._ledger.windows[0]
+        self._pacer.resize(shortest.limit, shortest.length_s, self.config.burst)
+        for limit, previous, reason in changes:
+            emit(self._hooks, LimitChanged(limit, previous, reason))
+        if self._wake is not None:
+            self._notify()
 
     def _resumed(self, now: float) -> None:
         if self._paused_at is not None and not self._ledger.gate.probing:
@@ -419,14 +439,10 @@ class Throttle:
 
     def _fail_waiting(self) -> None:
         for permit in [*self._interactive, *self._bulk]:
-            if permit.waiting:
-                assert permit.future is not None
-                permit.future.set_exception(
-                    ClientClosedError("the client was closed while a request waited for quota")
-                )
+            permit.fail(ClientClosedError("the client was closed while a request waited for quota"))
         self._interactive.clear()
         self._bulk.compact()
-        self._waiting = [0, 0]
+        self._waiting[:] = (0, 0)
         self._deadlines.clear()
         if self._wake is not None:
             self._notify()
