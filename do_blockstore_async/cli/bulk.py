@@ -1,0 +1,156 @@
+"""`do-blockstore bulk ...`: each command makes a plan; `bulk_run` shows and runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .bulk_options import Job, Keep, Pick, Running
+from .settings import UsageError, current
+
+if TYPE_CHECKING:
+    from ..bulk.jobs import Bulk
+    from ..bulk.plan import Plan
+
+__all__ = ["create", "delete", "inventory", "prune", "snapshot"]
+
+_JOB = Job()
+_KEEP = Keep()
+_PICK = Pick()
+_RUNNING = Running()
+
+
+async def snapshot(
+    *,
+    pick: Pick = _PICK,
+    keep: Keep = _KEEP,
+    job: Job = _JOB,
+    add_tag: tuple[str, ...] = (),
+    running: Running = _RUNNING,
+) -> int:
+    """Snapshot volumes and, with any --keep-*, prune this job's older snapshots of them.
+
+    Args:
+        add_tag: tag the snapshots with this too; repeat it for more.
+    """
+    from .bulk_run import carry_out
+
+    async def plan(bulk: Bulk) -> Plan:
+        return await bulk.plan_snapshots(
+            pick.selection(),
+            name_template=job.template,
+            tags=add_tag,
+            job=job.job,
+            keep=keep.retention(),
+        )
+
+    return await carry_out("snapshot", plan, running)
+
+
+async def prune(
+    *,
+    pick: Pick = _PICK,
+    keep: Keep = _KEEP,
+    job: Job = _JOB,
+    running: Running = _RUNNING,
+) -> int:
+    """Delete the snapshots of a job that no --keep-* rule keeps.
+
+    Snapshots that no `bulk snapshot` with this job's name has made are never touched.
+    """
+    from .bulk_run import carry_out
+
+    async def plan(bulk: Bulk) -> Plan:
+        retention = keep.retention()
+        if retention is None:
+            raise UsageError("say what to keep, such as --keep-last 7: else nothing would be left")
+        return await bulk.plan_prune(
+            retention, selection=pick.selection(), job=job.job, name_template=job.template
+        )
+
+    return await carry_out("prune", plan, running)
+
+
+async def delete(
+    *,
+    pick: Pick = _PICK,
+    snapshot_first: bool = False,
+    add_tag: tuple[str, ...] = (),
+    job: Job = Job(job="delete"),  # noqa: B008 -- frozen
+    running: Running = _RUNNING,
+) -> int:
+    """Delete volumes and their data, for good. Attached ones are skipped.
+
+    Args:
+        snapshot_first: take a last snapshot of each, and delete only what has one.
+        add_tag: tag these snapshots; repeat it for more.
+    """
+    from .bulk_run import carry_out
+
+    async def plan(bulk: Bulk) -> Plan:
+        return await bulk.plan_deletions(
+            pick.selection(),
+            snapshot_first=snapshot_first,
+            job=job.job,
+            name_template=job.template,
+            tags=add_tag,
+        )
+
+    return await carry_out("delete", plan, running)
+
+
+async def create(
+    file: Path | None = None,
+    /,
+    *,
+    add_tag: tuple[str, ...] = (),
+    running: Running = _RUNNING,
+) -> int:
+    """Create many volumes; a name that is taken in its region is skipped.
+
+    Args:
+        file: .csv, .json or .jsonl with name, region, size_gigabytes, and optionally description,
+            filesystem_type, filesystem_label, snapshot_id, tags (in CSV separated by ;).
+        add_tag: tag all of them; repeat it for more.
+    """
+    from .bulk_run import carry_out
+
+    async def plan(bulk: Bulk) -> Plan:
+        if file is None:
+            raise UsageError("name the file with the volumes to create")
+        return await bulk.plan_creations(file, tags=add_tag)
+
+    return await carry_out("create", plan, running)
+
+
+async def inventory(*, pick: Pick = _PICK, no_snapshots: bool = False) -> int:
+    """List volumes with their sizes, ages, snapshots and what they cost in a month.
+
+    Args:
+        no_snapshots: leave the snapshots out, which saves their listing.
+    """
+    from .render import show_table, write
+    from .session import open_session
+
+    async with open_session(patient=True) as session:
+        found = await session.store.bulk.inventory(pick.selection(), snapshots=not no_snapshots)
+    output = current().output
+    if output == "json":
+        write(found.to_json())
+    elif output == "csv":
+        write(found.to_csv())
+    else:
+        total = found.total
+        header, rows = found.table()
+        totals = (
+            "all",
+            f"{total.volumes} volumes",
+            f"{total.size_gigabytes:,}",
+            "",
+            f"{total.attached} attached",
+            f"{total.snapshots:,}",
+            f"{total.snapshots_gigabytes:,.0f}",
+            f"{total.monthly:,.2f}",
+        )
+        show_table(header, rows, totals=totals)
+    return 0

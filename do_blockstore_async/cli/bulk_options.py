@@ -1,0 +1,199 @@
+"""The options of bulk jobs, and the values of `store.bulk` they become."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import attrs
+from cyclopts import Group, Parameter
+
+from .settings import Settings, UsageError
+
+if TYPE_CHECKING:
+    from ..bulk.retention import Retention
+    from ..bulk.selection import Selection
+
+__all__ = ["Job", "Keep", "Pick", "Running"]
+
+_PICK = Group("Which volumes (all by default)", sort_key=10)
+_KEEP = Group("Which snapshots to keep, of each volume (restic's meaning; -1 is all)", sort_key=20)
+_RUN = Group("How it runs", sort_key=30)
+
+
+@Parameter(name="*", group=_PICK)
+@attrs.frozen(kw_only=True)
+class Pick:
+    """Which volumes.
+
+    Args:
+        region: in this region; repeat it for more.
+        tag: with this tag; repeat it: with all of them.
+        exclude_tag: without this tag; repeat it for more.
+        name: whose name matches this pattern, such as 'db-*'.
+        attached: only those attached to a Droplet.
+        unattached: only those that are not.
+    """
+
+    region: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
+    exclude_tag: tuple[str, ...] = ()
+    name: str = ""
+    attached: bool = False
+    unattached: bool = False
+
+    def selection(self) -> Selection:
+        """The same for `store.bulk`."""
+        from ..bulk.selection import Selection
+
+        if self.attached and self.unattached:
+            raise UsageError("--attached and --unattached exclude each other")
+        return Selection(
+            regions=self.region,
+            tags=self.tag,
+            exclude_tags=self.exclude_tag,
+            name=self.name,
+            attached=True if self.attached else False if self.unattached else None,
+        )
+
+
+@Parameter(name="*", group=_KEEP)
+@attrs.frozen(kw_only=True)
+class Keep:
+    """What to keep.
+
+    Args:
+        keep_last: the newest so many.
+        keep_hourly: the newest of each of the last so many hours that have one.
+        keep_daily: of each of the last so many days.
+        keep_weekly: of each of the last so many weeks.
+        keep_monthly: of each of the last so many months.
+        keep_yearly: of each of the last so many years.
+        keep_within: all less than so long before the newest, such as 2d or 1y6m.
+        keep_tag: all with this tag; a,b asks for both; repeat it for more.
+    """
+
+    keep_last: int = 0
+    keep_hourly: int = 0
+    keep_daily: int = 0
+    keep_weekly: int = 0
+    keep_monthly: int = 0
+    keep_yearly: int = 0
+    keep_within: str | None = None
+    keep_tag: tuple[str, ...] = ()
+
+    def retention(self) -> Retention | None:
+        """The same for `store.bulk`; None without any rule."""
+        from ..bulk.retention import Retention
+
+        if self == Keep():
+            return None
+        return Retention(
+            last=self.keep_last,
+            hourly=self.keep_hourly,
+            daily=self.keep_daily,
+            weekly=self.keep_weekly,
+            monthly=self.keep_monthly,
+            yearly=self.keep_yearly,
+            within=self.keep_within,
+            tags=self.keep_tag,
+        )
+
+
+@Parameter(name="*", group=_RUN)
+@attrs.frozen(kw_only=True)
+class Job:
+    """What the job is called.
+
+    Args:
+        job: the job's name; it tags its snapshots, and only those are pruned
+            (default nightly, of `bulk delete` delete).
+        template: names of new snapshots (default {volume}-{region}-{date}); also {time}, {job},
+            {volume_id}, {volume:.40}.
+    """
+
+    job: str = "nightly"
+    template: str = "{volume}-{region}-{date}"
+
+
+@Parameter(name="*", group=_RUN)
+@attrs.frozen(kw_only=True)
+class Running:
+    """How it runs.
+
+    Args:
+        dry_run: show the plan with every step, and stop.
+        yes: do not ask.
+        journal: where the run is recorded; by default a new file in the state directory.
+        resume: go on with the run recorded in --journal.
+        only_failed: with --resume: repeat only what failed.
+        max_failures: stop when more than so many have failed (default 10).
+        max_items: allow so many deletions (100 volumes, 10000 snapshots).
+        max_share: allow deletion of this share of all (0.25 of volumes, 0.9 of snapshots).
+        concurrency: requests under way at most (default 16).
+        report: write the outcome of every item to this file: .json, .csv, or text.
+    """
+
+    dry_run: Annotated[bool, Parameter(alias="-n")] = False
+    yes: Annotated[bool, Parameter(alias="-y")] = False
+    journal: Path | None = None
+    resume: bool = False
+    only_failed: bool = False
+    max_failures: int = 10
+    max_items: int | None = None
+    max_share: float | None = None
+    concurrency: int = 16
+    report: Path | None = None
+
+    def check(self) -> None:
+        """Refuse what does not make sense together.
+
+        Raises:
+            UsageError: see its message.
+        """
+        if self.resume and self.journal is None:
+            raise UsageError("--resume goes on with a journal: name it with --journal FILE")
+        if self.only_failed and not self.resume:
+            raise UsageError("--only-failed repeats the failures of an earlier run: add --resume")
+        if self.resume and self.dry_run:
+            raise UsageError("--resume runs the plan in the journal: leave --dry-run out")
+        if self.journal is not None and not self.resume and self.journal.exists():
+            raise UsageError(
+                f"the journal {self.journal} exists: add --resume to go on with it, "
+                "or name another file"
+            )
+        if self.report is not None:
+            try:
+                self.report.open("a").close()
+            except OSError as error:
+                raise UsageError(
+                    f"the report cannot be written to {self.report}: {error.strerror}"
+                ) from None
+
+    def journal_path(self, settings: Settings, job: str, stamp: str) -> tuple[Path | None, bool]:
+        """Where the journal goes, and whether it is ours to remove once all is done.
+
+        A run against the embedded simulator needs none: what it could resume ends with it.
+        """
+        if self.journal is not None:
+            return self.journal, False
+        if settings.simulate:
+            return None, False
+        folder = _state_folder()
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError:
+            return None, False
+        # The process id keeps two runs that begin in the same second apart.
+        return folder / f"{job.replace(':', '-')}-{stamp}-{os.getpid()}.journal", True
+
+
+def _state_folder() -> Path:
+    env = os.environ
+    if sys.platform == "win32":
+        root = Path(env.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        root = Path(env.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return root / "do-blockstore"

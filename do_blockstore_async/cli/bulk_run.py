@@ -1,0 +1,202 @@
+"""One bulk job at the terminal: plan, question, run, report."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..clock import Clock
+from .bulk_options import Running
+from .bulk_show import TITLES, show_plan, show_report, show_steps, summary_line, tell_failures
+from .confirm import confirm
+from .interrupts import Interrupts, interruptible
+from .progress import watching
+from .session import open_session
+from .settings import CommandError, ExitCode, Settings, current
+from .terminal import errors, is_live, note
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ..bulk.jobs import Bulk
+    from ..bulk.plan import Plan
+    from ..bulk.report import Report
+    from ..bulk.run import Run
+    from .session import Session
+
+__all__ = ["carry_out"]
+
+_CODES = {"done": ExitCode.DONE, "partly": ExitCode.PARTLY, "failed": ExitCode.FAILED}
+
+
+async def carry_out(
+    command: str, make_plan: Callable[[Bulk], Awaitable[Plan]], running: Running
+) -> int:
+    """Make a plan, show it, ask, run it and report; or go on with a journal."""
+    running.check()
+    settings = current()
+    async with open_session(patient=True) as session:
+        if running.resume and running.journal is not None:
+            run = _resumed(session, running.journal, running)
+            return await _run(session, run, running, command, running.journal, ours=False)
+        async with _busy("Listing volumes and snapshots"):
+            plan = await make_plan(session.store.bulk)
+        if running.dry_run:
+            show_steps(settings.output, plan)
+            show_plan(plan)
+            note("dry run: nothing was changed")
+            return ExitCode.DONE
+        show_plan(plan)
+        if plan.steps:
+            confirm("Go ahead?", yes=running.yes)
+        stamp = f"{Clock().utc_now():%Y%m%dT%H%M%SZ}"
+        journal, ours = running.journal_path(settings, plan.job, stamp)
+        run = session.store.bulk.run(
+            plan,
+            journal=journal,
+            max_failures=running.max_failures,
+            concurrency=running.concurrency,
+            max_items=running.max_items,
+            max_share=running.max_share,
+        )
+        return await _run(session, run, running, command, journal, ours=ours)
+
+
+def _resumed(session: Session, journal: Path, running: Running) -> Run:
+    return session.store.bulk.resume(
+        journal,
+        max_failures=running.max_failures,
+        concurrency=running.concurrency,
+        only_failed=running.only_failed,
+        max_items=running.max_items,
+        max_share=running.max_share,
+    )
+
+
+@asynccontextmanager
+async def _busy(what: str) -> AsyncIterator[None]:
+    """Say what is being done before there is anything to count."""
+    console = errors()
+    if is_live(console):
+        with console.status(what):
+            yield
+    else:
+        note(f"{what} ...")
+        yield
+
+
+async def _run(
+    session: Session, run: Run, running: Running, command: str, journal: Path | None, *, ours: bool
+) -> int:
+    again = _how_to_resume(command, journal)
+    stopping: list[Callable[[], None]] = []
+
+    def first() -> None:
+        for act in stopping:
+            act()
+
+    with interruptible(first, f"left at once; {again}") as interrupts:
+        async with _entered(run, running):
+            title = TITLES[run.plan.kind]
+            if run.remaining:
+                async with watching(run, session.store, title) as progress:
+
+                    def stop() -> None:
+                        progress.stopping = (
+                            "stopping: what is under way is finished; Ctrl-C again leaves at once"
+                        )
+                        run.stop()
+
+                    stopping.append(stop)
+                    if interrupts.happened:
+                        stop()
+                    async for outcome in run:
+                        progress.ended(outcome)
+            else:
+                async for _ in run:
+                    pass
+        return _concluded(run.report(), running, interrupts, journal, again, ours=ours)
+
+
+@asynccontextmanager
+async def _entered(run: Run, running: Running) -> AsyncIterator[None]:
+    """Enter a run; one that resumes may first have to wait and look."""
+    if running.resume:
+        async with _busy("Looking what became of the earlier run (up to half a minute)"):
+            await run.__aenter__()
+    else:
+        await run.__aenter__()
+    try:
+        yield
+    except BaseException as error:
+        await run.__aexit__(type(error), error, error.__traceback__)
+        raise
+    await run.__aexit__(None, None, None)
+
+
+def _concluded(
+    report: Report,
+    running: Running,
+    interrupts: Interrupts,
+    journal: Path | None,
+    again: str,
+    *,
+    ours: bool,
+) -> int:
+    settings: Settings = current()
+    show_report(settings.output, report)
+    tell_failures(report)
+    note(summary_line(report))
+    if report.conclusion == "done":
+        if ours and journal is not None:
+            journal.unlink(missing_ok=True)
+    elif interrupts.happened or report.stopped or report.remaining:
+        note(again)
+    elif journal is not None:
+        note(f"to repeat what failed: {again.split(': ', 1)[-1]} --only-failed")
+    code = _code(report, interrupts)
+    if running.report is not None:
+        _save(report, running.report, code)
+    return code
+
+
+def _code(report: Report, interrupts: Interrupts) -> int:
+    if interrupts.happened and report.conclusion == "stopped":
+        return ExitCode.INTERRUPTED
+    if report.stopped == "max_failures":
+        return ExitCode.GUARD
+    return _CODES.get(report.conclusion, ExitCode.PARTLY)
+
+
+def _save(report: Report, path: Path, code: int) -> None:
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        text = report.to_json()
+    elif suffix == ".csv":
+        text = report.to_csv()
+    else:
+        header, rows = report.table("item")
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        lines = (
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in (header, *rows)
+        )
+        text = "\n".join(lines)
+    try:
+        path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+    except OSError as error:
+        # The job is over; that its report is lost must not look like success.
+        raise CommandError(
+            f"the job ended as shown, but its report could not be written to {path}: "
+            f"{error.strerror}",
+            code or ExitCode.FAILED,
+        ) from None
+    note(f"report: {path}")
+
+
+def _how_to_resume(command: str, journal: Path | None) -> str:
+    if journal is None:
+        return "nothing to resume (no journal): run the command again, what is done is skipped"
+    return f"to go on: do-blockstore bulk {command} --journal {journal} --resume"

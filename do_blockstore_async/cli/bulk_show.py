@@ -1,0 +1,142 @@
+"""Plans and reports of bulk jobs, for people: the figures are those of `Plan` and `Report`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from .gauges import clock_text
+from .render import show_table, write
+from .settings import Output
+from .terminal import errors, note, safe
+
+if TYPE_CHECKING:
+    from ..bulk.plan import Plan
+    from ..bulk.report import Report
+
+__all__ = ["TITLES", "show_plan", "show_report", "show_steps", "summary_line", "tell_failures"]
+
+TITLES = {
+    "snapshots": "Snapshots",
+    "prune": "Pruning",
+    "deletions": "Deleting",
+    "creations": "Creating",
+    "orphan-marks": "Marking",
+}
+_PLANNED = {
+    "create_snapshot": ("take 1 snapshot", "take {} snapshots"),
+    "delete_snapshot": ("delete 1 snapshot", "delete {} snapshots"),
+    "delete_volume": ("delete 1 volume", "delete {} volumes"),
+    "create_volume": ("create 1 volume", "create {} volumes"),
+    "tag_volume": ("tag 1 volume", "tag {} volumes"),
+    "untag_volume": ("untag 1 volume", "untag {} volumes"),
+}
+_COLUMNS = {
+    "create_snapshot": "taken",
+    "delete_snapshot": "pruned",
+    "delete_volume": "deleted",
+    "create_volume": "created",
+    "tag_volume": "tagged",
+    "untag_volume": "untagged",
+}
+_MOST_REASONS = 6
+_MOST_FAILURES = 10
+
+
+def _several(forms: tuple[str, str], count: int) -> str:
+    return forms[0] if count == 1 else forms[1].format(f"{count:,}")
+
+
+def show_plan(plan: Plan) -> None:
+    """What a plan will do, on stderr: items, requests, time, cost, what is skipped and why."""
+    counts = plan.counts
+    steps = [_several(_PLANNED[action], counts[action]) for action in _PLANNED if counts[action]]
+    regions = len({step.region for step in plan.steps})
+    where = f" in {regions} region{'' if regions == 1 else 's'}" if regions else ""
+    lines = [f"Plan: {', '.join(steps) or 'nothing to do'}{where} ({plan.selection})"]
+    if plan.steps:
+        requests = f"{plan.requests:,} request{'' if plan.requests == 1 else 's'}"
+        lines.append(f"  {requests}, about {clock_text(plan.duration_s)} at today's budget")
+    if plan.monthly_change:
+        at_most = "at most " if plan.monthly_change > 0 else ""
+        lines.append(
+            f"  storage cost: {at_most}{plan.monthly_change:+,.2f} {plan.currency} a month"
+        )
+    skipped = Counter(skip.reason for skip in plan.skips)
+    for reason, count in skipped.most_common(_MOST_REASONS):
+        lines.append(f"  skipped: {count:,}, {reason}")
+    if len(skipped) > _MOST_REASONS:
+        rest = sum(count for _, count in skipped.most_common()[_MOST_REASONS:])
+        lines.append(f"  skipped: {rest:,} for other reasons; --dry-run lists all")
+    console = errors()
+    for line in lines:
+        console.print(safe(line), style="red" if plan.deletes and line is lines[0] else None)
+
+
+def show_steps(output: Output, plan: Plan) -> None:
+    """Every step of a plan, on stdout."""
+    if output == "json":
+        write(plan.to_json())
+        return
+    header, rows = plan.table()
+    if output == "csv":
+        _as_csv(header, rows)
+    else:
+        show_table(header, rows)
+
+
+def _as_csv(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    import csv
+    import sys
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+
+
+def show_report(output: Output, report: Report) -> None:
+    """What became of a plan, on stdout: by region, or every item as JSON or CSV."""
+    if output == "json":
+        write(report.to_json())
+        return
+    if output == "csv":
+        write(report.to_csv())
+        return
+    actions = [action for action in _COLUMNS if any(row.action == action for row in report.rows)]
+    bad = [
+        status for status in ("failed", "unknown") if any(r.status == status for r in report.rows)
+    ]
+    names = [*(_COLUMNS[action] for action in actions), "skipped", *(bad or ["failed"])]
+    table: dict[str, Counter[str]] = {}
+    for row in report.rows:
+        what = _COLUMNS.get(row.action, "skipped") if row.status == "done" else row.status
+        table.setdefault(row.region or "-", Counter())[what] += 1
+    rows = [[region, *(f"{found[n]:,}" for n in names)] for region, found in sorted(table.items())]
+    totals = ["all", *(f"{sum(found[name] for found in table.values()):,}" for name in names)]
+    show_table(["region", *names], rows, totals=totals)
+
+
+def tell_failures(report: Report) -> None:
+    """The first few items that failed or are unknown, on stderr, each with its reason."""
+    bad = [row for row in report.rows if row.status in ("failed", "unknown")]
+    for row in bad[:_MOST_FAILURES]:
+        note(f"{row.status}: {row.action} {row.region} {row.volume or row.name}: {row.reason}")
+    if len(bad) > _MOST_FAILURES:
+        note(f"... and {len(bad) - _MOST_FAILURES:,} more; --report FILE or --output json has all")
+
+
+def summary_line(report: Report) -> str:
+    """The job in one line."""
+    counts = report.counts
+    parts = [f"{counts[status]:,} {status}" for status in counts if counts[status]]
+    words = {"stopped": "stopped", "failed": "failed", "partly": "partly done", "done": "done"}
+    text = f"{words[report.conclusion]}: {', '.join(parts) or 'nothing'}"
+    if report.remaining:
+        text += f", {report.remaining:,} not begun"
+    if report.stopped == "max_failures":
+        text += " (too many failures: see --max-failures)"
+    text += f"; {report.requests:,} requests, {report.refused:,} refused"
+    text += f", in {clock_text(report.duration_s)}"
+    if report.monthly_change:
+        text += f"; storage {report.monthly_change:+,.2f} {report.currency} a month"
+    return text

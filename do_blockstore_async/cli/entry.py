@@ -1,0 +1,126 @@
+"""One invocation, from the words on the line to the exit code.
+
+Whatever happens, the user gets results on stdout, at most a few honest lines on stderr and one of
+the documented exit codes; never a traceback without `--verbose`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
+
+from cyclopts import CycloptsError
+
+from .app import PROGRAM, build
+from .settings import ExitCode, Settings, UsageError, using
+from .terminal import note, redact, safe, tidy_streams
+
+__all__ = ["run"]
+
+_TOKEN_OPTIONS = ("--token", "--access-token", "--api-token", "-t")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the words after the program's name.
+
+    Returns:
+        The exit code.
+    """
+    tidy_streams()
+    app = build(_launch)
+    words = list(argv) or ["--help"]
+    try:
+        # `--help` returns None; a command returns its exit code.
+        code = int(app.meta(words) or ExitCode.DONE)
+        sys.stdout.flush()
+    except CycloptsError as error:
+        note(_usage_line(error, words))
+        return ExitCode.USAGE
+    except KeyboardInterrupt as error:
+        note("interrupted")
+        _tell_notes(error)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has had enough of it; that is no failure.
+        _silence(sys.stdout)
+        return ExitCode.DONE
+    except OSError as error:
+        # Only stdout is left to fail here: a full disk behind a `>`.
+        _silence(sys.stdout)
+        note(f"cannot write the results: {error.strerror or error}")
+        return ExitCode.FAILED
+    return code
+
+
+def _launch(settings: Settings, call: Callable[[], Coroutine[Any, Any, int] | int]) -> int:
+    """Run one parsed command; its failures become a line and an exit code."""
+    with using(settings):
+        try:
+            result = call()
+            if isinstance(result, int):
+                return result
+            import asyncio
+
+            return asyncio.run(result)
+        except (BrokenPipeError, KeyboardInterrupt, SystemExit):
+            raise
+        except Exception as error:  # noqa: BLE001 -- the last line of defence before the user
+            return _failed(error, settings)
+
+
+def _failed(error: Exception, settings: Settings) -> int:
+    from .failures import describe, exit_code
+
+    if settings.verbose and not isinstance(error, UsageError):
+        import traceback
+
+        note_lines = "".join(traceback.format_exception(error))
+        sys.stderr.write(redact(note_lines))
+    note(f"{PROGRAM}: {describe(error, settings)}")
+    _tell_notes(error)
+    return exit_code(error)
+
+
+def _tell_notes(error: BaseException) -> None:
+    """What the client noted on the way: what became of a request that was cut off."""
+    for link in _chain(error):
+        for text in getattr(link, "__notes__", ()):
+            note(f"{PROGRAM}: {text}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _usage_line(error: CycloptsError, words: Sequence[str]) -> str:
+    asked = {word.split("=", 1)[0] for word in words}
+    unknown = str(error)
+    for option in _TOKEN_OPTIONS:
+        if option in asked and tuple(error.command_chain or ()) != ("simulator",):
+            return (
+                f"{PROGRAM}: {option} is no option: what stands on the line is visible to others "
+                "and kept in the history; use --token-file FILE or DIGITALOCEAN_TOKEN"
+            )
+    chain = " ".join(error.command_chain or ())
+    where = f"{PROGRAM} {chain}".strip()
+    text = redact(safe(" ".join(unknown.split())))
+    return f"{where}: {text}\nTry: {where} --help"
+
+
+def _silence(stream: Any) -> None:
+    """Keep the interpreter from failing once more when it flushes at its end."""
+    try:
+        target = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(target, stream.fileno())
+        os.close(target)
+    except (OSError, ValueError, AttributeError):
+        pass

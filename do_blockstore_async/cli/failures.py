@@ -1,0 +1,98 @@
+"""What the user reads when something fails: one line that says what happened and what to do."""
+
+from __future__ import annotations
+
+from ..errors import (
+    APIStatusError,
+    AuthenticationError,
+    BlockStoreError,
+    ConfigError,
+    InvalidArgumentError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    QuotaWaitTooLongError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServerError,
+    TransportError,
+)
+from .settings import CommandError, ExitCode, Settings, UsageError
+
+__all__ = ["describe", "exit_code"]
+
+_TOKENS_PAGE = "https://cloud.digitalocean.com/account/api/tokens"
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that stands for `error`."""
+    if isinstance(error, CommandError):
+        return error.code
+    if isinstance(error, UsageError | InvalidArgumentError | ConfigError):
+        return ExitCode.USAGE
+    if isinstance(error, QuotaWaitTooLongError):
+        return ExitCode.QUOTA
+    if isinstance(error, RateLimitedError) and error.kind in ("burst", "hourly"):
+        return ExitCode.QUOTA
+    if isinstance(error, BlockStoreError):
+        return _bulk_code(error)
+    return ExitCode.FAILED
+
+
+def _bulk_code(error: BlockStoreError) -> int:
+    from ..bulk.errors import GuardError, JournalError, PlanError
+
+    if isinstance(error, GuardError):
+        return ExitCode.GUARD
+    return ExitCode.USAGE if isinstance(error, PlanError | JournalError) else ExitCode.FAILED
+
+
+def describe(error: BaseException, settings: Settings) -> str:
+    """One line for the user."""
+    if isinstance(error, UsageError | CommandError):
+        return str(error)
+    if isinstance(error, BlockStoreError):
+        advice = _advice(error, settings)
+        return f"{_one_line(str(error))}{f'; {advice}' if advice else ''}"
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror or type(error).__name__}{where}"
+    # Only a defect of this program comes here.
+    more = "" if settings.verbose else "; --verbose shows where, please report it"
+    return f"internal error: {type(error).__name__}: {_one_line(str(error))}{more}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _advice(error: BlockStoreError, settings: Settings) -> str:
+    if isinstance(error, AuthenticationError):
+        return f"the API does not accept the token: check it, or make one at {_TOKENS_PAGE}"
+    if isinstance(error, PermissionDeniedError) and error.scopes:
+        return f"the token may lack a scope: {' or '.join(error.scopes)}"
+    if isinstance(error, QuotaWaitTooLongError):
+        return f"try again in {error.retry_after:.0f} s, or with a longer --timeout"
+    if isinstance(error, RateLimitedError):
+        return _rate_limited(error)
+    if isinstance(error, OutcomeUnknownError):
+        return "look before you repeat it"
+    if isinstance(error, RequestTimeoutError):
+        return "try again, or with a longer --timeout"
+    if isinstance(error, TransportError):
+        at = "--api-url" if settings.api_url else "DIGITALOCEAN_API_URL"
+        return f"check the network and {at}"
+    if isinstance(error, ServerError):
+        return "the fault is the API's: try again later"
+    if isinstance(error, APIStatusError) and error.request_id:
+        return f"request id {error.request_id}"
+    return ""
+
+
+def _rate_limited(error: RateLimitedError) -> str:
+    if error.kind == "capacity":
+        return "the account's storage limit is reached: delete something or ask for more"
+    if error.kind == "snapshot_cooldown":
+        return "a volume takes one snapshot in ten minutes: try again later"
+    if error.retry_after is not None:
+        return f"try again in {error.retry_after:.0f} s"
+    return "the token's budget is used up: see `do-blockstore quota`"

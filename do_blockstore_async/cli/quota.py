@@ -1,0 +1,150 @@
+"""`do-blockstore quota`"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from .settings import UsageError, current
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from ..quota.status import QuotaStatus, WindowStatus
+    from .session import Session
+
+__all__ = ["quota"]
+
+_WIDTH = 40
+_REDRAW_S = 0.5
+
+
+async def quota(
+    *,
+    watch: Annotated[bool, Parameter(alias="-w")] = False,
+    interval: float = 10.0,
+) -> int:
+    """Show the token's request budget: both windows, and who has used what of them.
+
+    A look costs one request, since the API tells the budget with its answers only.
+
+    Args:
+        watch: keep looking, until Ctrl-C.
+        interval: seconds between two looks, 1 or more (default 10).
+    """
+    from .session import open_session
+
+    if not interval >= 1:
+        raise UsageError(
+            f"--interval must be 1 s or more, not {interval:g}: each look is a request"
+        )
+    if watch and current().output != "table":
+        raise UsageError("--watch draws gauges: leave --output out")
+    async with open_session() as session:
+        await _look(session)
+        if watch:
+            await _watch(session, interval)
+        else:
+            _show(session)
+    return 0
+
+
+async def _look(session: Session) -> None:
+    """One small request; its answer's headers tell the budget, whatever its status."""
+    from ..errors import PermissionDeniedError
+
+    with suppress(PermissionDeniedError):
+        await session.store.request("GET", "/v2/volumes", params={"per_page": 1})
+
+
+def _show(session: Session) -> None:
+    import json
+
+    from .render import Column, plain, show_rows, write
+    from .terminal import results
+
+    status = session.store.quota
+    output = current().output
+    if output == "table":
+        console = results()
+        for line in _gauges(session.host, status, min(console.width, 100)):
+            console.print(line, no_wrap=True)
+    elif output == "json":
+        windows = [{**plain(window), "remaining": window.remaining} for window in status.windows]
+        write(json.dumps({**plain(status), "windows": windows}, indent=2))
+    else:
+        names = ("length_s", "limit", "used", "others", "reserved", "remaining")
+        columns: list[Column[WindowStatus]] = [Column(name, attrgetter(name)) for name in names]
+        show_rows(output, columns, status.windows)
+
+
+def _gauges(host: str, status: QuotaStatus, width: int) -> list[Text]:
+    from rich.text import Text
+
+    from .gauges import bar, window_name
+
+    lines = [Text(f"Request budget at {host}", style="bold")]
+    room = max(10, min(_WIDTH, width - 38))
+    for window in status.windows:
+        taken = window.limit - window.remaining
+        share = taken / window.limit
+        filled, rest = bar(room, share)
+        colour = "green" if share < 0.7 else "yellow" if share < 0.95 else "red"
+        line = Text(f"  {window_name(window.length_s):<8}")
+        line.append(filled, style=colour)
+        line.append(rest, style="dim")
+        line.append(f"  {taken:>5,} of {window.limit:,} used")
+        if window.others:
+            line.append(f", {window.others:,} by others", style="dim")
+        lines.append(line)
+    lines.append(Text(f"  {_outlook(status)}"))
+    return lines
+
+
+def _outlook(status: QuotaStatus) -> str:
+    from .gauges import clock_text
+
+    if status.paused_for_s > 0:
+        return f"Paused by the API: next request in {clock_text(status.paused_for_s)}."
+    if status.probing:
+        return "The API says that nothing is left of the hour."
+    if status.next_free_s >= 1:
+        return f"Next request in {clock_text(status.next_free_s)}."
+    hour = status.windows[-1]
+    return f"{status.remaining:,} requests could leave now, {hour.remaining:,} within the hour."
+
+
+async def _watch(session: Session, interval_s: float) -> None:
+    import asyncio
+
+    from ..clock import Clock
+    from .terminal import is_live, results
+
+    clock, console = Clock(), results()
+    if not is_live(console):
+        while True:
+            _show(session)
+            console.file.flush()
+            await clock.sleep(interval_s)
+            await _look(session)
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
+    hint = Text("  Ctrl-C ends it; each look is a request.", style="dim")
+    next_look_s = clock.monotonic() + interval_s
+    looking: asyncio.Task[None] | None = None
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            if looking is not None and looking.done():
+                looking.result()
+                looking = None
+            if looking is None and clock.monotonic() >= next_look_s:
+                next_look_s = clock.monotonic() + interval_s
+                looking = asyncio.create_task(_look(session))
+            lines = _gauges(session.host, session.store.quota, min(console.width, 100))
+            live.update(Group(*lines, hint), refresh=True)
+            await clock.sleep(_REDRAW_S)

@@ -1,0 +1,27 @@
+"""`do-blockstore regions ...`"""
+
+from __future__ import annotations
+
+from .settings import current
+
+__all__ = ["list_"]
+
+
+async def list_(*, storage: bool = False) -> int:
+    """List the regions.
+
+    Args:
+        storage: only those with block storage.
+    """
+    from .columns import REGIONS
+    from .render import show_rows
+    from .session import open_session
+
+    async with open_session() as session:
+        found = [
+            region
+            async for region in session.store.regions.list()
+            if not storage or "storage" in region.features
+        ]
+    show_rows(current().output, REGIONS, found)
+    return 0

@@ -1,0 +1,113 @@
+"""The client of one invocation: the real API, another one, or the embedded simulator."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import attrs
+
+from ..client import BlockStore
+from ..config import Config
+from ..events import Event
+from ..simulator.limits import parse_limits
+from .credentials import find_token
+from .settings import Settings, UsageError, current
+from .terminal import redact, safe
+
+__all__ = ["SIMULATED_VOLUMES", "Session", "open_session"]
+
+SIMULATED_VOLUMES = 120
+_SEED = 7
+# About what the real API's answers take, so that a first run feels like the real thing.
+_LATENCY_S = (0.04, 0.16)
+_API = "https://api.digitalocean.com"
+_UNLIMITED = ((1_000_000, 60.0), (20_000_000, 3600.0))
+
+
+@attrs.frozen
+class Session:
+    """An open client, and what a command wants to know about it; `host` is for messages."""
+
+    store: BlockStore
+    settings: Settings
+    host: str
+
+
+def _windows(settings: Settings) -> tuple[tuple[int, float], ...]:
+    if settings.budget is None:
+        return Config().windows
+    try:
+        windows = parse_limits(settings.budget)
+    except ValueError as error:
+        raise UsageError(f"--budget: {error}") from None
+    if windows:
+        return tuple((window.limit, window.seconds) for window in windows)
+    if not settings.simulate:
+        raise UsageError("--budget none goes with --simulate: a real API has its limits")
+    return _UNLIMITED
+
+
+def _printer() -> Callable[[Event], None]:
+    """Writes each event as one line on stderr."""
+    from ..clock import Clock
+
+    clock = Clock()
+
+    def show(event: Event) -> None:
+        name = type(event).__name__
+        values = attrs.asdict(event, recurse=False)
+        parts = [
+            f"{key}={value:.3f}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in values.items()
+            if value is not None
+        ]
+        at = f"{clock.utc_now():%H:%M:%S.%f}"[:-3]
+        sys.stderr.write(redact(safe(f"{at} {name} {' '.join(parts)}")) + "\n")
+
+    return show
+
+
+@asynccontextmanager
+async def open_session(
+    *, hooks: tuple[Callable[[Event], None], ...] = (), patient: bool = False
+) -> AsyncIterator[Session]:
+    """Open the client that the global options ask for.
+
+    Args:
+        hooks: what else wants to see the client's events.
+        patient: for jobs, which wait for the budget as long as it takes: `--timeout` does not
+            bound their calls.
+
+    Raises:
+        UsageError: the options exclude each other, or there is no token.
+        ConfigError: a token, URL or setting is not usable.
+    """
+    settings = current()
+    if settings.verbose:
+        hooks = (*hooks, _printer())
+    timeout_s = settings.timeout_s
+    if timeout_s is not None and not timeout_s > 0:
+        raise UsageError(f"--timeout must be seconds, more than 0, not {timeout_s:g}")
+    config = Config(
+        windows=_windows(settings), hooks=hooks, timeout_s=None if patient else timeout_s
+    )
+    if not settings.simulate:
+        url = settings.api_url or os.environ.get("DIGITALOCEAN_API_URL") or _API
+        async with BlockStore(find_token(settings), base_url=url, config=config) as store:
+            yield Session(store, settings, url.split("//")[-1])
+        return
+    if settings.api_url is not None or settings.token_file or settings.context is not None:
+        raise UsageError("--simulate brings its own API and token: leave the other one out")
+    from ..simulator.server import Simulator
+
+    limits = None if config.windows == _UNLIMITED else config.windows
+    async with (
+        Simulator(
+            volumes=SIMULATED_VOLUMES, seed=_SEED, limits=limits, latency_s=_LATENCY_S
+        ) as simulator,
+        BlockStore(simulator.token, base_url=simulator.url, config=config) as store,
+    ):
+        yield Session(store, settings, "the embedded simulator")

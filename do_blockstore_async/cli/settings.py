@@ -1,0 +1,76 @@
+"""The global options of one invocation, and where commands find them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+__all__ = ["CommandError", "ExitCode", "Output", "Settings", "UsageError", "current", "using"]
+
+Output = Literal["table", "json", "csv"]
+
+
+class ExitCode:
+    """What the program's exit codes mean."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    PARTLY = 3
+    GUARD = 4
+    QUOTA = 5
+    INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """The arguments do not make sense together; the message says what to do instead."""
+
+
+class CommandError(Exception):
+    """A command ends without doing what was asked: one line for the user, and an exit code."""
+
+    def __init__(self, message: str, code: int = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What the global options say.
+
+    Attributes:
+        budget: requests/seconds pairs, shortest window first; None means DigitalOcean's.
+        timeout_s: for each call of a single command, the wait for quota included.
+    """
+
+    simulate: bool = False
+    api_url: str | None = None
+    output: Output = "table"
+    verbose: bool = False
+    token_file: Path | None = None
+    context: str | None = None
+    budget: str | None = None
+    timeout_s: float | None = None
+
+
+_current: ContextVar[Settings] = ContextVar("do_blockstore_settings")
+
+
+def current() -> Settings:
+    """The settings of the invocation that is running; the defaults outside of one."""
+    return _current.get(Settings())
+
+
+@contextmanager
+def using(settings: Settings) -> Iterator[None]:
+    """Make `settings` the current ones inside."""
+    token = _current.set(settings)
+    try:
+        yield
+    finally:
+        _current.reset(token)

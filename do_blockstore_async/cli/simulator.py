@@ -1,0 +1,70 @@
+"""`do-blockstore simulator`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .settings import ExitCode, UsageError, current
+
+if TYPE_CHECKING:
+    from ..simulator.server import Simulator
+
+__all__ = ["simulator"]
+
+
+async def simulator(
+    *,
+    port: int = 8080,
+    volumes: int = 120,
+    seed: int = 0,
+    token: str | None = None,
+    droplet: tuple[str, ...] = (),
+    limits: str = "250/60,5000/3600",
+    latency_ms: float = 0.0,
+    faults: str | None = None,
+) -> int:
+    """Serve the API in small on 127.0.0.1, until Ctrl-C.
+
+    What a client needs is printed on stdout, ready for the shell.
+
+    Args:
+        port: where to listen (default 8080); 0 takes a free one.
+        volumes: how many there are, over all regions with storage (default 120).
+        seed: the same seed makes the same fleet.
+        token: the token that is let in; made up from the seed by default.
+        droplet: a Droplet's number, or NUMBER:REGION; repeat it for more.
+        limits: requests/seconds windows, shortest first (default 250/60,5000/3600); or none.
+        latency_ms: how long each answer takes.
+        faults: what goes wrong, such as answer_lost:0.05,html_502:POST:times=2.
+    """
+    from ..simulator.server import serve
+
+    if current().simulate:
+        raise UsageError("`simulator` is the simulator: leave --simulate out")
+    try:
+        await serve(
+            port=port,
+            volumes=volumes,
+            seed=seed,
+            token=token,
+            droplets=droplet,
+            limits=limits,
+            latency_ms=latency_ms,
+            faults=faults,
+            announce=_announce,
+        )
+    except (ValueError, OverflowError) as error:
+        raise UsageError(str(error)) from None
+    return ExitCode.DONE
+
+
+def _announce(running: Simulator) -> None:
+    import sys
+
+    from .terminal import note
+
+    sys.stdout.write(
+        f"export DIGITALOCEAN_API_URL={running.url}\nexport DIGITALOCEAN_TOKEN={running.token}\n"
+    )
+    sys.stdout.flush()
+    note(f"{len(running.world.volumes)} volumes at {running.url}; Ctrl-C ends it")

@@ -1,0 +1,77 @@
+"""Where text goes: results to stdout, everything else to stderr.
+
+Colours and live displays are for terminals. `NO_COLOR` takes every style away, a dumb terminal
+gets plain lines, and whatever the API sent is shown without its control characters, so that no
+volume's description can move the cursor or recolour the screen.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["errors", "is_live", "note", "pages", "redact", "results", "safe", "tidy_streams"]
+
+# C0 and C1 controls, and the marks that reorder text.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_TOKEN = re.compile(r"\b(do[a-z]_v1_)\w+")
+# Wide enough that no table is ever cut in a file or a pipe.
+_UNBOUNDED = 100_000
+
+
+def tidy_streams() -> None:
+    """Never fail on a letter that the stream's encoding lacks: write it escaped instead."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def safe(text: str) -> str:
+    """`text` with its control characters made visible."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def redact(text: str) -> str:
+    """`text` without anything that looks like a token."""
+    return _TOKEN.sub(r"\1***", text)
+
+
+def _console(**how: Any) -> Console:
+    from rich.console import Console
+
+    if os.environ.get("NO_COLOR"):
+        # rich would keep bold and underlined text; here it means no styling at all.
+        how["color_system"] = None
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=False, **how)
+
+
+def errors() -> Console:
+    """The console for everything that is not a result."""
+    return _console(stderr=True)
+
+
+def pages() -> Console:
+    """The console for help pages, folded to the terminal's width."""
+    return _console()
+
+
+def results() -> Console:
+    """The console for results. Outside a terminal lines are as long as they need to be."""
+    return _console() if sys.stdout.isatty() else _console(width=_UNBOUNDED)
+
+
+def is_live(console: Console) -> bool:
+    """Whether a display may be redrawn in place."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def note(message: str) -> None:
+    """One line for the user, on stderr."""
+    sys.stderr.write(f"{redact(safe(message))}\n")
+    sys.stderr.flush()
