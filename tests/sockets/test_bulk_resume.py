@@ -1,0 +1,269 @@
+"""A journalled run that ends in the middle, and the run that goes on. In real time: it has a disk.
+
+The account is simulated without sockets, and nothing waits but the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from do_blockstore_async import BlockStore, Config
+from do_blockstore_async.bulk import (
+    GuardError,
+    JournalError,
+    Outcome,
+    Plan,
+    PlanError,
+    Retention,
+    Selection,
+    Step,
+)
+from do_blockstore_async.bulk.journal import Journal
+from do_blockstore_async.simulator import Faults, World, connect_in_process
+
+CONFIG = Config(windows=((10**6, 60.0),), linger_s=0.05, max_attempts=2, backoff_base_s=0.001)
+
+
+@asynccontextmanager
+async def account(
+    faults: Faults | None = None, **options: Any
+) -> AsyncIterator[tuple[BlockStore, World]]:
+    world = World(**{"limits": "none", "volumes": 24, "snapshots": 72, "seed": 5, **options})
+    client = connect_in_process(world, config=CONFIG, faults=faults, latency_s=(0.0, 0.002))
+    async with client as store:
+        yield store, world
+
+
+def at(world: World) -> datetime:
+    return datetime.fromtimestamp(world.now, UTC)
+
+
+async def rest(run: Any) -> list[Outcome[Step]]:
+    async with run:
+        return [outcome async for outcome in run]
+
+
+def posts(world: World) -> Counter[int]:
+    return Counter(record.status for record in world.requests if record.method == "POST")
+
+
+@pytest.mark.parametrize("leave", ["break", "stop", "cancel"])
+async def test_a_run_goes_on_where_it_ended(tmp_path: Path, leave: str) -> None:
+    async with account() as (store, world):
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=2), at=at(world))
+        first: list[Outcome[Step]] = []
+        run = store.bulk.run(plan, journal=tmp_path / "j", concurrency=4)
+
+        async def some() -> None:
+            async with run:
+                async for outcome in run:
+                    first.append(outcome)
+                    if len(first) == 10:
+                        if leave == "break":
+                            break
+                        if leave == "stop":
+                            run.stop()
+                        else:
+                            raise asyncio.CancelledError
+
+        task = asyncio.create_task(some())
+        await asyncio.wait([task])
+        assert task.cancelled() == (leave == "cancel")
+        before = run.report()
+        assert before.stopped == ("cancelled" if leave == "cancel" else "stopped")
+        assert 10 <= len(before.rows) < len(plan.steps)
+        again = store.bulk.resume(tmp_path / "j")
+        outcomes = await rest(again)
+        report = again.report()
+        assert report.counts["done"] == len(plan.steps) == len(report.rows)
+        assert (report.remaining, report.conclusion) == (0, "done")
+        unknown = before.counts["unknown"]
+        assert len(outcomes) == len(plan.steps) - len(before.rows) + unknown
+        assert posts(world) == {201: 24}, "nothing was asked for twice"
+        assert len(world.snapshots) == 48
+        assert not await rest(store.bulk.resume(tmp_path / "j"))
+
+
+async def test_what_was_under_way_is_looked_up_and_not_repeated(tmp_path: Path) -> None:
+    async with account(snapshots=24) as (store, world):
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
+        creates = [step for step in plan.steps if step.action == "create_snapshot"]
+        journal = Journal.open(tmp_path / "j", plan)
+        await journal.begin([step.key for step in creates[:6]], 0.0)
+        await journal.close()
+        for step in creates[:3]:
+            await store.snapshots.create(step.volume_id, step.name, tags=step.tags)
+        await store.snapshots.create(creates[3].volume_id, creates[3].name)
+        world.requests.clear()
+        outcomes = {o.key: o for o in await rest(store.bulk.run(plan, journal=tmp_path / "j"))}
+        assert [outcomes[step.key].resumed for step in creates[:3]] == [True] * 3
+        assert outcomes[creates[3].key].status == "unknown", "not with the tags of this job"
+        assert all(outcomes[step.key].status == "done" for step in creates[4:])
+        assert posts(world) == {201: 20}
+        kept = [o for o in outcomes.values() if o.code == "before"]
+        assert {o.item.volume_id for o in kept} == {creates[3].volume_id}
+        assert [r.path for r in world.requests[:2]] == ["/v2/volumes", "/v2/snapshots"]
+
+
+async def test_it_waits_until_a_late_request_must_have_arrived(tmp_path: Path) -> None:
+    async with account(snapshots=0) as (store, world):
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        step = plan.steps[0]
+        journal = Journal.open(tmp_path / "j", plan)
+        loop = asyncio.get_running_loop()
+        now_s = datetime.now(UTC).timestamp()
+        await journal.begin([step.key], now_s)
+        await journal.close()
+        late = loop.call_later(0.03, world.add_snapshot, step.volume_id, step.name)
+        world.limit_route("POST", f"/v2/volumes/{step.volume_id}/*")
+        outcomes = await rest(store.bulk.run(plan, journal=tmp_path / "j"))
+        assert late.when() <= loop.time()
+        mine = next(o for o in outcomes if o.key == step.key)
+        assert mine.status == "unknown"
+        assert mine.value.name == step.name, "it was seen, though it arrived late"
+
+
+async def test_only_failed_repeats_the_failures_and_what_waited_for_them(tmp_path: Path) -> None:
+    faults = Faults()
+    async with account(faults, snapshots=72) as (store, world):
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
+        unlucky = plan.steps[5].volume_id
+        faults.add("error_500_before", path=f"/v2/volumes/{unlucky}/*", method="POST", times=2)
+        journal = tmp_path / "j"
+        outcomes = await rest(store.bulk.run(plan, journal=journal))
+        bad = {o.key for o in outcomes if o.status != "done"}
+        assert {o.code for o in outcomes if o.status == "skipped"} == {"before"}
+        assert len(bad) == 4
+        assert not await rest(store.bulk.resume(journal))
+        world.requests.clear()
+        again = store.bulk.run(plan, journal=journal, only_failed=True)
+        repeated = await rest(again)
+        assert {o.key for o in repeated} == bad
+        assert {o.status for o in repeated} == {"done"}
+        assert again.report().conclusion == "done"
+        assert len(world.snapshots) == 24
+        assert not await rest(store.bulk.resume(journal, only_failed=True))
+
+
+async def test_a_journal_of_another_plan_or_in_use_is_refused(tmp_path: Path) -> None:
+    async with account() as (store, world):
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        other = await store.bulk.plan_snapshots(job="weekly", at=at(world))
+        async with store.bulk.run(plan, journal=tmp_path / "j"):
+            with pytest.raises(JournalError, match="in use"):
+                await rest(store.bulk.run(plan, journal=tmp_path / "j"))
+        with pytest.raises(JournalError, match="another plan"):
+            await rest(store.bulk.run(other, journal=tmp_path / "j"))
+        with pytest.raises(JournalError, match="there is no journal"):
+            await rest(store.bulk.resume(tmp_path / "none"))
+        with pytest.raises(PlanError, match="enter the run first"):
+            _ = store.bulk.resume(tmp_path / "j").plan
+        assert not posts(world)
+
+
+async def test_a_resumed_run_is_guarded_like_the_first(tmp_path: Path) -> None:
+    async with account() as (store, world):
+        plan = await store.bulk.plan_deletions(Selection(attached=False), at=at(world))
+        run = store.bulk.run(plan, journal=tmp_path / "j", max_share=1)
+        async with run:
+            run.stop()
+        with pytest.raises(GuardError):
+            await rest(store.bulk.resume(tmp_path / "j"))
+        outcomes = await rest(store.bulk.resume(tmp_path / "j", max_share=1))
+        assert {o.status for o in outcomes} == {"done"}
+        assert len(outcomes) == plan.deletes
+
+
+async def test_a_journal_of_another_account_is_refused(tmp_path: Path) -> None:
+    async with account() as (store, world):
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        async with store.bulk.run(plan, journal=tmp_path / "j") as run:
+            run.stop()
+    async with account(seed=6) as (store, world):
+        with pytest.raises(PlanError, match="another account"):
+            await rest(store.bulk.resume(tmp_path / "j"))
+        assert not posts(world)
+
+
+async def test_a_journal_that_cannot_be_written_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with account() as (store, world):
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        real, calls = os.write, 0
+
+        def full(file: int, data: Any) -> int:
+            nonlocal calls
+            calls += bytes(data[9:17]) == b'{"begun"' or bytes(data[9:17]) == b'{"ended"'
+            if calls > 6:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(file, data)
+
+        run = store.bulk.run(plan, journal=tmp_path / "j", concurrency=2)
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(JournalError, match="make room and resume"):
+            await rest(run)
+        monkeypatch.undo()
+        assert run.stopped == "journal"
+        assert 0 < len(world.snapshots) - 72 < 10
+        outcomes = await rest(store.bulk.resume(tmp_path / "j"))
+        assert {o.status for o in outcomes} == {"done"}
+        assert posts(world) == {201: 24}
+
+
+async def test_a_plan_is_saved_and_loaded(tmp_path: Path) -> None:
+    async with account() as (store, world):
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=2), at=at(world))
+        path = tmp_path / "plan.json"
+        store.bulk.save_plan(plan, path)
+        loaded = store.bulk.load_plan(path)
+        assert loaded == plan
+        assert isinstance(loaded, Plan)
+        assert os.listdir(tmp_path) == ["plan.json"]  # noqa: PTH208 -- a test may wait
+        with pytest.raises(PlanError, match="cannot be saved"):
+            store.bulk.save_plan(plan, tmp_path / "none" / "plan.json")
+        with pytest.raises(PlanError, match="cannot be read"):
+            store.bulk.load_plan(tmp_path / "none")
+        path.write_bytes(b"\xff\xfe\xff")
+        with pytest.raises(PlanError, match="UTF-8"):
+            store.bulk.load_plan(path)
+
+
+async def test_no_token_stands_in_plan_or_journal(tmp_path: Path) -> None:
+    async with account() as (store, world):
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=2), at=at(world))
+        store.bulk.save_plan(plan, tmp_path / "plan")
+        run = store.bulk.run(plan, journal=tmp_path / "j")
+        await rest(run)
+        text = (tmp_path / "plan").read_text() + (tmp_path / "j").read_text()
+        text += run.report().to_json() + run.report().to_csv() + repr(plan) + repr(run)
+        assert world.token not in text
+        assert world.token.removeprefix("dop_v1_")[:16] not in text
+
+
+async def test_creations_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.csv"
+    path.write_text(
+        "name,region,size_gigabytes,tags\n"
+        + "".join(f"new-{n},nyc3,{n + 1},a;b\n" for n in range(20))
+    )
+    async with account() as (store, world):
+        plan = await store.bulk.plan_creations(path)
+        assert plan.monthly_change == pytest.approx(21.0)
+        assert {o.status for o in await rest(store.bulk.run(plan))} == {"done"}
+        made = [v for v in world.volumes.values() if v.name.startswith("new-")]
+        assert len(made) == 20
+        assert made[0].tags == ("a", "b")
+        again = await store.bulk.plan_creations(path)
+        assert not again.steps
+        assert {skip.code for skip in again.skips} == {"exists"}
