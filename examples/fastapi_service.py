@@ -254,8 +254,13 @@ def create_app(make_store: Callable[[PrometheusHook], BlockStore] = open_store) 
         return [show(v) async for v in store.volumes.list() if note(owners, v) == tenant]
 
     @app.get("/tenants/{tenant}/volumes/{volume_id}")
-    async def get(volume_id: OwnedVolume, store: BlockStoreDep) -> VolumeOut:
-        return show(await store.volumes.get(volume_id))
+    async def get(
+        tenant: Tenant, volume_id: str, store: BlockStoreDep, request: Request
+    ) -> VolumeOut:
+        volume = await store.volumes.get(volume_id)
+        if note(request.state.owners, volume) != tenant:
+            raise HTTPException(404, "There is no such volume")
+        return show(volume)
 
     @app.delete("/tenants/{tenant}/volumes/{volume_id}", status_code=204)
     async def delete(volume_id: OwnedVolume, store: BlockStoreDep, request: Request) -> None:

@@ -6,9 +6,10 @@ are all told the same moment, since none of them waits: they come back together,
 refused again. So each refused request is given a slot of its own: the k-th one that is still away
 is told when k more requests than those waiting now will have been answered.
 
-Nobody is held to it: who comes late or never leaves a slot to others, who comes early waits in line
-like everybody. Newcomers are not told to wait for those who are away; while more requests arrive
-than the budget can serve, any promise can be overtaken by what came in between.
+Background work would find the line empty meanwhile and take those slots; `Throttle.expect` makes it
+leave them. Nobody is held to a promise: who comes late or never leaves a slot to others, who comes
+early waits in line like everybody. Newcomers are not told to wait for those who are away: while
+more requests arrive than the budget can serve, a promise can be overtaken by what came in between.
 
 Invariants:
 1. A promise is never earlier than what the throttle itself said of the call.
@@ -59,6 +60,7 @@ class RetryTimes:
         wait_s = whole_seconds(max(at_least_s, free_in))
         if ahead < _MOST:
             heappush(self._promised, now + wait_s)
+            self._store.throttle.expect(wait_s)
         return wait_s
 
     def _forget(self, now: float) -> None:

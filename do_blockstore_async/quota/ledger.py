@@ -17,7 +17,8 @@ Invariants:
  1. opened = in flight + done + lost + unused (I2), and in the end every slot comes free.
  2. In each window: held = in flight + answered within W + guard + lost within linger + W + guard.
  3. A request is granted only while held + others < limit, for a background request
-    held + others < limit - reserve, in every window (I1, I5).
+    held + others < limit - reserve - expected, in every window (I1, I5), where `expected` are the
+    interactive requests that were told to come back before a slot taken now is free again.
  4. A burst 429 touches nothing of the longest window (I11).
 """
 
@@ -26,6 +27,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
+from heapq import heappop, heappush
 
 from ..config import Config
 from ..errors import RateLimitKind
@@ -40,6 +42,7 @@ _LATENCY_WEIGHT = 0.05
 _LATENCY_GUESS_S = 0.2
 _WARY_LATENCIES = 4
 _DOCUMENTED = (5000, 3600.0)
+_LATE_S = 1.0  # whoever was told to come back is waited for so long beyond that time
 
 
 class Lease:
@@ -132,6 +135,8 @@ class Ledger:
         # Refused requests hold slots here, though the server has probably not counted them:
         # the times at which these slots come free.
         self._refused: deque[float] = deque()
+        # When interactive requests are expected that were told to come back; a heap.
+        self.expected: list[float] = []
         self.version = 0  # rises with whatever a replay of the ledger could not foresee
 
     # -- may one be sent? -------------------------------------------------------------------
@@ -150,13 +155,29 @@ class Ledger:
         self.answer_helps = False
         for index, window in enumerate(self.windows):
             free = window.limit - self.in_flight - window.closed(now)
-            if background:
-                free -= window.reserved
+            kept = self.kept(window, now) if background else 0
+            free -= kept
             if window is self.longest:
-                until = max(until, self._long_until(now, background, free))
+                until = max(until, self._long_until(now, background, free, kept))
             elif free <= window.edge or not self.others.quiet:
                 until = max(until, self._short_until(now, index, free, background))
+        if background and until > now and self.expected:
+            until = min(until, max(self.expected[0] + _LATE_S, now + self.windows[0].tick_s))
         return until
+
+    def expect(self, at: float) -> None:
+        """An interactive request is expected at `at`: background ones leave it a slot."""
+        heappush(self.expected, at)
+
+    def kept(self, window: Window, now: float) -> int:
+        """The slots of `window` that a background request leaves to interactive ones."""
+        expected = self.expected
+        while expected and expected[0] + _LATE_S <= now:
+            heappop(expected)
+        if not expected:
+            return window.reserved
+        # A slot taken now is back for whoever comes after `hold_s`.
+        return window.reserved + sum(at < now + window.hold_s for at in expected)
 
     def _short_until(self, now: float, index: int, free: int, background: bool) -> float:
         others, window = self.others, self.windows[index]
@@ -186,7 +207,7 @@ class Ledger:
         window = self.windows[index]
         return window is not self.longest and now - window.full_at > 2 * window.hold_s
 
-    def _long_until(self, now: float, background: bool, free: int) -> float:
+    def _long_until(self, now: float, background: bool, free: int, kept: int) -> float:
         window = self.longest
         if free <= 0:
             return window.next_release()
@@ -198,7 +219,7 @@ class Ledger:
             # Close to the end: what is in flight may not have been counted yet.
             self.answer_helps = True
             return _NEVER
-        if background and self.others.left_with_fading(now, held) - window.reserved < 1:
+        if background and self.others.left_with_fading(now, held) - kept < 1:
             return min(window.next_release(), now + self.gate.shortest_probe_s)
         return now
 
@@ -247,6 +268,7 @@ class Ledger:
         lease.is_open = False
         self.in_flight -= 1
         self.unused += 1
+        self.version += 1
         if lease.probe:
             self.gate.probe_later(now, None)
 

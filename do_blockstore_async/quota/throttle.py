@@ -407,6 +407,19 @@ class Throttle:
         at = self._forecast.answer_at(now, ahead + requests, background)
         return timedelta(seconds=at - now)
 
+    def expect(self, wait_s: float) -> None:
+        """Somebody was told to come back after `wait_s`: background requests leave a slot for them.
+
+        It is kept for a second beyond that time. Nobody needs to come, and whoever comes takes part
+        like any other interactive request.
+
+        Args:
+            wait_s: seconds from now, 0 or more.
+        """
+        if not 0 <= wait_s < _NEVER:
+            raise ValueError(f"wait_s must be seconds, 0 or more, not {wait_s!r}")
+        self._ledger.expect(self._clock.monotonic() + wait_s)
+
     # -- other sessions, and the end ------------------------------------------------------------
 
     async def middleware(
