@@ -86,7 +86,7 @@ class _Action(_Wire):
 
 
 class _Meta(_Wire):
-    total: int | None = None
+    total: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class _Pages(_Wire):

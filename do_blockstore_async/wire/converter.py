@@ -7,10 +7,11 @@ Inside, it is the codec's explaining way: it finds out which field of an answer 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
 import attrs
 import cattrs
+from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from ..errors import DecodeError
@@ -38,6 +39,7 @@ def make_converter() -> cattrs.Converter:
         converter.register_structure_hook(primitive, _exactly(primitive))
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(datetime, _datetime)
+    converter.register_structure_hook_factory(_is_tuple, _from_list)
     converter.register_unstructure_hook(datetime, _iso)
     for model in _MODEL_OF.values():
         converter.register_structure_hook(model, _null_means_default(converter, model))
@@ -60,6 +62,22 @@ def _exactly(primitive: type) -> Any:
 
 def _name(value: Any) -> str:
     return "null" if value is None else type(value).__name__
+
+
+def _is_tuple(wanted: Any) -> bool:
+    return get_origin(wanted) is tuple
+
+
+def _from_list(wanted: Any, converter: cattrs.Converter) -> Any:
+    """Lists only: a text would come apart into its letters, an object into its names."""
+    structure: Any = homogenous_tuple_structure_factory(wanted, converter)
+
+    def strict(value: Any, cls: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"expected a list, got {_name(value)}")
+        return structure(value, cls)
+
+    return strict
 
 
 def _number(value: Any, _: Any) -> float:
@@ -119,6 +137,7 @@ def structure_answer(document: Any, key: str, status: int) -> tuple[Any, int | N
         value = converter.structure(document[key], wanted)
     except Exception as error:  # noqa: BLE001 -- hooks of users may raise anything; all of it means "does not fit"
         where, why = _first_leaf(error, key)
+        why = why[:200]  # it may quote what the server sent
         raise DecodeError(f"{where}: {why}", field=where, status=status) from None
     return value, _total(document, status), _last(document)
 
@@ -126,9 +145,10 @@ def structure_answer(document: Any, key: str, status: int) -> tuple[Any, int | N
 def _total(document: dict[str, Any], status: int) -> int | None:
     meta = document.get("meta")
     total = meta.get("total") if isinstance(meta, dict) else None
-    if total is not None and type(total) is not int:
+    if total is not None and (type(total) is not int or total < 0):
+        got = "a negative number" if type(total) is int else _name(total)
         raise DecodeError(
-            f"meta.total: expected int, got {_name(total)}", field="meta.total", status=status
+            f"meta.total: expected a count, got {got}", field="meta.total", status=status
         )
     return total
 

@@ -51,6 +51,7 @@ _ERROR_OF: Final[dict[int, type[APIStatusError]]] = {
     429: RateLimitedError,
 }
 _QUOTED_BODY: Final = 500
+_FULL: Final = "capacity limit exceeded"
 
 
 class _Error(msgspec.Struct):
@@ -85,33 +86,39 @@ def _status_error(request: Request[Any], raw: RawResponse) -> APIStatusError:
         said = _decode_error(raw.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         # A gateway's HTML page, or nothing at all.
-        said = _Error(message=" ".join(text.split())[:200])
+        said = _Error(message=_plain(text)[:200])
     values: dict[str, Any] = {
         "status": raw.status,
-        "id": said.id,
-        "request_id": said.request_id or raw.headers.get("x-request-id"),
+        "id": _plain(said.id),
+        "request_id": _plain(said.request_id or raw.headers.get("x-request-id", "")) or None,
         "body": text,
         "method": request.method,
         "path": request.path,
     }
-    message = said.message or said.id or "the answer says nothing about why"
+    message = _plain(said.message or said.id) or "the answer says nothing about why"
     cls = _ERROR_OF.get(raw.status, ServerError if raw.status >= 500 else APIStatusError)
     if cls is RateLimitedError:
         values["kind"] = rate_limit_kind(message, raw.headers)
         values["retry_after"] = retry_after_s(raw.headers)
     elif cls is PermissionDeniedError:
         values["scopes"] = request.scopes
-        if request.scopes:
+        if request.scopes and _FULL not in message:
             message += f" (the token needs one of the scopes {', '.join(request.scopes)})"
     elif 300 <= raw.status < 400:
         message = "a redirect, which is never followed"
     return cls(message, **values)
 
 
+def _plain(text: str) -> str:
+    """A server's words as one short printable line: they end up in logs and on terminals."""
+    words = " ".join(text[: 4 * _QUOTED_BODY].split())[:_QUOTED_BODY]
+    return "".join(letter if letter.isprintable() else "?" for letter in words)
+
+
 def rate_limit_kind(message: str, headers: Mapping[str, str]) -> RateLimitKind:
     """Which of the five kinds a 429 is: by its message first, then by its headers."""
     words = message.lower()
-    if "capacity limit exceeded" in words:
+    if _FULL in words:
         return "capacity"
     if "this operation is rate-limited" in words or "create snapshot" in words:
         return "snapshot_cooldown"

@@ -208,19 +208,18 @@ class AiohttpTransport:
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """The whole body, decompressed, within the cap."""
         limit = self._config.max_body_bytes
-        length = response.content_length
-        if length is not None and length <= limit and "Content-Encoding" not in response.headers:
+        # A HEAD's answer announces a body that does not come.
+        announced = response.content_length if response.method != "HEAD" else None
+        if announced is not None and announced > limit:
+            raise _too_large(response, limit)
+        if announced is not None and "Content-Encoding" not in response.headers:
             return await response.read()
         parts: list[bytes] = []
         size = 0
         while part := await response.content.read(_READ_AT_ONCE):
             size += len(part)
             if size > limit:
-                response.close()
-                raise DecodeError(
-                    f"the answer is larger than {limit} bytes (Config.max_body_bytes)",
-                    status=response.status,
-                )
+                raise _too_large(response, limit)
             parts.append(part)
         return b"".join(parts)
 
@@ -234,6 +233,16 @@ class AiohttpTransport:
             scope.reschedule(now)
         if self._owns_session:
             await self._session.close()
+
+
+def _too_large(response: aiohttp.ClientResponse, limit: int) -> DecodeError:
+    # The rest of the body is not worth a connection.
+    response.close()
+    return DecodeError(
+        f"the answer is larger than {limit} bytes (Config.max_body_bytes)",
+        status=response.status,
+        request_id=response.headers.get("x-request-id"),
+    )
 
 
 def _sent(attempt: Attempt) -> bool:
