@@ -60,10 +60,13 @@ async def prune(
     """
     from .bulk_run import carry_out
 
+    retention = keep.retention()
+    if retention is None and not running.resume:
+        raise UsageError("say what to keep, such as --keep-last 7: else nothing would be left")
+
     async def plan(bulk: Bulk) -> Plan:
-        retention = keep.retention()
         if retention is None:
-            raise UsageError("say what to keep, such as --keep-last 7: else nothing would be left")
+            raise UsageError("say what to keep")
         return await bulk.plan_prune(
             retention, selection=pick.selection(), job=job.job, name_template=job.template
         )

@@ -46,10 +46,13 @@ async def carry_out(
         if running.dry_run:
             show_steps(settings.output, plan)
             show_plan(plan)
+            _check_guards(plan, running)
             note("dry run: nothing was changed")
             return ExitCode.DONE
         show_plan(plan)
         if plan.steps:
+            # Nobody should agree to something that is then refused.
+            _check_guards(plan, running)
             confirm("Go ahead?", yes=running.yes)
         stamp = f"{Clock().utc_now():%Y%m%dT%H%M%SZ}"
         journal, ours = running.journal_path(settings, plan.job, stamp)
@@ -62,6 +65,12 @@ async def carry_out(
             max_share=running.max_share,
         )
         return await _run(session, run, running, command, journal, ours=ours)
+
+
+def _check_guards(plan: Plan, running: Running) -> None:
+    from ..bulk.guards import Guards
+
+    Guards(max_items=running.max_items, max_share=running.max_share).check(plan)
 
 
 def _resumed(session: Session, journal: Path, running: Running) -> Run:
@@ -104,9 +113,7 @@ async def _run(
                 async with watching(run, session.store, title) as progress:
 
                     def stop() -> None:
-                        progress.stopping = (
-                            "stopping: what is under way is finished; Ctrl-C again leaves at once"
-                        )
+                        progress.stopping = True
                         run.stop()
 
                     stopping.append(stop)

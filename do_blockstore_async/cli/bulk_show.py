@@ -11,7 +11,7 @@ from .settings import Output
 from .terminal import errors, note, safe
 
 if TYPE_CHECKING:
-    from ..bulk.plan import Plan
+    from ..bulk.plan import Plan, SkippedStep
     from ..bulk.report import Report
 
 __all__ = ["TITLES", "show_plan", "show_report", "show_steps", "summary_line", "tell_failures"]
@@ -31,6 +31,15 @@ _PLANNED = {
     "tag_volume": ("tag 1 volume", "tag {} volumes"),
     "untag_volume": ("untag 1 volume", "untag {} volumes"),
 }
+_MADE = {
+    "create_snapshot": ("1 snapshot taken", "{} snapshots taken"),
+    "delete_snapshot": ("1 snapshot deleted", "{} snapshots deleted"),
+    "delete_volume": ("1 volume deleted", "{} volumes deleted"),
+    "create_volume": ("1 volume created", "{} volumes created"),
+    "tag_volume": ("1 volume tagged", "{} volumes tagged"),
+    "untag_volume": ("1 volume untagged", "{} volumes untagged"),
+}
+_CONCLUSIONS = {"done": "done", "partly": "partly done", "failed": "failed", "stopped": "stopped"}
 _COLUMNS = {
     "create_snapshot": "taken",
     "delete_snapshot": "pruned",
@@ -39,7 +48,6 @@ _COLUMNS = {
     "tag_volume": "tagged",
     "untag_volume": "untagged",
 }
-_MOST_REASONS = 6
 _MOST_FAILURES = 10
 
 
@@ -62,15 +70,24 @@ def show_plan(plan: Plan) -> None:
         lines.append(
             f"  storage cost: {at_most}{plan.monthly_change:+,.2f} {plan.currency} a month"
         )
-    skipped = Counter(skip.reason for skip in plan.skips)
-    for reason, count in skipped.most_common(_MOST_REASONS):
-        lines.append(f"  skipped: {count:,}, {reason}")
-    if len(skipped) > _MOST_REASONS:
-        rest = sum(count for _, count in skipped.most_common()[_MOST_REASONS:])
-        lines.append(f"  skipped: {rest:,} for other reasons; --dry-run lists all")
+    lines += _skipped(plan)
     console = errors()
     for line in lines:
         console.print(safe(line), style="red" if plan.deletes and line is lines[0] else None)
+
+
+def _skipped(plan: Plan) -> list[str]:
+    """What is skipped and why, a line for each kind of reason."""
+    kinds: dict[str, list[SkippedStep]] = {}
+    for skip in plan.skips:
+        kinds.setdefault(skip.code, []).append(skip)
+    lines = []
+    for skips in kinds.values():
+        reason = skips[0].reason
+        if any(skip.reason != reason for skip in skips):
+            reason = f"such as {skips[0].name} in {skips[0].region}: {reason}"
+        lines.append(f"  skipped: {len(skips):,}, {reason}")
+    return lines
 
 
 def show_steps(output: Output, plan: Plan) -> None:
@@ -127,16 +144,17 @@ def tell_failures(report: Report) -> None:
 
 def summary_line(report: Report) -> str:
     """The job in one line."""
-    counts = report.counts
-    parts = [f"{counts[status]:,} {status}" for status in counts if counts[status]]
-    words = {"stopped": "stopped", "failed": "failed", "partly": "partly done", "done": "done"}
-    text = f"{words[report.conclusion]}: {', '.join(parts) or 'nothing'}"
+    done, counts = report.by_action, report.counts
+    parts = [_several(_MADE[action], done[action]) for action in _MADE if done.get(action)]
+    parts += [f"{counts[status]:,} {status}" for status in counts if status != "done"]
+    parts = [part for part in parts if not part.startswith("0 ")]
     if report.remaining:
-        text += f", {report.remaining:,} not begun"
+        parts.append(f"{report.remaining:,} not begun")
+    word = _CONCLUSIONS[report.conclusion]
     if report.stopped == "max_failures":
-        text += " (too many failures: see --max-failures)"
+        word = "stopped after too many failures (--max-failures)"
+    text = f"{word} in {clock_text(report.duration_s)}: {', '.join(parts) or 'nothing to do'}"
     text += f"; {report.requests:,} requests, {report.refused:,} refused"
-    text += f", in {clock_text(report.duration_s)}"
     if report.monthly_change:
         text += f"; storage {report.monthly_change:+,.2f} {report.currency} a month"
     return text

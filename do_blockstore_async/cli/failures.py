@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..errors import (
-    APIStatusError,
     AuthenticationError,
     BlockStoreError,
     ConfigError,
@@ -17,6 +16,14 @@ from ..errors import (
     TransportError,
 )
 from .settings import CommandError, ExitCode, Settings, UsageError
+
+_OPTIONS = {
+    "max_items": "--max-items",
+    "max_share": "--max-share",
+    "only_failed": "--only-failed",
+    "max_failures": "--max-failures",
+    "`store.bulk.inventory()`": "`do-blockstore bulk inventory`",
+}
 
 __all__ = ["describe", "exit_code"]
 
@@ -52,13 +59,22 @@ def describe(error: BaseException, settings: Settings) -> str:
         return str(error)
     if isinstance(error, BlockStoreError):
         advice = _advice(error, settings)
-        return f"{_one_line(str(error))}{f'; {advice}' if advice else ''}"
+        text = _for_the_shell(_one_line(str(error)))
+        return f"{text}; {advice}" if advice else text
     if isinstance(error, OSError):
-        where = f" ({error.filename})" if error.filename else ""
-        return f"{error.strerror or type(error).__name__}{where}"
+        # Without a file name it is stdout that failed, such as a full disk behind a `>`.
+        where = error.filename or "the results"
+        return f"cannot read or write {where}: {error.strerror or type(error).__name__}"
     # Only a defect of this program comes here.
     more = "" if settings.verbose else "; --verbose shows where, please report it"
     return f"internal error: {type(error).__name__}: {_one_line(str(error))}{more}"
+
+
+def _for_the_shell(text: str) -> str:
+    """What the library calls its keywords are options here."""
+    for keyword, option in _OPTIONS.items():
+        text = text.replace(keyword, option)
+    return text
 
 
 def _one_line(text: str) -> str:
@@ -83,8 +99,6 @@ def _advice(error: BlockStoreError, settings: Settings) -> str:
         return f"check the network and {at}"
     if isinstance(error, ServerError):
         return "the fault is the API's: try again later"
-    if isinstance(error, APIStatusError) and error.request_id:
-        return f"request id {error.request_id}"
     return ""
 
 

@@ -77,4 +77,6 @@ def bar(width: int, share: float) -> tuple[str, str]:
 
 
 def _draws_lines() -> bool:
-    return (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
+    # Not sys.stderr: while a live display lasts it is a stand-in without an encoding.
+    encoding = getattr(sys.__stderr__, "encoding", None) or ""
+    return encoding.lower().replace("-", "") == "utf8"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..bulk.plan import Step
     from ..bulk.run import Run
     from ..client import BlockStore
+    from ..quota.status import QuotaStatus
 
 __all__ = ["Progress", "watching"]
 
@@ -48,7 +49,7 @@ class Progress:
         self._store = store
         self._title = title
         self._last = ""
-        self.stopping = ""
+        self.stopping = False
 
     def ended(self, outcome: Outcome[Step]) -> None:
         """One more item has an outcome."""
@@ -73,10 +74,23 @@ class Progress:
 
     def reason(self) -> str:
         """Why nothing moves, where that is so."""
-        if self.stopping:
-            return self.stopping
         status = self._store.quota
-        return waiting_reason(status, getattr(status, "next_free_background_s", None))
+        next_s = self._next_s(status)
+        if self.stopping:
+            return self._stopping_text(status, next_s)
+        return waiting_reason(status, next_s)
+
+    def _next_s(self, status: QuotaStatus) -> float:
+        """Seconds until bulk requests go on, where some wait."""
+        known: float | None = getattr(status, "next_free_background_s", None)
+        if known is not None:
+            return known
+        return self._store.throttle.forecast(1, background=True).total_seconds()
+
+    def _stopping_text(self, status: QuotaStatus, next_s: float) -> str:
+        open_ = status.in_flight + status.waiting
+        wait = f" in about {clock_text(next_s)}" if status.waiting and next_s >= 1 else ""
+        return f"stopping: {open_} under way end{wait}; Ctrl-C again leaves at once"
 
     @property
     def ended_count(self) -> int:

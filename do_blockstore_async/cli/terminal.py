@@ -72,6 +72,7 @@ def is_live(console: Console) -> bool:
 
 
 def note(message: str) -> None:
-    """One line for the user, on stderr."""
-    sys.stderr.write(f"{redact(safe(message))}\n")
+    """A line or a few for the user, on stderr."""
+    for line in message.splitlines():
+        sys.stderr.write(f"{redact(safe(line))}\n")
     sys.stderr.flush()
