@@ -1,14 +1,14 @@
 """What the comparison runs: crowds of requests, strangers and restarts, in virtual time.
 
-Latencies are drawn evenly from 50 to 400 ms, half of it on the way to the server (by a random
-share), so that a request is counted at a time the client does not know.
+Latencies are drawn evenly from 50 to 400 ms, of which a random share passes before the server
+counts the request: at a time, then, that the client does not know.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import attrs
@@ -16,9 +16,20 @@ import attrs
 from do_blockstore_async.config import Config
 from do_blockstore_async.quota.throttle import Throttle
 
-from .judges import Judge
+from .judges import Judge, Model
+from .virtual_time import run_virtual
 
-__all__ = ["Outcome", "Runner", "Server", "crowd", "stranger"]
+__all__ = [
+    "Case",
+    "OurThrottle",
+    "Outcome",
+    "Runner",
+    "Server",
+    "crowd",
+    "predecessor_burst",
+    "predecessor_hour",
+    "run_case",
+]
 
 LATENCY_S = (0.05, 0.4)
 
@@ -28,21 +39,15 @@ class Server:
 
     def __init__(self, judge: Judge, seed: int) -> None:
         self.judge = judge
-        self.random = random.Random(seed)
-        self.in_flight = 0
-        self.most_in_flight = 0
+        self._random = random.Random(seed)
 
     async def send(self, who: str = "us") -> tuple[int, dict[str, str]]:
-        latency_s = self.random.uniform(*LATENCY_S)
-        way_s = latency_s * self.random.random()
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            await asyncio.sleep(way_s)
-            answer = self.judge.ask(asyncio.get_running_loop().time(), who)
-            await asyncio.sleep(latency_s - way_s)
-        finally:
-            self.in_flight -= 1
+        """One request: its status and headers."""
+        latency_s = self._random.uniform(*LATENCY_S)
+        way_s = latency_s * self._random.random()
+        await asyncio.sleep(way_s)
+        answer = self.judge.ask(asyncio.get_running_loop().time(), who)
+        await asyncio.sleep(latency_s - way_s)
         return answer
 
 
@@ -52,15 +57,26 @@ class Runner(Protocol):
     async def call(self, server: Server) -> None: ...
 
 
+class Unthrottled:
+    """No throttle at all."""
+
+    async def call(self, server: Server) -> None:
+        await server.send()
+
+
 class OurThrottle:
-    """This package's throttle."""
+    """This package's throttle; `waits` gets the time each interactive call waited for a permit."""
 
     def __init__(self, config: Config) -> None:
         self.throttle = Throttle(config)
+        self.waits: list[float] = []
 
     async def call(self, server: Server) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            asked = loop.time()
             async with self.throttle.permit() as ticket:
+                self.waits.append(loop.time() - asked)
                 status, headers = await server.send()
                 ticket.done(headers, status)
             if status == 200:
@@ -69,45 +85,76 @@ class OurThrottle:
 
 @attrs.frozen
 class Outcome:
+    """What one run came to; `judge` has the books."""
+
     refused: int
     seconds: float
     stranger_refused: int
-    stranger_accepted: int
-    times: list[float]
+    judge: Judge
 
 
-async def crowd(
-    runner: Runner, server: Server, requests: int, others: Awaitable[None] | None = None
-) -> Outcome:
-    """`requests` calls at once; returns when the last is answered."""
+async def crowd(runner: Runner, server: Server, requests: int) -> float:
+    """`requests` calls at once; returns the seconds until the last is answered."""
     loop = asyncio.get_running_loop()
     start = loop.time()
-    neighbour = asyncio.ensure_future(others) if others is not None else None
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(requests):
-                group.create_task(runner.call(server))
-    finally:
-        if neighbour is not None:
-            neighbour.cancel()
-    judge = server.judge
-    return Outcome(
-        judge.refused["us"],
-        loop.time() - start,
-        judge.refused["stranger"],
-        judge.accepted["stranger"],
-        judge.times.get("us", []),
-    )
+    async with asyncio.TaskGroup() as group:
+        for _ in range(requests):
+            group.create_task(runner.call(server))
+    return loop.time() - start
 
 
-async def stranger(judge: Judge, rate: float, seed: int) -> None:
-    """Somebody else's requests at `rate` a second (Poisson), never repeated when refused."""
-    draw = random.Random(seed)
+async def _stranger(judge: Judge, rate: float, draw: random.Random) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(draw.expovariate(rate))
         judge.ask(loop.time(), "stranger")
 
 
-Make = Callable[[], Runner]
-Headers = Mapping[str, str]
+@attrs.frozen(kw_only=True)
+class Case:
+    """One run of the comparison.
+
+    Attributes:
+        stranger_rate: requests a second somebody else makes (Poisson, never repeated).
+        stranger_since_s: for how long already when the run begins.
+        before: times (negative) of requests a predecessor made with the token.
+    """
+
+    requests: int
+    model: Model = "sliding"
+    seed: int = 0
+    stranger_rate: float = 0.0
+    stranger_since_s: float = 0.0
+    before: Iterable[float] = ()
+
+
+def run_case(case: Case, make: Callable[[], Runner]) -> Outcome:
+    """Run `case` in virtual time."""
+
+    async def main() -> Outcome:
+        judge = Judge(case.model)
+        draw = random.Random(f"stranger {case.seed}")
+        judge.use(0.0, list(case.before), "predecessor")
+        neighbour = None
+        if case.stranger_rate:
+            times, time = [], -case.stranger_since_s
+            while (time := time + draw.expovariate(case.stranger_rate)) < 0:
+                times.append(time)
+            judge.use(0.0, times, "stranger")
+            neighbour = asyncio.create_task(_stranger(judge, case.stranger_rate, draw))
+        seconds = await crowd(make(), Server(judge, case.seed), case.requests)
+        if neighbour is not None:
+            neighbour.cancel()
+        return Outcome(judge.refused["us"], seconds, judge.refused["stranger"], judge)
+
+    return run_virtual(main())
+
+
+def predecessor_burst(requests: int, ended_s: float) -> list[float]:
+    """A burst of 50 requests a second that ended `ended_s` ago."""
+    return [-ended_s - (requests - 1 - i) / 50 for i in range(requests)]
+
+
+def predecessor_hour(lasted_s: float, requests: int = 5000) -> list[float]:
+    """A whole hour's budget, spent evenly over the last `lasted_s` until a moment ago."""
+    return [-lasted_s + 1 + i * (lasted_s - 2) / requests for i in range(requests)]

@@ -21,6 +21,7 @@ from .ledger import Ledger, Window
 __all__ = ["Forecast", "replay"]
 
 _FRESH_SHARE = 0.01
+_FRESH_S = 0.05
 
 
 class Pace(Protocol):
@@ -118,7 +119,7 @@ class Forecast:
     def __init__(self, ledger: Ledger, pace: Pace) -> None:
         self._ledger = ledger
         self._pace = pace
-        self._fresh_s = ledger.windows[0].length_s * _FRESH_SHARE
+        self._fresh_s = max(_FRESH_S, ledger.windows[0].length_s * _FRESH_SHARE)
         # for each class: (when, opened then, version then, grants)
         self._kept: list[tuple[float, int, int, list[float]] | None] = [None, None]
 
