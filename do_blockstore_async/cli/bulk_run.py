@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..clock import Clock
 from .bulk_options import Running
 from .bulk_show import TITLES, show_plan, show_report, show_steps, summary_line, tell_failures
 from .confirm import confirm
@@ -54,8 +53,7 @@ async def carry_out(
             # Nobody should agree to something that is then refused.
             _check_guards(plan, running)
             confirm("Go ahead?", yes=running.yes)
-        stamp = f"{Clock().utc_now():%Y%m%dT%H%M%SZ}"
-        journal, ours = running.journal_path(settings, plan.job, stamp)
+        journal, ours = running.journal_path(settings, plan.job, f"{plan.made_at:%Y%m%dT%H%M%SZ}")
         run = session.store.bulk.run(
             plan,
             journal=journal,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..quota.status import QuotaStatus, WindowStatus
+from .. import QuotaStatus
 
 __all__ = ["bar", "budget_left", "clock_text", "waiting_reason", "window_name"]
 
@@ -43,18 +43,12 @@ def waiting_reason(status: QuotaStatus, next_s: float | None) -> str:
         return f"the API says that nothing is left of the hour{when}"
     if next_s is not None and next_s < _WORTH_TELLING_S:
         return ""
-    full = _full_window(status)
-    if full is None:
-        return ""
-    return f"{window_name(full.length_s)} budget{when or ' used up: waiting for its window'}"
-
-
-def _full_window(status: QuotaStatus) -> WindowStatus | None:
-    """The window that holds bulk requests back: the longest one without room for them."""
+    # The longest window without room for bulk requests is the one that holds them back.
     for window in reversed(status.windows):
         if window.remaining <= window.reserved:
-            return window
-    return None
+            name = window_name(window.length_s)
+            return f"{name} budget{when or ' used up: waiting for its window'}"
+    return ""
 
 
 def _whole(seconds: float) -> str:

@@ -12,18 +12,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ..clock import Clock
 from .gauges import bar, budget_left, clock_text, waiting_reason
+from .pauses import now_s, pause
 from .terminal import errors, is_live, note, safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from .. import BlockStore, QuotaStatus
     from ..bulk.outcome import Outcome
     from ..bulk.plan import Step
     from ..bulk.run import Run
-    from ..client import BlockStore
-    from ..quota.status import QuotaStatus
 
 __all__ = ["Progress", "watching"]
 
@@ -151,12 +150,6 @@ async def watching(run: Run, store: BlockStore, title: str) -> AsyncIterator[Pro
             await ticker
 
 
-async def _pause(over: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await over.wait()
-
-
 async def _draw(progress: Progress, over: asyncio.Event) -> None:
     from rich.live import Live
 
@@ -166,19 +159,18 @@ async def _draw(progress: Progress, over: asyncio.Event) -> None:
             live.update(progress.view(console.width - 1), refresh=True)
             if over.is_set():
                 return
-            await _pause(over, _REDRAW_S)
+            await pause(_REDRAW_S, over)
 
 
 async def _write_lines(progress: Progress, over: asyncio.Event) -> None:
     """A line at every tenth of the way, a second apart; after ten seconds without, one anyway."""
-    clock = Clock()
-    told_tenth, told_at_s = -1, clock.monotonic()
+    told_tenth, told_at_s = -1, now_s()
     while not over.is_set():
         run_share = progress.ended_count * 10 // max(1, progress._run.total)
-        now_s = clock.monotonic()
+        at_s = now_s()
         gap_s = _LINES_APART_S if run_share != told_tenth and told_tenth >= 0 else _LINE_EVERY_S
-        if told_tenth < 0 or now_s - told_at_s >= gap_s:
-            told_tenth, told_at_s = run_share, now_s
+        if told_tenth < 0 or at_s - told_at_s >= gap_s:
+            told_tenth, told_at_s = run_share, at_s
             note(progress.line())
-        await _pause(over, _REDRAW_S)
+        await pause(_REDRAW_S, over)
     note(progress.line())

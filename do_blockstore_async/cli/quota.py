@@ -13,7 +13,7 @@ from .settings import UsageError, current
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ..quota.status import QuotaStatus, WindowStatus
+    from .. import QuotaStatus
     from .session import Session
 
 __all__ = ["quota"]
@@ -77,8 +77,7 @@ def _show(session: Session) -> None:
         write(json.dumps({**plain(status), "windows": windows}, indent=2))
     else:
         names = ("length_s", "limit", "used", "others", "reserved", "remaining")
-        columns: list[Column[WindowStatus]] = [Column(name, attrgetter(name)) for name in names]
-        show_rows(output, columns, status.windows)
+        show_rows(output, [Column(name, attrgetter(name)) for name in names], status.windows)
 
 
 def _gauges(host: str, status: QuotaStatus, width: int) -> list[Text]:
@@ -120,31 +119,31 @@ def _outlook(status: QuotaStatus) -> str:
 async def _watch(session: Session, interval_s: float) -> None:
     import asyncio
 
-    from ..clock import Clock
+    from .pauses import now_s, pause
     from .terminal import is_live, results
 
-    clock, console = Clock(), results()
+    console = results()
     if not is_live(console):
         while True:
             _show(session)
             console.file.flush()
-            await clock.sleep(interval_s)
+            await pause(interval_s)
             await _look(session)
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
 
     hint = Text("  Ctrl-C ends it; each look is a request.", style="dim")
-    next_look_s = clock.monotonic() + interval_s
+    next_look_s = now_s() + interval_s
     looking: asyncio.Task[None] | None = None
     with Live(console=console, auto_refresh=False) as live:
         while True:
             if looking is not None and looking.done():
                 looking.result()
                 looking = None
-            if looking is None and clock.monotonic() >= next_look_s:
-                next_look_s = clock.monotonic() + interval_s
+            if looking is None and now_s() >= next_look_s:
+                next_look_s = now_s() + interval_s
                 looking = asyncio.create_task(_look(session))
             lines = _gauges(session.host, session.store.quota, min(console.width, 100))
             live.update(Group(*lines, hint), refresh=True)
-            await clock.sleep(_REDRAW_S)
+            await pause(_REDRAW_S)

@@ -12,8 +12,8 @@ import attrs
 from ..client import BlockStore
 from ..config import Config
 from ..events import Event
-from ..simulator.limits import parse_limits
 from .credentials import find_token
+from .pauses import now_s
 from .settings import Settings, UsageError, current
 from .terminal import redact, safe
 
@@ -39,22 +39,23 @@ class Session:
 def _windows(settings: Settings) -> tuple[tuple[int, float], ...]:
     if settings.budget is None:
         return Config().windows
-    try:
-        windows = parse_limits(settings.budget)
-    except ValueError as error:
-        raise UsageError(f"--budget: {error}") from None
-    if windows:
-        return tuple((window.limit, window.seconds) for window in windows)
-    if not settings.simulate:
+    if settings.budget == "none":
+        if settings.simulate:
+            return _UNLIMITED
         raise UsageError("--budget none goes with --simulate: a real API has its limits")
-    return _UNLIMITED
+    try:
+        pairs = [part.split("/") for part in settings.budget.split(",")]
+        return tuple((int(requests), float(seconds)) for requests, seconds in pairs)
+    except ValueError:
+        raise UsageError(
+            "--budget takes REQUESTS/SECONDS, the shortest window first, such as "
+            f"250/60,5000/3600; not {settings.budget}"
+        ) from None
 
 
 def _printer() -> Callable[[Event], None]:
-    """Writes each event as one line on stderr."""
-    from ..clock import Clock
-
-    clock = Clock()
+    """Writes each event as one line on stderr, with the seconds since the beginning."""
+    began_s = now_s()
 
     def show(event: Event) -> None:
         name = type(event).__name__
@@ -64,8 +65,8 @@ def _printer() -> Callable[[Event], None]:
             for key, value in values.items()
             if value is not None
         ]
-        at = f"{clock.utc_now():%H:%M:%S.%f}"[:-3]
-        sys.stderr.write(redact(safe(f"{at} {name} {' '.join(parts)}")) + "\n")
+        line = f"+{now_s() - began_s:.3f} {name} {' '.join(parts)}"
+        sys.stderr.write(redact(safe(line)) + "\n")
 
     return show
 
