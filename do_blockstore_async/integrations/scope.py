@@ -144,10 +144,10 @@ def timeout_from(
 ) -> float | None:
     """The seconds a web request has: what its header asks for, bounded, or else the default.
 
-    What is asked for counts from when the client began to ask until it has the answer, so a tenth of
-    it, a quarter of a second at most, is left for the way. A header that is no number of seconds,
-    more than 0, is treated as absent: proxies use names like these too, and a wrong deadline must
-    not become an error.
+    What is asked for counts from when the client began to ask until it has the answer, so a tenth
+    of it, a quarter of a second at most, is left for the way. A header that is no number of
+    seconds, more than 0, is treated as absent: proxies use names like these too, and a wrong
+    deadline must not become an error.
     """
     timeout_s = default_s
     if header is not None and header.isascii():
