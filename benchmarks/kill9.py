@@ -37,7 +37,7 @@ from do_blockstore_async import BlockStore, Config
 from do_blockstore_async.bulk.jobs import Bulk
 from do_blockstore_async.bulk.run import Run
 
-CONFIG = Config(windows=((10**7, 60.0),), linger_s=0.25, reserve=(0.0,))
+CONFIG = Config(windows=((10**7, 60.0),), linger_s=0.15, reserve=(0.0,))
 
 async def work(url, token, journal, plan):
     async with BlockStore(token, base_url=url, config=CONFIG) as store:

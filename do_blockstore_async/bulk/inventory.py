@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -14,6 +12,7 @@ from ..models import Volume, VolumeSnapshot
 from ..wire.codec import encode_json
 from .planning import by_volume
 from .prices import Prices
+from .report import csv_text
 
 __all__ = ["Inventory", "InventoryRow", "InventoryTotal", "take_inventory"]
 
@@ -133,20 +132,7 @@ class Inventory:
 
     def to_csv(self) -> str:
         """One line for each volume, with a header; tags are separated by semicolons."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for row in self.rows:
-            writer.writerow([_cell(getattr(row, name)) for name in _COLUMNS])
-        return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return ";".join(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return "" if value is None else value
+        return csv_text(_COLUMNS, self.rows)
 
 
 def take_inventory(

@@ -24,57 +24,40 @@ snapshot was being made when the last run died.
 from __future__ import annotations
 
 import os
-from collections.abc import (
-    AsyncIterable,
-    Awaitable,
-    Callable,
-    Hashable,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable
 from contextvars import copy_context
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-import attrs
-
-from ..errors import InvalidArgumentError
-from ..models import Volume, VolumeSnapshot
 from ..quota.throttle import Throttle
 from ..resources.actions import Actions
 from ..resources.regions import Regions
 from ..resources.snapshots import Snapshots
 from ..resources.volumes import Volumes
-from ..wire.arguments import check_tags
 from ..wire.codec import Codec
 from ..wire.engine import Engine
 from .errors import PlanError
 from .guards import Guards
 from .inventory import Inventory, take_inventory
-from .looking import Looker
 from .mapping import Fanout
-from .names import Template, check_job
+from .names import check_job
 from .orphans import MARK, check_mark, expired, mark_steps, marks_of
 from .performing import Performer
-from .plan import Listed, Plan, PlanKind, Sighting, SkippedStep, Step, witnesses
-from .planning import Making, creation_steps, deletion_steps, prune_steps, snapshot_steps
+from .plan import Plan
+from .planbase import TEMPLATE, read_text, selected
+from .planner import Planner
+from .planning import deletion_steps
 from .prices import Prices
-from .retention import Retention
 from .run import Run, RunOptions
 from .selection import Selection
-from .specs import VolumeSpec, parse_specs, read_specs
 
 __all__ = ["Bulk"]
 
 T = TypeVar("T")
 
-_TEMPLATE = "{volume}-{region}-{date}"
-_MAX_PLAN_BYTES = 1 << 30
 
-
-class Bulk:
+class Bulk(Planner):
     """`store.bulk`: jobs over many volumes.
 
     Every request passes the one engine, as background work: interactive calls go first, and keep
@@ -93,12 +76,8 @@ class Bulk:
         regions: Regions,
     ) -> None:
         # Neither actions nor regions are listed by any job: that would be requests for nothing.
-        self._engine = engine
+        super().__init__(engine, throttle, volumes, snapshots)
         self._codec = codec
-        self._throttle = throttle
-        self._volumes = volumes
-        self._snapshots = snapshots
-        self._looker = Looker(volumes, snapshots)
 
     # Any operation.
 
@@ -147,163 +126,7 @@ class Bulk:
             clock=self._engine.clock,
         )
 
-    # Plans.
-
-    async def plan_snapshots(
-        self,
-        selection: Selection | None = None,
-        *,
-        name_template: str = _TEMPLATE,
-        tags: Iterable[str] = (),
-        job: str = "nightly",
-        keep: Retention | None = None,
-        recognise: Literal["tag", "name"] = "tag",
-        at: datetime | None = None,
-        prices: Prices | None = None,
-    ) -> Plan:
-        """Plan a snapshot of each selected volume and, with `keep`, the pruning of older ones.
-
-        Skipped: a volume that has a snapshot of that name, one whose newest snapshot is less than
-        ten minutes old, one that has 25 and none that may go. The retention counts the new
-        snapshot; nothing of a volume is deleted before it is there, but where there are 25.
-
-        Requests: v + s. To run: one for each snapshot and one for each deletion.
-
-        Args:
-            selection: which volumes; all by default.
-            name_template: of the names, which must differ; see `names.Template`.
-            tags: for the snapshots, besides the job's name.
-            job: letters, digits, `_`, `-` and `:`; the tag by which the job knows its snapshots.
-            keep: what to keep of this job's snapshots.
-            recognise: `tag`, or `name`: then by the template, and nothing is tagged with the job.
-            at: the time for names and retention; now by default.
-            prices: by default `Prices()`.
-
-        Raises:
-            PlanError: no volume is selected, a template or name cannot be.
-            InvalidArgumentError: a tag that cannot be.
-        """
-        chosen = Selection() if selection is None else selection
-        making = self._making(job, name_template, at, prices, tags, recognise)
-        sighting = self._sighting()
-        with self._throttle.background(job):
-            volumes = await self._looker.volumes(chosen.only_region)
-            selected = _selected(volumes, chosen)
-            snapshots = await self._looker.snapshots()
-        steps, skips = snapshot_steps(selected, snapshots, making, keep)
-        options = {"template": name_template, "keep": "" if keep is None else str(keep)}
-        return self._plan(
-            "snapshots", making, chosen, steps, skips, volumes, snapshots, sighting, options
-        )
-
-    async def plan_prune(
-        self,
-        keep: Retention,
-        *,
-        selection: Selection | None = None,
-        job: str = "nightly",
-        name_template: str = _TEMPLATE,
-        recognise: Literal["tag", "name"] = "tag",
-        at: datetime | None = None,
-        prices: Prices | None = None,
-    ) -> Plan:
-        """Plan the deletion of what `keep` lets go of this job's snapshots.
-
-        Without a selection, snapshots of volumes that are gone are pruned too.
-
-        Requests: s; v + s with a selection or `recognise="name"`. To run: one for each deletion.
-
-        Args and errors: as `plan_snapshots`.
-        """
-        if not isinstance(keep, Retention):
-            raise InvalidArgumentError("keep must be a Retention, such as Retention(last=7)")
-        chosen = Selection() if selection is None else selection
-        making = self._making(job, name_template, at, prices, (), recognise)
-        sighting = self._sighting()
-        volumes: list[Volume] | None = None
-        selected: Sequence[Volume] | None = None
-        with self._throttle.background(job):
-            if making.by_name or not chosen.is_everything:
-                volumes = await self._looker.volumes(chosen.only_region)
-                selected = _selected(volumes, chosen)
-            snapshots = await self._looker.snapshots()
-        steps, skips = prune_steps(snapshots, selected, making, keep)
-        options = {"keep": str(keep)}
-        return self._plan(
-            "prune", making, chosen, steps, skips, volumes, snapshots, sighting, options
-        )
-
-    async def plan_deletions(
-        self,
-        selection: Selection,
-        *,
-        snapshot_first: bool = False,
-        job: str = "delete",
-        name_template: str = _TEMPLATE,
-        tags: Iterable[str] = (),
-        at: datetime | None = None,
-        prices: Prices | None = None,
-    ) -> Plan:
-        """Plan the deletion of the selected volumes; attached ones are skipped.
-
-        Requests: v; v + s with `snapshot_first`. To run: one for each volume, two with it.
-
-        Args:
-            selection: which volumes; one that selects everything is refused.
-            snapshot_first: take a last snapshot of each, and delete only what has one.
-            job, name_template, tags, at, prices: as `plan_snapshots`.
-
-        Raises:
-            PlanError: everything or nothing is selected; a template or name cannot be.
-        """
-        if selection.is_everything:
-            raise PlanError("this would delete every volume: say which, by region, tag or name")
-        making = self._making(job, name_template, at, prices, tags, "tag")
-        sighting = self._sighting()
-        with self._throttle.background(job):
-            volumes = await self._looker.volumes(selection.only_region)
-            selected = _selected(volumes, selection)
-            snapshots = await self._looker.snapshots() if snapshot_first else None
-        steps, skips = deletion_steps(selected, snapshots, making)
-        options = {"snapshot_first": str(snapshot_first).lower()}
-        return self._plan(
-            "deletions", making, selection, steps, skips, volumes, snapshots, sighting, options
-        )
-
-    async def plan_creations(
-        self,
-        source: str | os.PathLike[str] | Iterable[VolumeSpec | Mapping[str, Any]],
-        *,
-        tags: Iterable[str] = (),
-        job: str = "create",
-        at: datetime | None = None,
-        prices: Prices | None = None,
-    ) -> Plan:
-        """Plan the creation of volumes; a name that is taken in its region is skipped.
-
-        Requests: v. To run: one for each volume.
-
-        Args:
-            source: specs, or mappings with their fields, or the path of a JSON, JSON lines or CSV
-                file of them (see `specs`). Reading a file blocks for a moment.
-            tags: for every volume, besides those of its spec.
-            job, at, prices: as `plan_snapshots`.
-
-        Raises:
-            PlanError: the file or a spec cannot be used, two have one name; nothing was sent.
-        """
-        making = self._making(job, _TEMPLATE, at, prices, tags, "tag")
-        if isinstance(source, str | os.PathLike):
-            specs = parse_specs(_read(Path(source)), Path(source).suffix.lower())
-        else:
-            specs = read_specs(source)
-        sighting = self._sighting()
-        with self._throttle.background(job):
-            volumes = await self._looker.volumes()
-        steps, skips = creation_steps(specs, volumes, making.tags, making.prices)
-        return self._plan(
-            "creations", making, Selection(), steps, skips, volumes, None, sighting, {}
-        )
+    # Orphans, and the inventory.
 
     async def plan_orphan_marks(
         self,
@@ -326,12 +149,12 @@ class Bulk:
             PlanError: no volume is selected, or a prefix that cannot be.
         """
         chosen = Selection() if selection is None else selection
-        making = self._making(job, _TEMPLATE, at, None, (), "tag")
+        making = self._making(job, TEMPLATE, at, None, (), "tag")
         check_mark(prefix)
         sighting = self._sighting()
         with self._throttle.background(job):
             volumes = await self._looker.volumes(chosen.only_region)
-        steps, skips = mark_steps(_selected(volumes, chosen), prefix, making.at)
+        steps, skips = mark_steps(selected(volumes, chosen), prefix, making.at)
         options = {"prefix": prefix}
         return self._plan(
             "orphan-marks", making, chosen, steps, skips, volumes, None, sighting, options
@@ -345,7 +168,7 @@ class Bulk:
         snapshot_first: bool = False,
         prefix: str = MARK,
         job: str = "orphans",
-        name_template: str = _TEMPLATE,
+        name_template: str = TEMPLATE,
         tags: Iterable[str] = (),
         at: datetime | None = None,
         prices: Prices | None = None,
@@ -369,9 +192,9 @@ class Bulk:
         sighting = self._sighting()
         with self._throttle.background(job):
             volumes = await self._looker.volumes(chosen.only_region)
-            selected = _selected(volumes, chosen)
+            fleet = selected(volumes, chosen)
             snapshots = await self._looker.snapshots() if snapshot_first else None
-        due, waiting = expired(selected, prefix, grace, making.at)
+        due, waiting = expired(fleet, prefix, grace, making.at)
         steps, skips = deletion_steps(
             due, snapshots, making, must_carry=lambda volume: tuple(marks_of(volume, prefix))
         )
@@ -417,9 +240,7 @@ class Bulk:
             with_orphaned=chosen.is_everything,
         )
 
-    def forecast(self, plan: Plan) -> timedelta:
-        """How long the plan's requests would take from now on, as background."""
-        return self._throttle.forecast(plan.requests, background=True)
+    # Files.
 
     def save_plan(self, plan: Plan, path: str | os.PathLike[str]) -> None:
         """Write a plan to a file, replacing it whole. Blocks for a moment.
@@ -442,7 +263,7 @@ class Bulk:
         Raises:
             PlanError: it cannot be read, has another format, or was edited.
         """
-        return Plan.from_json(_read(Path(path)))
+        return Plan.from_json(read_text(Path(path)))
 
     # Running.
 
@@ -541,92 +362,3 @@ class Bulk:
             looker=self._looker,
             performer=Performer(self._engine, self._codec, self._volumes, self._snapshots),
         )
-
-    # The pieces of planning.
-
-    def _moment(self, at: datetime | None) -> datetime:
-        if at is None:
-            return self._engine.clock.utc_now()
-        if at.tzinfo is None:
-            raise InvalidArgumentError("at must know its time zone, such as datetime.now(UTC)")
-        return at.astimezone(UTC)
-
-    def _making(
-        self,
-        job: str,
-        template: str,
-        at: datetime | None,
-        prices: Prices | None,
-        tags: Iterable[str],
-        recognise: str,
-    ) -> Making:
-        if recognise not in {"tag", "name"}:
-            raise InvalidArgumentError(f"recognise is tag or name, not {recognise!r}")
-        return Making(
-            job=check_job(job),
-            template=Template(template),
-            at=self._moment(at),
-            prices=Prices() if prices is None else prices,
-            tags=check_tags(tags),
-            by_name=recognise == "name",
-        )
-
-    def _sighting(self) -> Sighting:
-        return Sighting(self._engine, self._engine.clock.monotonic())
-
-    def _plan(
-        self,
-        kind: PlanKind,
-        making: Making,
-        selection: Selection,
-        steps: Sequence[Step],
-        skips: Sequence[SkippedStep],
-        volumes: Sequence[Volume] | None,
-        snapshots: Sequence[VolumeSnapshot] | None,
-        sighting: Sighting,
-        options: Mapping[str, str],
-    ) -> Plan:
-        targets = [step.target_id for step in steps if step.deletes]
-        seen = (
-            witnesses([each.id for each in listing], targets)
-            for listing in (volumes, snapshots)
-            if listing is not None
-        )
-        plan = Plan(
-            kind=kind,
-            job=making.job,
-            made_at=making.at,
-            selection=selection,
-            steps=tuple(steps),
-            skips=tuple(skips),
-            listed=Listed(
-                None if volumes is None else len(volumes),
-                None if snapshots is None else len(snapshots),
-            ),
-            currency=making.prices.currency,
-            options=dict(options),
-            witnesses=tuple(each for ids in seen for each in ids),
-            sighting=sighting,
-        )
-        return attrs.evolve(plan, duration_s=self.forecast(plan).total_seconds())
-
-
-def _selected(volumes: Sequence[Volume], selection: Selection) -> list[Volume]:
-    """The volumes that match; refuses when none does."""
-    found = [volume for volume in volumes if selection.matches(volume)]
-    if not found:
-        raise PlanError(
-            f"nothing is selected: no volume of {len(volumes)} matches ({selection}); "
-            "check regions, tags and name pattern against `store.bulk.inventory()`"
-        )
-    return found
-
-
-def _read(where: Path) -> str:
-    try:
-        if where.stat().st_size > _MAX_PLAN_BYTES:
-            raise PlanError(f"{where} is larger than a plan can be")
-        return where.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise PlanError(f"{where} cannot be read: {reason}") from None

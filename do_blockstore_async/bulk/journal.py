@@ -27,28 +27,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Self
 
-import attrs
 import msgspec
 
 from ..wire.codec import encode_json
 from .errors import JournalError, PlanError
 from .locking import lock_file
-from .outcome import Status
+from .outcome import Ended
 from .plan import Plan
 
-__all__ = ["Ended", "Journal", "read_lines"]
+__all__ = ["Journal", "read_lines"]
 
 FORMAT: Final = 1
-
-
-@attrs.frozen(kw_only=True)
-class Ended:
-    """The outcome of a step, as it was written."""
-
-    status: Status
-    reason: str = ""
-    code: str = ""
-    duration_s: float = 0.0
 
 
 class Journal:

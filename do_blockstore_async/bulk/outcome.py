@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 
-__all__ = ["Outcome", "Skip", "Status"]
+__all__ = ["Ended", "Outcome", "Skip", "Status"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -41,6 +41,26 @@ class Outcome(Generic[T_co]):
     value: Any = None
     duration_s: float = 0.0
     resumed: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Ended:
+    """What a journal and a report keep of an outcome."""
+
+    status: Status
+    reason: str = ""
+    code: str = ""
+    duration_s: float = 0.0
+
+    @classmethod
+    def of(cls, outcome: Outcome[Any]) -> Ended:
+        """What is to be kept of it."""
+        return cls(
+            status=outcome.status,
+            reason=outcome.reason,
+            code=outcome.code,
+            duration_s=outcome.duration_s,
+        )
 
 
 class Skip(Exception):  # noqa: N818 -- a decision of the operation, not an error

@@ -76,6 +76,8 @@ class Step:
         tags: given to what is created; of a snapshot to be deleted, its tags; those that a volume
             to be deleted must still carry.
         after: key of the step that must have been done before this one is begun; or empty.
+        stays: for `delete_snapshot`, a snapshot of the volume that is kept: while it was there, the
+            deletion was right; or empty, where only the new one is kept.
         batch: steps of one batch share a request; empty for a request of its own.
         why: in words, for whoever reads the plan.
         monthly: what it changes in the storage cost of a month.
@@ -93,6 +95,7 @@ class Step:
     attached: bool = False
     tags: tuple[str, ...] = ()
     after: str = ""
+    stays: str = ""
     batch: str = ""
     why: str = ""
     monthly: float = attrs.field(default=0.0, converter=float)

@@ -122,12 +122,14 @@ def snapshot_steps(
         own = [each for each in there if making.owns(each, volume)]
         skip = _obstacle(volume, there, names[volume.id], making.at)
         new = None if skip else _New("", making.at, making.all_tags)
-        gone = _let_go(own, new, keep, making.at)
+        gone, stays = _let_go(own, new, keep, making.at)
         early = max(0, len(there) + 1 - MAX_SNAPSHOTS)
         if skip is None and early > len(gone):
             skip = _skip(volume, "full", f"it has {len(there)} snapshots, the most there may be")
-            gone = _let_go(own, None, keep, making.at)
-        deletions = [_delete_snapshot(each, volume, making.prices, str(keep)) for each in gone]
+            gone, stays = _let_go(own, None, keep, making.at)
+        deletions = [
+            _delete_snapshot(each, volume, making.prices, str(keep), stays) for each in gone
+        ]
         if skip is not None:
             skips.append(skip)
             after.extend(deletions)
@@ -162,8 +164,10 @@ def prune_steps(
             continue
         volume = known[volume_id] if known is not None else None
         own = [each for each in there if making.owns(each, volume)]
-        gone = _let_go(own, None, keep, making.at)
-        steps.extend(_delete_snapshot(each, volume, making.prices, str(keep)) for each in gone)
+        gone, stays = _let_go(own, None, keep, making.at)
+        steps.extend(
+            _delete_snapshot(each, volume, making.prices, str(keep), stays) for each in gone
+        )
     return steps, []
 
 
@@ -283,13 +287,18 @@ def _obstacle(
 
 def _let_go(
     own: Sequence[VolumeSnapshot], new: _New | None, keep: Retention | None, at: datetime
-) -> list[VolumeSnapshot]:
-    """Which of a job's snapshots of one volume are not kept, oldest first."""
+) -> tuple[list[VolumeSnapshot], str]:
+    """Which of a job's snapshots of one volume are not kept, oldest first.
+
+    And the id of the newest one that is kept; empty where that is none but the new one.
+    """
     if keep is None:
-        return []
+        return [], ""
     candidates: list[VolumeSnapshot | _New] = [*own, *([new] if new else [])]
-    removed = apply(keep, candidates, now=at).removed
-    return [each for each in reversed(removed) if isinstance(each, VolumeSnapshot)]
+    verdict = apply(keep, candidates, now=at)
+    stays = next((each.id for each, _ in verdict.kept if each.id), "")
+    gone = [each for each in reversed(verdict.removed) if isinstance(each, VolumeSnapshot)]
+    return gone, stays
 
 
 def _create_snapshot(
@@ -313,7 +322,7 @@ def _create_snapshot(
 
 
 def _delete_snapshot(
-    snapshot: VolumeSnapshot, volume: Volume | None, prices: Prices, why: str
+    snapshot: VolumeSnapshot, volume: Volume | None, prices: Prices, why: str, stays: str
 ) -> Step:
     return Step(
         key=f"delete-snapshot:{snapshot.id}",
@@ -326,6 +335,7 @@ def _delete_snapshot(
         target_id=snapshot.id,
         size_gigabytes=snapshot.size_gigabytes,
         tags=snapshot.tags,
+        stays=stays,
         why=why,
         monthly=-prices.snapshot(snapshot.size_gigabytes),
     )

@@ -2,9 +2,10 @@
 
 The guarantee: nothing is done to a volume or snapshot that, at the last reading of the listing, was
 gone, had another name, region, size or state of attachment, was not selected any more, or (when it
-is to be deleted) had lost a tag. That reading is at most `fresh_s` before the run begins. What
-changes later is left to the API's own refusals: a volume attached since is not deleted (409), one
-that is gone cannot be snapshotted (404), a taken name stays taken (409).
+is to be deleted) had lost a tag; and no snapshot is deleted once the newest of those that the
+retention kept is gone. That reading is at most `fresh_s` before the run begins. What changes later
+is left to the API's own refusals: a volume attached since is not deleted (409), one that is gone
+cannot be snapshotted (404), a taken name stays taken (409).
 """
 
 from __future__ import annotations
@@ -145,6 +146,9 @@ def _check_snapshot(step: Step, snapshots: Mapping[str, VolumeSnapshot]) -> Find
         return Finding("skipped", "changed", f"changed: its name is {snapshot.name} now")
     if set(snapshot.tags) != set(step.tags):
         return Finding("skipped", "changed", "changed: its tags are others now")
+    if step.stays and step.stays not in snapshots:
+        reason = "changed: the newer snapshot that was to stay is gone; plan again"
+        return Finding("skipped", "changed", reason)
     return None
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
 from ..wire.codec import encode_json
-from .outcome import Status
+from .outcome import Ended, Status
+from .plan import Plan
 
-__all__ = ["Report", "ReportRow"]
+__all__ = ["Report", "ReportRow", "csv_text", "report_of"]
 
 _STATUSES: Final[tuple[Status, ...]] = ("done", "skipped", "failed", "unknown")
 _SLOWEST: Final = 10
@@ -55,7 +57,7 @@ class Report:
         rows: every item that has an outcome, what the plan skipped included.
         remaining: how many steps have none yet: the run was stopped before it began them.
         stopped: why it was stopped: `stopped`, `max_failures`, `cancelled`; None if it was not.
-        requests: requests that the client sent while it ran, the checking included.
+        requests: requests that this run sent, the checking and retries included.
         refused: how many of them were answered 429.
         duration_s: from entering the run to its end, or to this moment.
         monthly_change: of the storage cost, by the steps that were done.
@@ -155,15 +157,83 @@ class Report:
 
         Texts that a spreadsheet would take for a formula are led by an apostrophe.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for row in self.rows:
-            writer.writerow([_cell(getattr(row, name)) for name in _COLUMNS])
-        return text.getvalue()
+        return csv_text(_COLUMNS, self.rows)
+
+
+def report_of(
+    plan: Plan,
+    ended: Mapping[str, Ended],
+    *,
+    earlier: Collection[str],
+    stopped: str | None,
+    requests: int,
+    refused: int,
+    duration_s: float,
+) -> Report:
+    """The report of a plan, of whose steps these have ended, some of them in an earlier run."""
+    rows: list[ReportRow] = []
+    monthly_change = 0.0
+    for step in plan.steps:
+        found = ended.get(step.key)
+        if found is None:
+            continue
+        monthly_change += step.monthly if found.status == "done" else 0.0
+        rows.append(
+            ReportRow(
+                key=step.key,
+                action=step.action,
+                region=step.region,
+                volume=step.volume_name or step.volume_id,
+                name=step.name,
+                status=found.status,
+                reason=found.reason,
+                duration_s=found.duration_s,
+                resumed=step.key in earlier,
+            )
+        )
+    remaining = len(plan.steps) - len(rows)
+    rows += [
+        ReportRow(
+            key=f"skip:{skip.region}:{skip.name}",
+            action="skip",
+            region=skip.region,
+            volume=skip.name,
+            name="",
+            status="skipped",
+            reason=skip.reason,
+            planned=True,
+        )
+        for skip in plan.skips
+    ]
+    return Report(
+        kind=plan.kind,
+        job=plan.job,
+        rows=tuple(rows),
+        remaining=remaining,
+        stopped=stopped,
+        requests=requests,
+        refused=refused,
+        duration_s=duration_s,
+        monthly_change=monthly_change,
+        currency=plan.currency,
+    )
+
+
+def csv_text(columns: Collection[str], rows: Collection[Any]) -> str:
+    """CSV with a header; each row's columns are its attributes."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(getattr(row, name)) for name in columns])
+    return text.getvalue()
 
 
 def _cell(value: Any) -> Any:
-    return (
-        f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
-    )
+    if isinstance(value, tuple):
+        value = ";".join(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):
+        return f"'{value}"
+    return "" if value is None else value

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from itertools import groupby
@@ -29,19 +29,22 @@ from typing import Final, Self, TypeAlias
 import attrs
 
 from ..errors import InvalidArgumentError
+from ..events import observing
 from ..quota.throttle import Throttle
 from ..wire.engine import Engine
 from .errors import JournalError, PlanError
 from .fanout import FanOut
 from .guards import Guards
-from .journal import Ended, Journal
+from .journal import Journal
 from .looking import Looker
 from .mapping import check_bounds
-from .outcome import Outcome
+from .outcome import Ended, Outcome
 from .performing import Performer
 from .plan import Plan, Step
-from .recheck import Finding, Seen, check_account, check_step, settle_step
-from .report import Report, ReportRow
+from .preparing import prepare
+from .recheck import Finding
+from .report import Report, report_of
+from .tally import Tally
 
 __all__ = ["Run", "RunOptions"]
 
@@ -100,7 +103,7 @@ class Run:
         self._performer = performer
         self._journal: Journal | None = None
         self._fan: FanOut[Unit, list[Outcome[Step]]] | None = None
-        self._findings: dict[str, Finding] = {}
+        self._findings: Mapping[str, Finding] = {}
         self._met: dict[str, asyncio.Future[bool]] = {}
         self._ended: dict[str, Ended] = {}
         self._earlier: set[str] = set()
@@ -108,8 +111,7 @@ class Run:
         self._failures = 0
         self._broken: JournalError | None = None
         self._began_s = self._ended_s = 0.0
-        self._before = 0
-        self._used: int | None = None
+        self._tally = Tally()
         self._stopped: str | None = None
 
     # What it tells.
@@ -143,55 +145,16 @@ class Run:
 
     def report(self) -> Report:
         """What was done so far; complete once the run has ended."""
-        plan = self.plan
-        rows = [
-            ReportRow(
-                key=step.key,
-                action=step.action,
-                region=step.region,
-                volume=step.volume_name or step.volume_id,
-                name=step.name,
-                status=ended.status,
-                reason=ended.reason,
-                duration_s=ended.duration_s,
-                resumed=step.key in self._earlier,
-            )
-            for step in plan.steps
-            if (ended := self._ended.get(step.key)) is not None
-        ]
-        rows += [
-            ReportRow(
-                key=f"skip:{skip.region}:{skip.name}",
-                action="skip",
-                region=skip.region,
-                volume=skip.name,
-                name="",
-                status="skipped",
-                reason=skip.reason,
-                planned=True,
-            )
-            for skip in plan.skips
-        ]
         until_s = self._ended_s or self._clock.monotonic()
-        return Report(
-            kind=plan.kind,
-            job=plan.job,
-            rows=tuple(rows),
-            remaining=self.remaining,
+        return report_of(
+            self.plan,
+            self._ended,
+            earlier=self._earlier,
             stopped=self._stopped,
-            requests=self._used if self._used is not None else self._requests() - self._before,
+            requests=self._tally.requests,
+            refused=self._tally.refused,
             duration_s=until_s - self._began_s,
-            monthly_change=sum(
-                step.monthly
-                for step in plan.steps
-                if (ended := self._ended.get(step.key)) is not None and ended.status == "done"
-            ),
-            currency=plan.currency,
         )
-
-    def _requests(self) -> int:
-        status = self._throttle.status()
-        return status.granted - status.unused
 
     # Entering.
 
@@ -199,7 +162,6 @@ class Run:
         if self._fan is not None:
             raise PlanError("a run is entered once; make another one, with the same journal")
         self._began_s = self._clock.monotonic()
-        self._before = self._requests()
         options = self._options
         if self._plan is not None:
             options.guards.check(self._plan)
@@ -209,7 +171,7 @@ class Run:
                 self._plan = self._journal.plan
         try:
             options.guards.check(self.plan)
-            with self._throttle.background(self.plan.job):
+            with self._throttle.background(self.plan.job), observing(self._tally):
                 pending = await self._prepare()
                 context = copy_context()
         except BaseException:
@@ -226,86 +188,27 @@ class Run:
         )
         return self
 
-    async def _prepare(self) -> list[Step]:
-        """What is left to do, after a look at the account where one is needed."""
-        plan, journal = self.plan, self._journal
-        if journal is not None:
-            self._ended.update(journal.ended)
-            self._earlier.update(journal.ended)
-        pending = [step for step in plan.steps if self._is_pending(step)]
-        doubtful = [step for step in pending if journal is not None and step.key in journal.begun]
-        doubtful = [step for step in doubtful if self._is_in_doubt(step)]
-        for step in pending:
-            self._ended.pop(step.key, None)
-            self._earlier.discard(step.key)
-        if pending and (doubtful or not self._is_fresh()):
-            await self._look(pending, doubtful)
+    async def _prepare(self) -> Sequence[Step]:
+        """What is left to do; notes what is known of the other steps."""
+        left = await prepare(
+            self.plan,
+            self._journal,
+            only_failed=self._options.only_failed,
+            fresh_s=self._options.fresh_s,
+            engine=self._engine,
+            looker=self._looker,
+        )
+        self._ended.update(left.ended)
+        self._earlier.update(left.ended)
+        self._findings = left.findings
         loop = asyncio.get_running_loop()
-        waiting = {step.key for step in pending}
-        for key in {step.after for step in pending if step.after}:
+        waiting = {step.key for step in left.pending}
+        for key in {step.after for step in left.pending if step.after}:
             met = self._met[key] = loop.create_future()
             if key not in waiting:
                 ended = self._ended.get(key)
                 met.set_result(ended is not None and (ended.status, ended.code) in _MET)
-        return pending
-
-    def _is_pending(self, step: Step) -> bool:
-        ended = self._ended.get(step.key)
-        if not self._options.only_failed:
-            return ended is None or ended.status == "unknown"
-        return ended is not None and (
-            ended.status in {"failed", "unknown"} or ended.code == "before"
-        )
-
-    def _is_in_doubt(self, step: Step) -> bool:
-        ended = self._ended.get(step.key)
-        return ended is None or ended.status == "unknown"
-
-    def _is_fresh(self) -> bool:
-        """Whether this very client made the plan from listings read a moment ago."""
-        sighting = self.plan.sighting
-        return (
-            sighting is not None
-            and sighting.engine is self._engine
-            and self._clock.monotonic() - sighting.at_s <= self._options.fresh_s
-        )
-
-    async def _look(self, pending: Sequence[Step], doubtful: Sequence[Step]) -> None:
-        """Read the account once; note which steps are done, gone or changed."""
-        plan = self.plan
-        await self._let_late_requests_arrive(doubtful)
-        creates = any(step.action == "create_snapshot" for step in doubtful)
-        seen = await self._looker.look(
-            region=plan.selection.only_region,
-            volumes=any(step.concerns_volume for step in pending),
-            snapshots=creates or any(step.action == "delete_snapshot" for step in pending),
-        )
-        journal = self._journal
-        settled = [] if journal is None else [key.rpartition(":")[2] for key in journal.begun]
-        check_account(plan, seen, settled)
-        in_doubt = {step.key for step in doubtful}
-        for step in pending:
-            finding = self._judge(step, seen, step.key in in_doubt)
-            if finding is not None:
-                self._findings[step.key] = finding
-
-    def _judge(self, step: Step, seen: Seen, in_doubt: bool) -> Finding | None:
-        if in_doubt:
-            settled = settle_step(step, seen)
-            if settled is not None:
-                return settled
-        return check_step(step, seen, self.plan.selection)
-
-    async def _let_late_requests_arrive(self, doubtful: Sequence[Step]) -> None:
-        """A request of a run that died may still be under way: look only when it has arrived."""
-        journal = self._journal
-        if journal is None or not doubtful:
-            return
-        linger_s = self._engine.config.linger_s
-        begun_s = max(journal.begun[step.key] for step in doubtful)
-        left_s = begun_s + linger_s - self._clock.wall_s()
-        if left_s > 0:
-            await self._clock.sleep(min(left_s, linger_s))
+        return left.pending
 
     @staticmethod
     def _units(pending: Sequence[Step]) -> list[Unit]:
@@ -364,7 +267,6 @@ class Run:
             if self._stopped is None and self.remaining and not self._options.only_failed:
                 self._stopped = "stopped" if exc_type is None else "cancelled"
             self._ended_s = self._clock.monotonic()
-            self._used = self._requests() - self._before
             await self._close_journal()
 
     async def _close_journal(self) -> None:
@@ -426,7 +328,7 @@ class Run:
         if self._journal is None or not outcomes:
             return
         try:
-            await self._journal.end({outcome.key: _ended(outcome) for outcome in outcomes})
+            await self._journal.end({outcome.key: Ended.of(outcome) for outcome in outcomes})
         except asyncio.CancelledError:
             pass  # it is on its way to the disk, and closing the journal waits for it
         except JournalError as error:
@@ -434,7 +336,7 @@ class Run:
             self._stop("journal")
 
     def _note(self, outcome: Outcome[Step]) -> None:
-        self._ended[outcome.key] = _ended(outcome)
+        self._ended[outcome.key] = Ended.of(outcome)
         if outcome.resumed:
             self._earlier.add(outcome.key)
         met = self._met.get(outcome.key)
@@ -445,12 +347,3 @@ class Run:
             most = self._options.max_failures
             if most is not None and self._failures > most:
                 self._stop("max_failures")
-
-
-def _ended(outcome: Outcome[Step]) -> Ended:
-    return Ended(
-        status=outcome.status,
-        reason=outcome.reason,
-        code=outcome.code,
-        duration_s=outcome.duration_s,
-    )

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async.bulk.errors import JournalError
-from do_blockstore_async.bulk.journal import Ended, Journal, read_lines
+from do_blockstore_async.bulk.journal import Journal, read_lines
+from do_blockstore_async.bulk.outcome import Ended
 from do_blockstore_async.bulk.plan import Plan
 from do_blockstore_async.bulk.planning import snapshot_steps
 from do_blockstore_async.bulk.selection import Selection

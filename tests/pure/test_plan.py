@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 from do_blockstore_async.bulk.errors import GuardError, PlanError
 from do_blockstore_async.bulk.guards import Guards
 from do_blockstore_async.bulk.plan import FORMAT, Listed, Plan, Sighting, Step, witnesses
-from do_blockstore_async.bulk.planning import creation_steps, deletion_steps, snapshot_steps
+from do_blockstore_async.bulk.planning import (
+    creation_steps,
+    deletion_steps,
+    prune_steps,
+    snapshot_steps,
+)
 from do_blockstore_async.bulk.prices import Prices
 from do_blockstore_async.bulk.recheck import Seen, check_account, check_step, settle_step
 from do_blockstore_async.bulk.retention import Retention
@@ -289,7 +294,18 @@ def test_a_snapshot_that_changed_is_not_deleted(
     changes: dict[str, Any], found: tuple[str, str]
 ) -> None:
     shot = next(each for each in SHOTS if each.id == DELETE.target_id)
-    assert look(DELETE, [], [attrs.evolve(shot, **changes)]) == found
+    others = [each for each in SHOTS if each is not shot]
+    assert look(DELETE, [], [*others, attrs.evolve(shot, **changes)]) == found
+
+
+def test_what_was_kept_for_a_snapshots_sake_must_still_be_there() -> None:
+    steps, _ = prune_steps(SHOTS, None, making(), Retention(last=1))
+    step = steps[0]
+    assert step.stays == SHOTS[0].id
+    assert look(step, [], SHOTS) == ("", "")
+    assert look(step, [], SHOTS[1:]) == ("skipped", "changed")
+    new, _ = snapshot_steps(FLEET, SHOTS, making(), Retention(last=1))
+    assert {each.stays for each in new} == {""}
 
 
 def test_a_volume_that_lost_its_mark_is_not_deleted() -> None:

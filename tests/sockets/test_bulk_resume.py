@@ -155,6 +155,14 @@ async def test_only_failed_repeats_the_failures_and_what_waited_for_them(tmp_pat
         assert not await rest(store.bulk.resume(journal, only_failed=True))
 
 
+async def test_only_failed_needs_a_run_that_failed(tmp_path: Path) -> None:
+    async with account() as (store, world):
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        with pytest.raises(PlanError, match="nothing in this journal has ended yet"):
+            await rest(store.bulk.run(plan, journal=tmp_path / "j", only_failed=True))
+        assert not posts(world)
+
+
 async def test_a_journal_of_another_plan_or_in_use_is_refused(tmp_path: Path) -> None:
     async with account() as (store, world):
         plan = await store.bulk.plan_snapshots(at=at(world))

@@ -1,0 +1,135 @@
+"""What all planners share: how snapshots are made, what is selected, and the finished plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from ..errors import InvalidArgumentError
+from ..models import Volume, VolumeSnapshot
+from ..quota.throttle import Throttle
+from ..resources.snapshots import Snapshots
+from ..resources.volumes import Volumes
+from ..wire.arguments import check_tags
+from ..wire.engine import Engine
+from .errors import PlanError
+from .looking import Looker
+from .names import Template, check_job
+from .plan import Listed, Plan, PlanKind, Sighting, SkippedStep, Step, witnesses
+from .planning import Making
+from .prices import Prices
+from .selection import Selection
+
+__all__ = ["TEMPLATE", "PlanBase", "read_text", "selected"]
+
+TEMPLATE: Final = "{volume}-{region}-{date}"
+_MAX_FILE_BYTES: Final = 1 << 30
+
+
+class PlanBase:
+    """Listings in, a plan out."""
+
+    def __init__(
+        self, engine: Engine, throttle: Throttle, volumes: Volumes, snapshots: Snapshots
+    ) -> None:
+        self._engine = engine
+        self._throttle = throttle
+        self._volumes = volumes
+        self._snapshots = snapshots
+        self._looker = Looker(volumes, snapshots)
+
+    def forecast(self, plan: Plan) -> timedelta:
+        """How long the plan's requests would take from now on, as background."""
+        return self._throttle.forecast(plan.requests, background=True)
+
+    def _moment(self, at: datetime | None) -> datetime:
+        if at is None:
+            return self._engine.clock.utc_now()
+        if at.tzinfo is None:
+            raise InvalidArgumentError("at must know its time zone, such as datetime.now(UTC)")
+        return at.astimezone(UTC)
+
+    def _making(
+        self,
+        job: str,
+        template: str,
+        at: datetime | None,
+        prices: Prices | None,
+        tags: Iterable[str],
+        recognise: str,
+    ) -> Making:
+        if recognise not in {"tag", "name"}:
+            raise InvalidArgumentError(f"recognise is tag or name, not {recognise!r}")
+        return Making(
+            job=check_job(job),
+            template=Template(template),
+            at=self._moment(at),
+            prices=Prices() if prices is None else prices,
+            tags=check_tags(tags),
+            by_name=recognise == "name",
+        )
+
+    def _sighting(self) -> Sighting:
+        return Sighting(self._engine, self._engine.clock.monotonic())
+
+    def _plan(
+        self,
+        kind: PlanKind,
+        making: Making,
+        selection: Selection,
+        steps: Sequence[Step],
+        skips: Sequence[SkippedStep],
+        volumes: Sequence[Volume] | None,
+        snapshots: Sequence[VolumeSnapshot] | None,
+        sighting: Sighting,
+        options: Mapping[str, str],
+    ) -> Plan:
+        targets = [step.target_id for step in steps if step.deletes]
+        seen = (
+            witnesses([each.id for each in listing], targets)
+            for listing in (volumes, snapshots)
+            if listing is not None
+        )
+        plan = Plan(
+            kind=kind,
+            job=making.job,
+            made_at=making.at,
+            selection=selection,
+            steps=tuple(steps),
+            skips=tuple(skips),
+            listed=Listed(
+                None if volumes is None else len(volumes),
+                None if snapshots is None else len(snapshots),
+            ),
+            currency=making.prices.currency,
+            options=dict(options),
+            witnesses=tuple(each for ids in seen for each in ids),
+            sighting=sighting,
+        )
+        return attrs.evolve(plan, duration_s=self.forecast(plan).total_seconds())
+
+
+def selected(volumes: Sequence[Volume], selection: Selection) -> list[Volume]:
+    """The volumes that match; refuses when none does."""
+    found = [volume for volume in volumes if selection.matches(volume)]
+    if not found:
+        raise PlanError(
+            f"nothing is selected: no volume of {len(volumes)} matches ({selection}); "
+            "check regions, tags and name pattern against `store.bulk.inventory()`"
+        )
+    return found
+
+
+def read_text(where: Path) -> str:
+    """The text of a file of the user's; refuses what cannot be one."""
+    try:
+        if where.stat().st_size > _MAX_FILE_BYTES:
+            raise PlanError(f"{where} is larger than a plan can be")
+        return where.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise PlanError(f"{where} cannot be read: {reason}") from None

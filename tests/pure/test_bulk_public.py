@@ -1,0 +1,46 @@
+"""What `do_blockstore_async.bulk` offers: named, described, and imported only when used."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from do_blockstore_async import BlockStoreError, bulk
+
+SHOWN = ("Bulk", "Fanout", "Guards", "Inventory", "Plan", "Prices", "Report", "Run", "Selection")
+
+
+def test_every_name_is_there_and_sorted() -> None:
+    assert list(bulk.__all__) == sorted(bulk.__all__)
+    for name in bulk.__all__:
+        assert getattr(bulk, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = bulk.nothing
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_public_member_is_described(name: str) -> None:
+    cls = getattr(bulk, name)
+    assert inspect.getdoc(cls)
+    for member, value in inspect.getmembers(cls):
+        if not member.startswith("_") and (callable(value) or isinstance(value, property)):
+            assert inspect.getdoc(value), f"{name}.{member}"
+
+
+@pytest.mark.parametrize("name", ["BulkError", "GuardError", "JournalError", "PlanError"])
+def test_errors_are_of_the_one_tree(name: str) -> None:
+    assert issubclass(getattr(bulk, name), BlockStoreError)
+
+
+def test_nothing_is_imported_before_it_is_used() -> None:
+    code = (
+        "import sys, do_blockstore_async.bulk\n"
+        "print([m for m in sys.modules if m.startswith('do_blockstore_async.bulk.')])"
+    )
+    done = subprocess.run(  # noqa: S603 -- this very interpreter
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
