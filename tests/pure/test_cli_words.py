@@ -1,0 +1,361 @@
+"""The command line without its programs: credentials, doctl's file, words, exit codes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from do_blockstore_async import (
+    AuthenticationError,
+    ConfigError,
+    InvalidArgumentError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    QuotaWaitTooLongError,
+    RateLimitedError,
+    TransportError,
+)
+from do_blockstore_async.bulk import GuardError, JournalError, PlanError
+from do_blockstore_async.cli import doctl
+from do_blockstore_async.cli.app import COMMANDS, build
+from do_blockstore_async.cli.bulk_options import Keep, Pick, Running
+from do_blockstore_async.cli.credentials import find_token
+from do_blockstore_async.cli.failures import describe, exit_code
+from do_blockstore_async.cli.gauges import bar, budget_left, clock_text, waiting_reason
+from do_blockstore_async.cli.render import as_csv_value, plain
+from do_blockstore_async.cli.settings import CommandError, Settings, UsageError
+from do_blockstore_async.cli.terminal import redact, safe
+from do_blockstore_async.quota.status import QuotaStatus, WindowStatus
+
+TOKEN = "dop_v1_" + "0123456789abcdef" * 4
+OTHER = "dop_v1_" + "fedcba9876543210" * 4
+
+
+# doctl's configuration.
+
+
+def config_at(home: Path, text: str) -> dict[str, str]:
+    path = home / ".config" / "doctl" / "config.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")}
+
+
+WRITTEN_BY_DOCTL = f"""\
+access-token: {TOKEN}
+api-url: ""
+app:
+  create:
+    spec: ""
+    access-token: not-this-one
+auth-contexts:
+  team-two: {OTHER}
+  "quoted name": '{OTHER}'
+certificate:
+  create:
+    dns-names: []
+context: default
+output: text
+"""
+
+
+@pytest.fixture(autouse=True)
+def _linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+
+
+def test_tokens_come_out_of_what_doctl_writes(tmp_path: Path) -> None:
+    env = config_at(tmp_path, WRITTEN_BY_DOCTL)
+    assert doctl.current_token(env) == TOKEN
+    assert doctl.token_of("default", env) == TOKEN
+    assert doctl.token_of("team-two", env) == OTHER
+    assert doctl.token_of("Team-Two", env) == OTHER
+    assert doctl.token_of("quoted name", env) == OTHER
+    assert doctl.current_token({**env, "DIGITALOCEAN_CONTEXT": "team-two"}) == OTHER
+    with pytest.raises(UsageError, match="it has: default, quoted name, team-two") as caught:
+        doctl.token_of("nobody", env)
+    assert TOKEN not in str(caught.value)
+
+
+def test_the_context_in_use_is_doctls_choice(tmp_path: Path) -> None:
+    env = config_at(tmp_path, WRITTEN_BY_DOCTL.replace("context: default", "context: team-two"))
+    assert doctl.current_token(env) == OTHER
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "access-token: &anchor abc\n",
+        "access-token: |\n  abc\n",
+        'access-token: "unclosed\n',
+        "auth-contexts: {a: b}\n",
+        "auth-contexts:\n  - a\n",
+        'access-token: "a\\x41"\n',
+    ],
+)
+def test_yaml_beyond_the_subset_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
+    env = config_at(tmp_path, text.replace("abc", TOKEN))
+    with pytest.raises(UsageError, match=r"line [12]") as caught:
+        doctl.token_of("default", env)
+    assert TOKEN not in str(caught.value)
+
+
+names = st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=1, max_size=20)
+
+
+@given(
+    contexts=st.dictionaries(names, st.from_regex(r"do[po]_v1_[0-9a-f]{8}", fullmatch=True)),
+    default=st.from_regex(r"dop_v1_[0-9a-f]{8}", fullmatch=True),
+    style=st.sampled_from([None, '"', "'"]),
+)
+def test_the_subset_reads_what_a_yaml_library_writes(
+    contexts: dict[str, str], default: str, style: str | None
+) -> None:
+    document = {"access-token": default, "auth-contexts": contexts, "context": "default"}
+    text = yaml.safe_dump(document, default_style=style, width=10_000)
+    if re.search(r"^\s*\?", text, re.MULTILINE):
+        return  # keys that YAML can only write in its long form
+    try:
+        found = doctl.parse(text)
+    except ValueError:
+        return  # refused, never misread
+    assert found["access-token"] == default
+    assert found.get("auth-contexts", {}) == contexts
+
+
+def test_places_follow_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = {"HOME": "/home/me"}
+    assert Path("/home/me/.config/doctl/config.yaml") in doctl.config_paths(home)
+    assert Path("/home/me/snap/doctl/current/.config/doctl/config.yaml") in doctl.config_paths(home)
+    assert doctl.config_paths({**home, "XDG_CONFIG_HOME": "/x"})[0] == Path("/x/doctl/config.yaml")
+    assert doctl.config_paths({"DIGITALOCEAN_CONFIG": "/c.yaml"}) == [Path("/c.yaml")]
+    monkeypatch.setattr(sys, "platform", "darwin")
+    mac = Path("/home/me/Library/Application Support/doctl/config.yaml")
+    assert doctl.config_paths(home)[0] == mac
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert doctl.config_paths({**home, "APPDATA": "/appdata"})[0] == Path(
+        "/appdata/doctl/config.yaml"
+    )
+
+
+# The token.
+
+
+def test_the_token_comes_from_the_most_explicit_place(tmp_path: Path) -> None:
+    env: Mapping[str, str] = config_at(tmp_path, WRITTEN_BY_DOCTL)
+    file = tmp_path / "token"
+    file.write_text("  from-file\n\n")
+    access = {**env, "DIGITALOCEAN_ACCESS_TOKEN": "from-access"}
+    both = {**access, "DIGITALOCEAN_TOKEN": "from-token\n"}
+    assert find_token(Settings(), env) == TOKEN
+    assert find_token(Settings(), access) == "from-access"
+    assert find_token(Settings(), both) == "from-token"
+    assert find_token(Settings(context="team-two"), both) == OTHER
+    assert find_token(Settings(token_file=file), both) == "from-file"
+    with pytest.raises(UsageError, match="exclude each other"):
+        find_token(Settings(token_file=file, context="x"), both)
+
+
+def test_no_token_says_where_one_could_be(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path)}
+    with pytest.raises(UsageError, match=r"DIGITALOCEAN_TOKEN.*--token-file.*doctl.*--simulate"):
+        find_token(Settings(), env)
+    with pytest.raises(UsageError, match="there is none at"):
+        find_token(Settings(context="x"), env)
+
+
+@pytest.mark.parametrize("content", [b"", b"two\nlines\n", b"\xff\xfe\x00"])
+def test_a_token_file_holds_one_line(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match="token file"):
+        find_token(Settings(token_file=file), {})
+    with pytest.raises(UsageError, match="No such file"):
+        find_token(Settings(token_file=tmp_path / "absent"), {})
+
+
+# Words.
+
+
+def test_nothing_steers_the_terminal_and_no_token_is_shown() -> None:
+    assert safe("a\x1b[31mb\r\nc\u202e\x9b") == "a\\x1b[31mb\\r\\nc\\u202e\\x9b"
+    assert safe("grün, 大, tab\there") == "grün, 大, tab\there"
+    assert redact(f"Unknown option: {TOKEN}.") == "Unknown option: dop_v1_***."
+
+
+def test_spans_and_bars() -> None:
+    assert [clock_text(s) for s in (-1, 0.4, 7, 754, 3723)] == [
+        "0:00",
+        "0:00",
+        "0:07",
+        "12:34",
+        "1:02:03",
+    ]
+    for share in (-1.0, 0.0, 0.3, 1.0, 7.0):
+        filled, rest = bar(40, share)
+        assert len(filled) + len(rest) == 40
+    assert bar(10, 1.0)[1] == ""
+
+
+def status(**changes: object) -> QuotaStatus:
+    values: dict[str, object] = {
+        "windows": (WindowStatus(250, 60.0, 20, 0, 25), WindowStatus(5000, 3600.0, 20, 0, 250)),
+        "remaining": 230, "waiting": 1, "waiting_background": 1, "in_flight": 0,
+        "paused_for_s": 0.0, "probing": False, "next_free_s": 0.0,
+        "granted": 20, "done": 20, "lost": 0, "unused": 0,
+    }  # fmt: skip
+    fields = {field.name for field in QuotaStatus.__attrs_attrs__}  # type: ignore[attr-defined]
+    extra = dict.fromkeys(fields - values.keys(), 0.0)
+    return QuotaStatus(**{**values, **extra, **changes})  # type: ignore[arg-type]
+
+
+def test_a_wait_says_why() -> None:
+    minute = (WindowStatus(250, 60.0, 225, 0, 25), WindowStatus(5000, 3600.0, 300, 0, 250))
+    hour = (WindowStatus(250, 60.0, 0, 0, 25), WindowStatus(5000, 3600.0, 4000, 750, 250))
+    assert waiting_reason(status(waiting=0), None) == ""
+    assert waiting_reason(status(), 0.2) == ""
+    assert waiting_reason(status(windows=minute), 12.3) == "minute budget: next request in 12 s"
+    assert waiting_reason(status(windows=hour), 754.0) == "hour budget: next request in 12:34"
+    assert "asked for a pause: next request in 9 s" in waiting_reason(status(paused_for_s=9.0), 9.0)
+    assert "nothing is left of the hour" in waiting_reason(status(probing=True), 30.0)
+    assert budget_left(status()) == "230/250 a minute, 4,980/5,000 an hour"
+
+
+def test_values_in_json_and_csv() -> None:
+    assert as_csv_value(("a", "b")) == "a;b"
+    assert as_csv_value(None) == ""
+    assert as_csv_value(True) == "true"
+    assert plain(WindowStatus(250, 60.0, 1, 2, 3))["others"] == 2
+
+
+# Failures.
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (UsageError("u"), 2, "u"),
+        (CommandError("c", 4), 4, "c"),
+        (InvalidArgumentError("not an id"), 2, "not an id"),
+        (ConfigError("bad token"), 2, "bad token"),
+        (QuotaWaitTooLongError("too long", retry_after=12.2), 5, "try again in 12 s"),
+        (RateLimitedError("slow", status=429, kind="burst", retry_after=3.0), 5, "in 3 s"),
+        (RateLimitedError("slow", status=429, kind="hourly"), 5, "do-blockstore quota"),
+        (RateLimitedError("slow", status=429, kind="capacity"), 1, "storage limit"),
+        (RateLimitedError("slow", status=429, kind="snapshot_cooldown"), 1, "ten minutes"),
+        (AuthenticationError("no", status=401), 1, "cloud.digitalocean.com"),
+        (
+            PermissionDeniedError("no", status=403, scopes=("block_storage:read",)),
+            1,
+            "block_storage:read",
+        ),
+        (NotFoundError("gone", status=404), 1, "gone"),
+        (TransportError("refused", sent=False), 1, "check the network"),
+        (OutcomeUnknownError("lost"), 1, "look before you repeat it"),
+        (PlanError("edited"), 2, "edited"),
+        (JournalError("in use"), 2, "in use"),
+        (
+            GuardError("allow more with max_items", items=1, fleet=1, max_items=0, max_share=0),
+            4,
+            "--max-items",
+        ),
+        (OSError(28, "No space left on device"), 1, "No space left"),
+        (TypeError("a defect"), 1, "internal error: TypeError: a defect; --verbose"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_each_failure_has_a_line_and_a_code(error: Exception, code: int, words: str) -> None:
+    line = describe(error, Settings())
+    assert words in line
+    assert "\n" not in line
+    assert exit_code(error) == code
+
+
+# Options.
+
+
+def test_options_become_the_values_of_bulk() -> None:
+    assert Pick().selection().is_everything
+    pick = Pick(region=("nyc3",), tag=("a", "b"), name="db-*", unattached=True).selection()
+    assert (pick.regions, pick.tags, pick.name, pick.attached) == (
+        ("nyc3",),
+        ("a", "b"),
+        "db-*",
+        False,
+    )
+    with pytest.raises(UsageError, match="exclude each other"):
+        Pick(attached=True, unattached=True).selection()
+    assert Keep().retention() is None
+    keep = Keep(keep_last=2, keep_weekly=4, keep_within="2d", keep_tag=("keep",)).retention()
+    assert keep is not None
+    assert (keep.last, keep.weekly, str(keep.within), keep.tags) == (2, 4, "2d", ("keep",))
+
+
+def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    there = tmp_path / "a.journal"
+    there.touch()
+    for running, words in [
+        (Running(resume=True), "--journal FILE"),
+        (Running(only_failed=True, journal=there), "add --resume"),
+        (Running(resume=True, journal=there, dry_run=True), "--dry-run"),
+        (Running(journal=there), "add --resume to go on"),
+        (Running(report=tmp_path / "no" / "r.json"), "cannot be written"),
+    ]:
+        with pytest.raises(UsageError, match=words):
+            running.check()
+    Running(journal=there, resume=True, report=tmp_path / "r.json").check()
+
+
+def test_a_real_run_is_journalled_even_when_nobody_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    path, ours = Running().journal_path(Settings(), "a:b", "20261123T120000Z")
+    assert path is not None
+    assert path.parent == tmp_path / "do-blockstore"
+    assert path.name.startswith("a-b-20261123T120000Z-")
+    assert ours
+    assert Running().journal_path(Settings(simulate=True), "a", "s") == (None, False)
+    mine = tmp_path / "mine"
+    assert Running(journal=mine).journal_path(Settings(), "a", "s") == (mine, False)
+
+
+# The table of commands.
+
+
+def test_every_example_parses() -> None:
+    import shlex
+
+    seen = []
+    app = build(lambda settings, call: seen.append(settings) or 0)  # type: ignore[func-returns-value]
+    for command in COMMANDS:
+        words = shlex.split(command.example)
+        assert command.example.startswith(command.words), command
+        words = words[: words.index(">")] if ">" in words else words
+        assert app.meta(words) == 0, command
+    assert len(seen) == len(COMMANDS)
+
+
+def test_help_and_usage_errors_load_no_http_client() -> None:
+    script = (
+        "import sys; sys.argv = ['do-blockstore', *sys.argv[1:]]\n"
+        "from do_blockstore_async.cli import main\n"
+        "code = main()\n"
+        "heavy = {'aiohttp', 'msgspec', 'cattrs', 'asyncio', 'yaml'} & set(sys.modules)\n"
+        "print('LOADED', sorted(heavy), code)"
+    )
+    for words in (["--help"], ["bulk", "snapshot", "--help"], ["volumes", "lst"]):
+        done = subprocess.run(  # noqa: S603 -- our own words
+            [sys.executable, "-c", script, *words], capture_output=True, text=True, check=True
+        )
+        code = 2 if "lst" in words else 0
+        assert f"LOADED [] {code}" in done.stdout, (words, done.stdout[-300:])
