@@ -10,21 +10,24 @@ P1. a page counts another total than the first one did;
 P2. an id appears twice;
 P3. the items do not add up to the total;
 P4. an item was made no earlier than the first answer of the pass (by the server's own `Date`), and
-    no earlier pass has seen it.
+    no earlier pass has seen it;
+P5. the server tells no total, and the pass before saw a change or other ids.
 
-Why that is enough: say an item is missed at the boundary between two pages. Then something before
-it was deleted, and the right page was read after that, the left one before. If the total is the
-same again, something was created behind it. Going right from that boundary, either every page up
-to the one with the newcomer was read after the change, and the newcomer is seen (P4); or some page
-was read before it, and the first such page begins with an item that the page to its left already
-had (P2). If the newcomer was deleted again the same argument holds for what replaced it, or the
-totals differ (P1, P3).
+Why that is enough: say the first answer counts n items, one of them is missed although it exists
+throughout, and P1 to P3 are silent. Then n different ids were seen, and the missed one is not among
+them; so one of them was not there at the first answer, has been made since, and P4 speaks.
+
+Without a total (no route is known to leave it out) say two passes see the same ids, each of them
+once, and both miss an item. In the first of them take the first page that begins to the right of
+that item, although the pages before it lay to its left. An item of those pages was gone by then, or
+not yet there. Gone, the second pass cannot have seen it. Not yet there, P4 speaks.
 
 After a pass with any of these signs the pages are read again, and only items not yet yielded are
 yielded. An item that exists throughout is missed by no clean pass. Three passes are tried; then
 `ListingChangedError` says that the listing may lack items, instead of losing one silently.
 
-A listing that stands still costs ceil(n / per_page) requests and two round trips for each
+A listing that stands still costs ceil(n / per_page) requests (twice that without a total, where it
+has several pages) and two round trips for each
 `Config.page_concurrency` pages: the first page tells how many there are, the others are fetched
 side by side and yielded in order. Memory holds the pages in flight and the ids seen.
 """
@@ -34,7 +37,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable
-from contextlib import suppress
 from datetime import datetime
 from typing import Final, Generic, TypeVar
 
@@ -126,10 +128,11 @@ async def pages(
     deadline = None if timeout is None else engine.clock.monotonic() + timeout
     yielded: set[Hashable] = set()
     reason: str | None = None
+    before: set[Hashable] | None = None
     for listing_pass in range(1, _PASSES + 1):
         if reason is not None and engine.config.hooks:
             emit(engine.config.hooks, ListingReread(call.route, listing_pass, reason))
-        watch = _Pass(call, yielded)
+        watch = _Pass(call, yielded, before)
         reader = _read(engine, call, deadline)
         try:
             async for number, listing in reader:
@@ -142,6 +145,7 @@ async def pages(
         if reason is None:
             return
         yielded |= watch.here
+        before = watch.here if watch.undisturbed else None
     raise ListingChangedError(
         f"the listing changed during each of {_PASSES} passes ({reason}); it may lack items",
         method="GET",
@@ -150,14 +154,19 @@ async def pages(
 
 
 class _Pass(Generic[T]):
-    """Watches one pass over the pages for signs of a change (P1 to P4).
+    """Watches one pass over the pages for signs of a change (P1 to P5).
 
-    `yielded` holds the ids of earlier passes, `here` those of this one.
+    `yielded` holds the ids of earlier passes, `before` those of an undisturbed pass directly before
+    this one, `here` those of this one.
     """
 
-    def __init__(self, call: ListingCall[T], yielded: set[Hashable]) -> None:
+    def __init__(
+        self, call: ListingCall[T], yielded: set[Hashable], before: set[Hashable] | None
+    ) -> None:
         self._call = call
         self._yielded = yielded
+        self._before = before
+        self._uncounted = False
         self._count = 0
         self._date_s: float | None = None
         self._pages = 0
@@ -169,6 +178,7 @@ class _Pass(Generic[T]):
         """Take note of the next page; those of its items that were not yielded yet."""
         self._pages += 1
         self._count += len(listing.items)
+        self._uncounted |= listing.total is None
         if self._pages == 1:
             self._date_s = listing.date_s
             self.total = len(listing.items) if listing.total is None else listing.total
@@ -201,7 +211,16 @@ class _Pass(Generic[T]):
         """What showed that the pass is not a true picture; None if nothing did."""
         if self._count != self.total:
             return self._sign or f"{self._count} items for a total of {self.total}"
-        return self._sign if self._pages > 1 else None
+        if self._pages <= 1:
+            return None
+        if self._sign is None and self._uncounted and self.here != self._before:
+            return "no total to count by" if self._before is None else "other items than before"
+        return self._sign
+
+    @property
+    def undisturbed(self) -> bool:
+        """Whether P1 to P4 are silent."""
+        return self._sign is None and self._count == self.total
 
 
 async def _read(
@@ -247,9 +266,8 @@ async def _read(
     finally:
         for _, task in under_way:
             task.cancel()
-        for _, task in under_way:
-            with suppress(asyncio.CancelledError, Exception):
-                await task
+        # Gathered, so that whoever is cancelled while it waits here stays cancelled.
+        await asyncio.gather(*(task for _, task in under_way), return_exceptions=True)
 
 
 def _last_page(first: Listing[object]) -> int:
