@@ -407,6 +407,11 @@ class Throttle:
         at = self._forecast.answer_at(now, ahead + requests, background)
         return timedelta(seconds=at - now)
 
+    @property
+    def answer_s(self) -> float:
+        """Seconds within which most answers come, once their request has its permit."""
+        return self._ledger.latency_s + 2 * self._ledger.latency_spread_s
+
     def expect(self, wait_s: float) -> None:
         """Somebody was told to come back after `wait_s`: background requests leave a slot for them.
 

@@ -92,7 +92,11 @@ class _Transmission:
         attempt = self._attempt
         loop = asyncio.get_running_loop()
         deadline = attempt.deadline
-        wait_s = None if deadline is None else deadline - loop.time()
+        wait_s = None
+        if deadline is not None:
+            # A permit that comes too late for the answer helps nobody: be refused at once instead.
+            left_s = deadline - loop.time()
+            wait_s = left_s - min(self._throttle.answer_s, left_s / 2)
         async with self._throttle.permit(timeout=wait_s) as ticket:
             now = loop.time()
             attempt.begin(now)

@@ -1,0 +1,29 @@
+"""A deadline is for the answer: who would get a permit just before it is refused at once."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from helpers_services import DRY
+
+from do_blockstore_async import BlockStore, QuotaWaitTooLongError
+from do_blockstore_async.simulator import Simulator
+
+
+async def test_a_permit_too_late_for_the_answer_is_not_waited_for() -> None:
+    config = attrs.evolve(DRY, windows=((2, 3.0), (1000, 3600.0)))
+    async with (
+        Simulator(limits="2/3,1000/3600", latency_s=0.3) as simulator,
+        BlockStore(simulator.token, base_url=simulator.url, config=config) as store,
+    ):
+        for _ in range(2):
+            async for _region in store.regions.list():
+                pass
+        free_s = store.quota.next_free_s
+        assert 2 < free_s < 3
+        # Enough for the permit, too little for an answer that takes 0.3 s.
+        with pytest.raises(QuotaWaitTooLongError) as caught:
+            async for _region in store.regions.list(timeout=free_s + 0.15):
+                pass
+        assert caught.value.retry_after == pytest.approx(free_s, abs=0.3)
+        assert len(simulator.requests) == 2
