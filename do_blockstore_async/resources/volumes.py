@@ -240,7 +240,10 @@ class Volumes:
             NotFoundError: no such volume.
             ConflictError: it is attached, or still being detached.
         """
-        request = Request(
+        await self._engine.call(self._deletion(volume_id), timeout=timeout)
+
+    def _deletion(self, volume_id: str) -> Request[None]:
+        return Request(
             method="DELETE",
             path=f"/v2/volumes/{check_id(volume_id, 'volume id')}",
             route=_ONE,
@@ -248,13 +251,13 @@ class Volumes:
             repeatable=True,
             scopes=("block_storage:delete",),
         )
-        await self._engine.call(request, timeout=timeout)
 
     async def delete_by_name(self, name: str, *, region: str, timeout: float | None = None) -> None:
         """Delete the volume with this name in this region, for good.
 
         Never sent twice blindly: between two deletes by name somebody may have created a new
-        volume of that name. When the answer is lost, the name is looked up first.
+        volume of that name. When the answer is lost, the name is looked up first, and what is
+        still there from before is then deleted by its id.
 
         Scopes: `block_storage:delete` or `api:write`.
 
@@ -286,6 +289,7 @@ class Volumes:
                 unique=True,
                 hint=f"look for volume {name!r} in {region}",
                 key=("volume", name, region),
+                again=lambda found: self._deletion(found.id),
             ),
         )
         await self._engine.call(request, timeout=timeout)

@@ -168,6 +168,8 @@ class Engine:
                 self._budget.succeeded()
                 return result
             await self._wait(call, delay_s, request)
+            if call.instead is not None:
+                request = call.instead
 
     async def _attempt(self, request: Request[T], call: Call) -> T:
         """One transmission and its deciphering."""
@@ -234,6 +236,9 @@ class Engine:
         )
         if unknown:
             call.unknown = error
+        elif call.unknown is None:
+            # Provably refused: what is made from now on may be made by others.
+            call.sent_at = None
         if self._lifetime.closing:
             raise self._lifetime.error(request, unknown=unknown) from error
         if request.repeatable or not (unknown or (call.unknown and _refused_by_state(error))):

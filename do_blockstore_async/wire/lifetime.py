@@ -89,7 +89,7 @@ class Lifetime:
     @staticmethod
     def error(request: Request[Any], *, unknown: bool) -> BlockStoreError:
         """What a call that the close has ended raises."""
-        if unknown and not request.repeatable:
+        if unknown and request.method not in {"GET", "HEAD"}:
             hint = "" if request.settle is None else f": {request.settle.hint}"
             return OutcomeUnknownError(f"the client was closed before the answer came{hint}")
         return ClientClosedError("the client was closed while the call was under way")

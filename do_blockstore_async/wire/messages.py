@@ -98,6 +98,8 @@ class Settlement(Generic[T]):
         unique: the server itself refuses a second one, so that absence allows sending at once.
         hint: for people: where to look when it cannot be settled here.
         key: names the thing that is asked for, to notice when it is asked for twice at once.
+        again: for what was looked up and found untouched: the request to send instead of the same
+            one again, so that it cannot concern anything that has taken the name since.
     """
 
     look: Lookup
@@ -105,6 +107,7 @@ class Settlement(Generic[T]):
     unique: bool
     hint: str
     key: Hashable
+    again: Callable[[Any], Request[T]] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -166,12 +169,22 @@ class Call:
         deadline: loop time; None without one.
         answered_before: the last answer of any call when this one began.
         attempts: transmissions so far.
-        sent_at: loop time at which the first of them may have left.
+        sent_at: loop time at which the first of them left that was not provably refused.
         unknown: what the last attempt ended with whose outcome is not known.
         hooks: who is told of this call: the client's hooks and the observers around it.
+        instead: what is sent from now on in place of the request (see `Settlement.again`).
     """
 
-    __slots__ = ("answered_before", "attempts", "deadline", "hooks", "number", "sent_at", "unknown")
+    __slots__ = (
+        "answered_before",
+        "attempts",
+        "deadline",
+        "hooks",
+        "instead",
+        "number",
+        "sent_at",
+        "unknown",
+    )
 
     def __init__(
         self,
@@ -187,6 +200,7 @@ class Call:
         self.attempts = 0
         self.sent_at: float | None = None
         self.unknown: BlockStoreError | None = None
+        self.instead: Request[Any] | None = None
 
     def left_s(self, now: float) -> float | None:
         """Seconds until the deadline, or None without one."""

@@ -77,6 +77,8 @@ class Settler:
         if finding.verdict == "adopted":
             return finding
         if finding.verdict == "absent":
+            if settlement.again is not None and finding.candidate is not None:
+                call.instead = settlement.again(finding.candidate)
             return None
         if finding.verdict == "conflict":
             if isinstance(error, ConflictError):
