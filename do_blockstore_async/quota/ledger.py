@@ -150,9 +150,11 @@ class Ledger:
         gate = self.gate
         self.answer_helps = True
         until = gate.until(now, self.in_flight) if gate.shut else now
-        if until > now or gate.probing:
+        if until > now:
             return until
         self.answer_helps = False
+        if gate.probing:
+            return max(until, self._own_until(now, background))
         for index, window in enumerate(self.windows):
             free = window.limit - self.in_flight - window.closed(now)
             kept = self.kept(window, now) if background else 0
@@ -178,6 +180,15 @@ class Ledger:
             return window.reserved
         # A slot taken now is back for whoever comes after `hold_s`.
         return window.reserved + sum(at < now + window.hold_s for at in expected)
+
+    def _own_until(self, now: float, background: bool) -> float:
+        """When our own slots allow one more, whatever the server thinks of it."""
+        until = now
+        for window in self.windows:
+            taken = self.in_flight + window.closed(now) + (window.reserved if background else 0)
+            if taken >= window.limit:
+                until = max(until, window.next_release())
+        return until
 
     def _short_until(self, now: float, index: int, free: int, background: bool) -> float:
         others, window = self.others, self.windows[index]
