@@ -133,6 +133,20 @@ def test_closed_at_any_moment_nothing_is_lost_and_no_task_is_left(
     run_virtual(main())
 
 
+def test_a_slow_reader_holds_the_work_back() -> None:
+    async def main() -> None:
+        work = Work()
+        async with client() as store:
+            items = [(n, "a", 0.0, "ok") for n in range(200)]
+            read = 0
+            async for _ in store.bulk.map(work, items, concurrency=4):
+                read += 1
+                await asyncio.sleep(1.0)
+                assert len(work.begun) - read <= 8  # F2
+
+    run_virtual(main())
+
+
 def test_stop_lets_what_is_under_way_end() -> None:
     async def main() -> None:
         work = Work()
