@@ -202,6 +202,7 @@ def build(launch: Launch) -> App:
         default_parameter=Parameter(negative=(), show_default=False, show_env_var=False),
     )
     app.meta.group_parameters = everywhere
+    app.meta.suppress_keyboard_interrupt = False
     groups = {name: App(name=name, help=text) for name, text in _GROUPS.items()}
     for group in groups.values():
         app.command(group)
@@ -220,7 +221,7 @@ def build(launch: Launch) -> App:
         simulate: bool = False,
         output: Annotated[Output, Parameter(alias="-o")] = "table",
         api_url: str | None = None,
-        token_file: Path | None = None,
+        token_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
         context: str | None = None,
         budget: str | None = None,
         timeout: float | None = None,

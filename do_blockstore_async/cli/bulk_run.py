@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .bulk_options import Running
 from .bulk_show import TITLES, show_plan, show_report, show_steps, summary_line, tell_failures
-from .confirm import confirm
+from .confirm import check_can_ask, confirm
 from .interrupts import Interrupts, interruptible
 from .progress import watching
 from .session import open_session
@@ -35,6 +35,7 @@ async def carry_out(
 ) -> int:
     """Make a plan, show it, ask, run it and report; or go on with a journal."""
     running.check()
+    check_can_ask(yes=running.yes or running.dry_run or running.resume)
     settings = current()
     async with open_session(patient=True) as session:
         if running.resume and running.journal is not None:

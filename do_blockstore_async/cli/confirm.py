@@ -7,7 +7,17 @@ import sys
 from .settings import CommandError, ExitCode, UsageError
 from .terminal import safe
 
-__all__ = ["confirm"]
+__all__ = ["check_can_ask", "confirm"]
+
+
+def check_can_ask(*, yes: bool) -> None:
+    """Refuse early, before anything is sent, what nobody could agree to.
+
+    Raises:
+        UsageError: there is nobody to ask, and no `--yes`.
+    """
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("nobody is at the terminal to confirm this: add --yes")
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -19,10 +29,9 @@ def confirm(question: str, *, yes: bool) -> None:
         UsageError: there is nobody to ask, and no `--yes`.
         CommandError: the answer is not yes; nothing was done.
     """
+    check_can_ask(yes=yes)
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("nobody is at the terminal to confirm this: add --yes")
     sys.stderr.write(f"{safe(question)} [y/N] ")
     sys.stderr.flush()
     answer = sys.stdin.readline()

@@ -70,10 +70,11 @@ async def delete(
         snapshot_id: the snapshot's id.
         yes: do not ask.
     """
-    from .confirm import confirm
+    from .confirm import check_can_ask, confirm
     from .session import open_session
     from .terminal import note
 
+    check_can_ask(yes=yes)
     async with open_session() as session:
         label = f"snapshot {snapshot_id}"
         if not yes:

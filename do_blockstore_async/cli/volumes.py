@@ -128,11 +128,12 @@ async def delete(
         region: the name's region.
         yes: do not ask.
     """
-    from .confirm import confirm
+    from .confirm import check_can_ask, confirm
     from .session import open_session
     from .terminal import note
 
     target = _one_of(volume_id, name, region)
+    check_can_ask(yes=yes)
     async with open_session() as session:
         volumes = session.store.volumes
         if isinstance(target, str):
