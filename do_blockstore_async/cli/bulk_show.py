@@ -143,7 +143,7 @@ def tell_failures(report: Report) -> None:
 
 
 def summary_line(report: Report) -> str:
-    """The job in one line."""
+    """The job in two lines."""
     done, counts = report.by_action, report.counts
     parts = [_several(_MADE[action], done[action]) for action in _MADE if done.get(action)]
     parts += [f"{counts[status]:,} {status}" for status in counts if status != "done"]
@@ -154,7 +154,7 @@ def summary_line(report: Report) -> str:
     if report.stopped == "max_failures":
         word = "stopped after too many failures (--max-failures)"
     text = f"{word} in {clock_text(report.duration_s)}: {', '.join(parts) or 'nothing to do'}"
-    text += f"; {report.requests:,} requests, {report.refused:,} refused"
+    text += f"\n{report.requests:,} requests, {report.refused:,} refused"
     if report.monthly_change:
         text += f"; storage {report.monthly_change:+,.2f} {report.currency} a month"
     return text

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .settings import CommandError, ExitCode, UsageError
 from .terminal import safe
@@ -20,6 +23,16 @@ def check_can_ask(*, yes: bool) -> None:
         raise UsageError("nobody is at the terminal to confirm this: add --yes")
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a blocking read: asyncio's handler would only take note of it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Go on only if the user agrees.
 
@@ -34,7 +47,8 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     sys.stderr.write(f"{safe(question)} [y/N] ")
     sys.stderr.flush()
-    answer = sys.stdin.readline()
+    with _interruptible():
+        answer = sys.stdin.readline()
     if not answer:
         sys.stderr.write("\n")
     if answer.strip().lower() not in ("y", "yes"):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["quota"]
 
 _WIDTH = 40
+_BESIDE_BAR = 50
 _REDRAW_S = 0.5
 
 
@@ -86,7 +87,7 @@ def _gauges(host: str, status: QuotaStatus, width: int) -> list[Text]:
     from .gauges import bar, window_name
 
     lines = [Text(f"Request budget at {host}", style="bold")]
-    room = max(10, min(_WIDTH, width - 38))
+    room = max(10, min(_WIDTH, width - _BESIDE_BAR))
     for window in status.windows:
         taken = window.limit - window.remaining
         share = taken / window.limit

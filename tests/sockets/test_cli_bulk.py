@@ -63,7 +63,7 @@ def test_the_main_job_ends_with_a_table_for_each_region(home: Path) -> None:
     assert re.search(
         r"Snapshots: 180 of 180; 180 done, .* budget left [\d,]+/9,000 a minute", done.err
     )
-    assert "120 snapshots taken, 60 snapshots deleted; 180 requests, 0 refused" in done.err
+    assert "120 snapshots taken, 60 snapshots deleted\n180 requests, 0 refused" in done.err
     assert "\x1b" not in done.out + done.err
     # An embedded simulator's job leaves no journal behind.
     assert not (home / ".local").exists()
@@ -229,6 +229,11 @@ def test_the_question_and_its_answers(home: Path, api: Server) -> None:
     terminal.type("\n")
     assert "nothing was done" in terminal.rest()
     assert terminal.code == 4
+    terminal = Terminal(*job, env=env)
+    terminal.until(r"Go ahead\? \[y/N\] ")
+    terminal.interrupt()
+    assert "interrupted" in terminal.rest()
+    assert terminal.code == 130
     terminal = Terminal(*job, env=env)
     terminal.until(r"Go ahead\? \[y/N\] ")
     terminal.type("y\n")
