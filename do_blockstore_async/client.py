@@ -22,7 +22,7 @@ from .resources.regions import Regions
 from .resources.snapshots import Snapshots
 from .resources.volumes import Volumes
 from .wire.arguments import check_base_url, check_path, check_token
-from .wire.codec import Codec
+from .wire.codec import Codec, check_encodable
 from .wire.engine import Engine
 from .wire.messages import RawResponse, Request
 from .wire.protocol import rate_limit
@@ -241,12 +241,15 @@ class BlockStore:
             Status, headers and decoded body of the 2xx answer.
 
         Raises:
-            InvalidArgumentError: a method or path that cannot be; nothing was sent.
+            InvalidArgumentError: what cannot be sent as it is; nothing was sent.
             BlockStoreError: see `errors`.
         """
         verb = method.upper()
         if verb not in _METHODS:
             raise InvalidArgumentError(f"not a method: {method!r}")
+
+        query = tuple((name, str(value)) for name, value in (params or {}).items())
+        check_encodable(query, json)
 
         def decode(raw: RawResponse) -> Response:
             headers = {name.lower(): value for name, value in raw.headers.items()}
@@ -257,7 +260,7 @@ class BlockStore:
             path=check_path(path),
             route=path,
             decode=decode,
-            params=tuple((name, str(value)) for name, value in (params or {}).items()),
+            params=query,
             json=json,
             repeatable=verb in _REPEATABLE,
         )

@@ -12,6 +12,7 @@ import attrs
 from ..errors import InvalidArgumentError
 from ..models import Action, Page, Volume
 from ..wire.arguments import (
+    check_description,
     check_droplet_id,
     check_filesystem,
     check_id,
@@ -194,7 +195,7 @@ class Volumes:
             "name": check_volume_name(name),
             "region": check_region(region),
             "size_gigabytes": None if size_gigabytes is None else check_size(size_gigabytes),
-            "description": description,
+            "description": check_description(description),
             "filesystem_type": filesystem_type,
             "filesystem_label": filesystem_label,
             "snapshot_id": None if snapshot_id is None else check_id(snapshot_id, "snapshot id"),

@@ -17,6 +17,7 @@ from ..errors import ConfigError, InvalidArgumentError
 __all__ = [
     "check_action_id",
     "check_base_url",
+    "check_description",
     "check_droplet_id",
     "check_filesystem",
     "check_id",
@@ -38,7 +39,7 @@ _VOLUME_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,32}")
 _TAG: Final = re.compile(r"[\w:.-]{1,255}")
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
-_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _LABEL_LENGTH: Final = {"ext4": 16, "xfs": 12}
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_SIZE_GIGABYTES: Final = 16 * 1024
@@ -52,7 +53,7 @@ def check_token(token: str) -> str:
     """
     if not isinstance(token, str) or not token:
         raise ConfigError("a token is needed: pass one, or set DIGITALOCEAN_TOKEN")
-    if not _TOKEN.fullmatch(token):
+    if not _VISIBLE.fullmatch(token):
         # The token itself must not be quoted, not even a broken one.
         raise ConfigError("the token contains white space or characters that no header may carry")
     if token.startswith("dor_v1_"):
@@ -72,6 +73,9 @@ def check_base_url(url: str) -> str:
         raise ConfigError("base_url is not a URL") from None
     if parts.username is not None or parts.password is not None:
         raise ConfigError("base_url must not carry credentials")
+    # urlsplit drops tabs and new lines without a word; what is used is the text itself.
+    if not isinstance(url, str) or not _VISIBLE.fullmatch(url) or "\\" in url:
+        raise ConfigError("base_url contains white space or characters that no URL may carry")
     if parts.query or parts.fragment or not host or not _PATH.fullmatch(parts.path or "/"):
         raise ConfigError("base_url must be a scheme, a host and at most a path")
     if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
@@ -143,6 +147,16 @@ def check_text(value: str, what: str) -> str:
     if not isinstance(value, str) or not value or not value.isprintable():
         raise InvalidArgumentError(f"{what} must be a non-empty printable text, not {value!r}")
     return value
+
+
+def check_description(text: str | None) -> str | None:
+    """Free text that UTF-8 can hold, or None."""
+    if text is not None:
+        try:
+            text.encode()
+        except (AttributeError, UnicodeEncodeError):
+            raise InvalidArgumentError(f"description must be a text, not {text!r}") from None
+    return text
 
 
 def check_snapshot_name(name: str) -> str:

@@ -22,11 +22,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from ..errors import DecodeError
+from ..errors import DecodeError, InvalidArgumentError
 from ..models import Action, Region, Volume, VolumeSnapshot
 from .messages import Listing, RawResponse
 
-__all__ = ["Codec", "date_s", "encode_json"]
+__all__ = ["Codec", "check_encodable", "date_s", "encode_json"]
 
 T = TypeVar("T")
 
@@ -142,6 +142,18 @@ _decode_action = msgspec.json.Decoder(_OneAction).decode
 _decode_regions = msgspec.json.Decoder(_Regions).decode
 _decode_region = msgspec.json.Decoder(_Region).decode
 _decode_any = msgspec.json.Decoder().decode
+
+
+def check_encodable(params: tuple[tuple[str, str], ...], json: Any) -> None:
+    """Refuse what a URL or JSON cannot hold, before anything is sent.
+
+    Raises:
+        InvalidArgumentError: an object without a JSON form, or half a character.
+    """
+    try:
+        encode_json((params, json))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidArgumentError(f"not to be encoded: {type(error).__name__}") from None
 
 
 def date_s(headers: Mapping[str, str]) -> float | None:

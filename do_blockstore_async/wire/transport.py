@@ -10,7 +10,8 @@ T3. Redirects are not followed. Bodies are read to `Config.max_body_bytes` after
     no further.
 T4. A transmission ends by its deadline and by `Config.attempt_timeout_s` from the moment of its
     permit, and at once when the transport is closed; its connection goes with it.
-T5. No exception that leaves this module refers to the request's headers.
+T5. No exception that leaves this module refers to the request's headers, and no local variable of
+    this module shows the token, for the sake of tools that report those too.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ..config import Config
 from ..errors import (
     BlockStoreError,
     ClientClosedError,
+    ConfigError,
     DecodeError,
     RequestTimeoutError,
     TransportError,
@@ -135,6 +137,15 @@ def _reason(error: BaseException) -> str:
     return f"the connection broke ({type(error).__name__})"
 
 
+class _Secret(str):
+    """A text that is sent as it is but not shown: error reporters show local variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'(secret)'"
+
+
 class AiohttpTransport:
     """The transport over an aiohttp session, of its own or injected.
 
@@ -155,8 +166,9 @@ class AiohttpTransport:
         self._throttle = throttle
         self._owns_session = session is None
         self._session = session if session is not None else _make_session(config)
+        self._token = token.encode()
         self._headers = {
-            "Authorization": f"Bearer {token}",
+            "Authorization": _Secret(f"Bearer {token}"),
             "Accept": "application/json",
             "User-Agent": config.user_agent,
         }
@@ -187,10 +199,14 @@ class AiohttpTransport:
                     data=body,
                     headers=headers,
                     allow_redirects=False,
+                    raise_for_status=False,
                     timeout=self._timeout,
                     middlewares=(_Transmission(self._throttle, self._config, attempt, scope),),
                 ) as response:
                     content = await self._read(response)
+                if response.status >= 400 and len(self._token) >= 16:
+                    # Some gateways show the request they failed on, and errors quote the answer.
+                    content = content.replace(self._token, b"(token)")
                 return RawResponse(response.status, response.headers, content)
         except TimeoutError:
             failure = RequestTimeoutError("no whole answer in time", sent=_sent(attempt))
@@ -203,6 +219,12 @@ class AiohttpTransport:
             if not self._session.closed:
                 raise
             failure = ClientClosedError("the HTTP session is closed")
+        except ValueError as error:
+            if "AUTH" not in str(error):
+                raise
+            failure = ConfigError(
+                "aiohttp has credentials of its own, from .netrc or the session; leave them out"
+            )
         finally:
             self._scopes.discard(scope)
         if self._closed and not _sent(attempt):

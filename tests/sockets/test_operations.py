@@ -183,6 +183,17 @@ BAD_ARGUMENTS: list[tuple[str, Any]] = [
         "snapshot id",
         lambda s: s.volumes.create("a", region="nyc1", snapshot_id="../x"),
     ),
+    (
+        "description",
+        lambda s: s.volumes.create("a", region="nyc1", size_gigabytes=1, description=5),
+    ),
+    (
+        "half a character",
+        lambda s: s.volumes.create("a", region="nyc1", size_gigabytes=1, description="\ud800"),
+    ),
+    ("json", lambda s: s.request("POST", "/v2/tags", json=object())),
+    ("half a character in json", lambda s: s.request("POST", "/v2/tags", json="\ud800")),
+    ("half a character in params", lambda s: s.request("GET", "/v2/tags", params={"a": "\ud800"})),
     ("snapshot name", lambda s: s.snapshots.create(VOLUME_ID, "")),
     ("snapshot name control", lambda s: s.snapshots.create(VOLUME_ID, "a\r\nb")),
     ("name to find", lambda s: s.volumes.find("a\x00", region="nyc1")),
