@@ -9,6 +9,7 @@ from .. import QuotaStatus
 __all__ = ["bar", "budget_left", "clock_text", "waiting_reason", "window_name"]
 
 _NAMES = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86_400.0: "day"}
+_ADJECTIVES = {"hour": "hourly", "day": "daily"}
 # Shorter waits are pacing; naming each would only flicker.
 _WORTH_TELLING_S = 1.0
 
@@ -47,6 +48,7 @@ def waiting_reason(status: QuotaStatus, next_s: float | None) -> str:
     for window in reversed(status.windows):
         if window.remaining <= window.reserved:
             name = window_name(window.length_s)
+            name = _ADJECTIVES.get(name, name)
             return f"{name} budget{when or ' used up: waiting for its window'}"
     return ""
 

@@ -32,7 +32,6 @@ class Session:
     """An open client, and what a command wants to know about it; `host` is for messages."""
 
     store: BlockStore
-    settings: Settings
     host: str
 
 
@@ -98,7 +97,7 @@ async def open_session(
     if not settings.simulate:
         url = settings.api_url or os.environ.get("DIGITALOCEAN_API_URL") or _API
         async with BlockStore(find_token(settings), base_url=url, config=config) as store:
-            yield Session(store, settings, url.split("//")[-1])
+            yield Session(store, url.split("//")[-1])
         return
     if settings.api_url is not None or settings.token_file or settings.context is not None:
         raise UsageError("--simulate brings its own API and token: leave the other one out")
@@ -111,4 +110,4 @@ async def open_session(
         ) as simulator,
         BlockStore(simulator.token, base_url=simulator.url, config=config) as store,
     ):
-        yield Session(store, settings, "the embedded simulator")
+        yield Session(store, "the embedded simulator")

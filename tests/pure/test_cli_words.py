@@ -224,7 +224,7 @@ def test_a_wait_says_why() -> None:
     assert waiting_reason(status(waiting=0), None) == ""
     assert waiting_reason(status(), 0.2) == ""
     assert waiting_reason(status(windows=minute), 12.3) == "minute budget: next request in 12 s"
-    assert waiting_reason(status(windows=hour), 754.0) == "hour budget: next request in 12:34"
+    assert waiting_reason(status(windows=hour), 754.0) == "hourly budget: next request in 12:34"
     assert "asked for a pause: next request in 9 s" in waiting_reason(status(paused_for_s=9.0), 9.0)
     assert "nothing is left of the hour" in waiting_reason(status(probing=True), 30.0)
     assert budget_left(status()) == "230/250 a minute, 4,980/5,000 an hour"
