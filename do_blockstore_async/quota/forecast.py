@@ -3,7 +3,8 @@
 The grants to come are computed as the dispatcher would make them: each takes a slot that is free,
 or the next one to come free, in every window, and keeps to the pace. Slots of answered requests
 have known release times; a request in flight, or yet to be sent, is taken to need the mean latency
-so far. What others use is taken to stay as it is.
+so far. What others use is taken to stay as it is while they are at work; what a predecessor used
+comes free evenly over the window.
 
 A replay of n grants costs O(n). Asking for many positions in line, as a crowd of callers with
 deadlines does, shares one replay: it is kept until its age is a hundredth of the wait in question
@@ -16,7 +17,7 @@ from heapq import merge
 from itertools import islice, repeat
 from typing import Protocol
 
-from .ledger import Ledger, Window
+from .ledger import Ledger
 
 __all__ = ["Forecast", "replay"]
 
@@ -44,23 +45,39 @@ class _Replayed:
     __slots__ = ("again_s", "edge", "free", "releases", "taken")
 
     def __init__(
-        self, ledger: Ledger, window: Window, now: float, count: int, slots: int, edge: int
+        self, ledger: Ledger, index: int, now: float, count: int, background: bool
     ) -> None:
+        window = ledger.windows[index]
+        slots = window.limit - (ledger.kept(window, now) if background else 0)
         held = ledger.in_flight + window.closed(now)
+        others = round(ledger.others_in(index, now))
+        gone: list[float] = []  # when the slots of a predecessor come free
+        if window is ledger.longest:
+            left = ledger.others.left(now, held)
+            if left < count:
+                # The server's own figure binds, whatever limit is configured.
+                slots = min(slots, ledger.others.announced or slots)
+            if not ledger.others.alive(now):
+                first = max(now, ledger.gate.probe_at)
+                last = max(first, ledger.others.sampled_at + window.hold_s)
+                gone = [first + (last - first) * i / others for i in range(min(others, count))]
+                held, others = held + others, 0
+        slots = max(1, slots - others)
         surplus = max(0, held - slots)
         self.free = max(0, slots - held)
         # Free slots up to here are used warily: see `Ledger._short_until`.
-        self.edge = edge
+        self.edge = window.edge if ledger.feels_edge(index, now) else 0
         self.again_s = window.hold_s + ledger.latency_s
         wanted = max(0, count - self.free) + surplus
         in_flight_s = now + ledger.latency_s / 2 + window.hold_s
         known = merge(
             islice(window.answered, wanted),
             islice(window.lost, wanted),
+            gone,
             repeat(in_flight_s, min(ledger.in_flight, wanted)),
         )
         self.releases = list(islice(known, wanted))
-        self.taken = surplus
+        self.taken = min(surplus, len(self.releases))
 
     def take(self) -> float:
         """Take the next slot; returns when it comes free."""
@@ -82,12 +99,9 @@ def replay(ledger: Ledger, pace: Pace, now: float, count: int, background: bool)
         count: how many grants.
         background: whether they leave the reserve alone.
     """
-    windows = []
-    for index, window in enumerate(ledger.windows):
-        slots = window.limit - (window.reserved if background else 0)
-        slots = max(1, slots - round(ledger.others_in(index, now)))
-        edge = window.edge if ledger.feels_edge(index, now) else 0
-        windows.append(_Replayed(ledger, window, now, count, slots, edge))
+    windows = [
+        _Replayed(ledger, index, now, count, background) for index in range(len(ledger.windows))
+    ]
     wary_s = ledger.latency_s / ledger.gate.cold_start
     interval_s, ahead_s = pace.interval_s, (pace.burst - 1) * pace.interval_s
     # The leaky bucket as a theoretical arrival time (ITU-T I.371).

@@ -25,15 +25,17 @@ Invariants:
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Mapping
-from heapq import heappop, heappush
 
 from ..config import Config
 from ..errors import RateLimitKind
 from .gate import Gate
 from .headers import read_sample, refusal_kind, reset_in_s, retry_after_s
+from .limits import Limits
 from .others import Others
+from .window import Lease, Window
 
 __all__ = ["Lease", "Ledger", "Window", "refusal_kind"]
 
@@ -41,68 +43,7 @@ _NEVER = float("inf")
 _LATENCY_WEIGHT = 0.05
 _LATENCY_GUESS_S = 0.2
 _WARY_LATENCIES = 4
-_DOCUMENTED = (5000, 3600.0)
 _LATE_S = 1.0  # whoever was told to come back is waited for so long beyond that time
-
-
-class Lease:
-    """One transmission's hold on the budget, from the grant until it is closed."""
-
-    __slots__ = ("counted_at_send", "held_at_send", "is_open", "probe", "sent_at", "seq")
-
-    seq: int
-    counted_at_send: int
-    held_at_send: int
-    sent_at: float
-    probe: bool
-    is_open: bool
-
-
-class Window:
-    """One limit: `limit` requests in `length_s` seconds."""
-
-    __slots__ = (
-        "answered",
-        "edge",
-        "full_at",
-        "hold_s",
-        "length_s",
-        "limit",
-        "lost",
-        "reserved",
-        "share",
-        "tick_s",
-    )
-
-    def __init__(self, limit: int, length_s: float, guard_s: float, share: float) -> None:
-        self.length_s = length_s
-        self.hold_s = length_s + guard_s
-        self.share = share
-        self.tick_s = length_s / 60
-        self.answered: deque[float] = deque()
-        self.lost: deque[float] = deque()
-        self.full_at = -_NEVER  # when it was last full
-        self.resize(limit)
-
-    def resize(self, limit: int) -> None:
-        """Set the limit, and with it the reserve; one slot always stays outside the reserve."""
-        self.limit = limit
-        self.edge = min(16, limit // 20)
-        self.reserved = min(math.ceil(limit * self.share - 1e-9), limit - 1)
-
-    def closed(self, now: float) -> int:
-        """How many closed requests still hold a slot."""
-        answered, lost = self.answered, self.lost
-        while answered and answered[0] <= now:
-            answered.popleft()
-        while lost and lost[0] <= now:
-            lost.popleft()
-        return len(answered) + len(lost)
-
-    def next_release(self) -> float:
-        """When the next slot comes free by itself; infinity when all wait for an answer."""
-        first = self.answered[0] if self.answered else _NEVER
-        return min(first, self.lost[0]) if self.lost else first
 
 
 class Ledger:
@@ -129,13 +70,11 @@ class Ledger:
         self.opened = self.done = self.lost = self.unused = 0
         self.latency_s = _LATENCY_GUESS_S
         self.latency_spread_s = 0.0  # mean distance from it
-        self.changes: list[tuple[int, int, str]] = []  # (limit, previous, reason), to be told
-        self._matched = config.windows[-1] == _DOCUMENTED
-        self._distrusted: set[tuple[int, int]] = set()  # (window, announced limit) given back
+        self.limits = Limits(config, self.windows)
         # Refused requests hold slots here, though the server has probably not counted them:
         # the times at which these slots come free.
         self._refused: deque[float] = deque()
-        # When interactive requests are expected that were told to come back; a heap.
+        # When interactive requests are expected that were told to come back; in rising order.
         self.expected: list[float] = []
         self.version = 0  # rises with whatever a replay of the ledger could not foresee
 
@@ -169,23 +108,33 @@ class Ledger:
 
     def expect(self, at: float) -> None:
         """An interactive request is expected at `at`: background ones leave it a slot."""
-        heappush(self.expected, at)
+        insort(self.expected, at)
+
+    def came_back(self, now: float) -> bool:
+        """An interactive request asks: whether it may be one that was expected by now."""
+        expected = self.expected
+        del expected[: bisect_right(expected, now - _LATE_S)]
+        if not expected or expected[0] > now:
+            return False
+        del expected[0]
+        return True
 
     def kept(self, window: Window, now: float) -> int:
         """The slots of `window` that a background request leaves to interactive ones."""
         expected = self.expected
-        while expected and expected[0] + _LATE_S <= now:
-            heappop(expected)
         if not expected:
             return window.reserved
+        if expected[0] + _LATE_S <= now:
+            del expected[: bisect_right(expected, now - _LATE_S)]
         # A slot taken now is back for whoever comes after `hold_s`.
-        return window.reserved + sum(at < now + window.hold_s for at in expected)
+        return window.reserved + bisect_left(expected, now + window.hold_s)
 
     def _own_until(self, now: float, background: bool) -> float:
         """When our own slots allow one more, whatever the server thinks of it."""
         until = now
         for window in self.windows:
-            taken = self.in_flight + window.closed(now) + (window.reserved if background else 0)
+            taken = self.in_flight + window.closed(now)
+            taken += self.kept(window, now) if background else 0
             if taken >= window.limit:
                 until = max(until, window.next_release())
         return until
@@ -341,7 +290,14 @@ class Ledger:
         sample = read_sample(headers, ignored)
         if sample is None:
             return
-        limit = sample.limit or self.others.announced or self.longest.limit
+        limit = sample.limit
+        if limit is not None and not self.limits.plausible(limit):
+            ignored.append(("ratelimit-limit", "too far from the configured limit"))
+            limit = None
+        if limit is not None:
+            self.limits.announce(limit)
+        else:
+            limit = self.others.announced or self.longest.limit
         refused = self._refused
         while refused and refused[0] <= now:
             refused.popleft()
@@ -365,50 +321,8 @@ class Ledger:
                 for i, window in enumerate(self.windows[:-1])
             ],
         )
-        if fresh and sample.limit is not None and sample.limit != self.longest.limit:
-            self._adopt(sample.limit)
         if fresh and sample.remaining == 0:
             self.gate.probe_later(now, self._reset_in_s(headers, ignored))
-
-    def _adopt(self, announced: int) -> None:
-        """The server announces another limit than the one in force.
-
-        A raised limit raises every window in proportion (DigitalOcean's minute is 5 % of the
-        hour). It is adopted only from a server that has announced our configured limit, or the
-        documented one: whoever configures less than the server allows wants to use less. A lowered
-        one needs no adopting to be kept, `remaining` sees to that; the shorter windows keep theirs.
-        """
-        configured = self.config.windows[-1][0]
-        if announced == configured:
-            self._matched = True
-        if not self._matched:
-            return
-        previous = self.longest.limit
-        for index, window in enumerate(self.windows):
-            limit = base = self.config.windows[index][0]
-            if (index, announced) not in self._distrusted:
-                limit = max(base, base * announced // configured)
-                if window is self.longest:
-                    limit = announced
-            window.resize(limit)
-        if self.longest.limit != previous:
-            self.version += 1
-            self.changes.append((self.longest.limit, previous, "announced"))
-
-    def _give_back(self, index: int, reason: str) -> None:
-        """A 429 came while we held more than the configured limit: the raise was wrong."""
-        window, base = self.windows[index], self.config.windows[index][0]
-        announced = self.others.announced
-        if (
-            announced is None
-            or window.limit <= base
-            or self.in_flight + len(window.answered) < base
-        ):
-            return
-        previous = self.longest.limit
-        window.resize(base)
-        self._distrusted.add((index, announced))
-        self.changes.append((self.longest.limit, previous, reason))
 
     def _probe_ended(
         self, now: float, headers: Mapping[str, str], status: int, kind: RateLimitKind | None
@@ -431,11 +345,13 @@ class Ledger:
             return
         self.version += 1
         if kind == "hourly":
-            self._give_back(len(self.windows) - 1, "given back after an hourly 429")
+            held = self.in_flight + self.longest.closed(now)
+            reason = "given back after an hourly 429"
+            self.limits.give_back(len(self.windows) - 1, held, reason)
         else:
             for index, window in enumerate(self.windows[:-1]):
-                self._give_back(index, "short window given back after a burst 429")
                 held = self.in_flight + window.closed(now)
+                self.limits.give_back(index, held, "short window given back after a burst 429")
                 self.others.refused(index, now, float(max(0, window.limit - held)))
         if retry_after_s is not None:
             self.gate.pause(now, retry_after_s)

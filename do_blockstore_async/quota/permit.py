@@ -58,9 +58,20 @@ class Ticket(Lease):
 class Permit:
     """Waits for a slot of the budget: `async with throttle.permit() as ticket`. Used once."""
 
-    __slots__ = ("_throttle", "asked_at", "deadline", "future", "job", "number", "ticket", "weight")
+    __slots__ = (
+        "_throttle",
+        "asked_at",
+        "deadline",
+        "era",
+        "future",
+        "job",
+        "number",
+        "ticket",
+        "weight",
+    )
 
     asked_at: float
+    era: int
     number: int
 
     def __init__(

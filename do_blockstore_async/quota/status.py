@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
-__all__ = ["QuotaStatus", "WindowStatus"]
+from .ledger import Ledger
+
+__all__ = ["QuotaStatus", "WindowStatus", "quota_status"]
 
 
 @attrs.frozen
@@ -68,3 +72,34 @@ class QuotaStatus:
     def used(self) -> tuple[int, ...]:
         """Slots we hold in each window, from the shortest to the longest."""
         return tuple(window.used for window in self.windows)
+
+
+def quota_status(
+    ledger: Ledger, now: float, waiting: Sequence[int], next_free: float
+) -> QuotaStatus:
+    """What `ledger` looks like at `now`; `waiting` has the interactive and the bulk permits."""
+    windows = tuple(
+        WindowStatus(
+            limit=window.limit,
+            length_s=window.length_s,
+            used=ledger.in_flight + window.closed(now),
+            others=round(ledger.others_in(index, now)),
+            reserved=window.reserved,
+        )
+        for index, window in enumerate(ledger.windows)
+    )
+    left = ledger.others.left(now, windows[-1].used)
+    return QuotaStatus(
+        windows=windows,
+        remaining=int(max(0, min(left, *(window.remaining for window in windows)))),
+        waiting=sum(waiting),
+        waiting_background=waiting[1],
+        in_flight=ledger.in_flight,
+        paused_for_s=max(0.0, ledger.gate.paused_until - now),
+        probing=ledger.gate.probing,
+        next_free_s=max(0.0, next_free - now),
+        granted=ledger.opened,
+        done=ledger.done,
+        lost=ledger.lost,
+        unused=ledger.unused,
+    )

@@ -19,8 +19,7 @@ Invariants (numbers of the design's list in brackets):
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
@@ -32,13 +31,13 @@ from ..errors import ClientClosedError, QuotaWaitTooLongError, RateLimitKind
 from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited, emit
 from . import context
 from .context import current_deadline, current_job, deadline_at
-from .fairness import FairQueue
 from .forecast import Forecast
 from .ledger import Ledger
+from .line import Line
 from .middleware import send_with_permit
 from .pacing import Pacer
 from .permit import Permit, Ticket
-from .status import QuotaStatus, WindowStatus
+from .status import QuotaStatus, WindowStatus, quota_status
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
@@ -69,12 +68,8 @@ class Throttle:
         self._forecast = Forecast(self._ledger, self._pacer)
         self._hooks = self.config.hooks
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._interactive: deque[Permit] = deque()
-        self._bulk: FairQueue[Permit] = FairQueue(lambda permit: permit.waiting)
-        self._waiting = [0, 0]  # live permits: interactive, bulk
-        self._dead = 0
-        self._deadlines: list[tuple[float, int, Permit]] = []
-        self._asked = 0
+        self._line = Line()
+        self._waiting = self._line.waiting
         self._dispatcher: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._timed = False
@@ -139,7 +134,9 @@ class Throttle:
         if self._ledger.until(now, background) > now or not self._pacer.take(now):
             return None
         if background:
-            self._bulk.charge(permit.job, permit.weight)
+            self._line.pass_through(permit)
+        elif self._ledger.expected:
+            self._ledger.came_back(now)
         return self._open(now)
 
     def _open(self, now: float) -> Ticket:
@@ -151,21 +148,12 @@ class Throttle:
 
     async def _wait(self, permit: Permit) -> Ticket:
         loop = self._here()
-        background = permit.job is not None
         permit.asked_at = now = self._clock.monotonic()
-        if permit.deadline is not None:
-            self._refuse_if_too_late(permit, permit.deadline, now)
+        if permit.deadline is not None and (at := self._granted_at(permit, now)) > permit.deadline:
+            raise _too_late(at - now)
         future: asyncio.Future[Ticket] = loop.create_future()
         permit.future = future
-        self._asked += 1
-        permit.number = self._asked
-        if background:
-            self._bulk.push(permit.job, permit.weight, permit)
-        else:
-            self._interactive.append(permit)
-        self._waiting[background] += 1
-        if permit.deadline is not None:
-            heapq.heappush(self._deadlines, (permit.deadline, permit.number, permit))
+        self._line.join(permit)
         self._notify()
         try:
             return await future
@@ -176,47 +164,25 @@ class Throttle:
                     future.result().unused()
             else:
                 future.cancel()
-                self._gave_up(background)
+                self._line.gave_up(permit)
+                # The dispatcher may be asleep until a time that concerned this permit alone.
+                if self._wake is not None:
+                    self._notify()
             raise
 
-    def _gave_up(self, background: bool) -> None:
-        self._waiting[background] -= 1
-        self._dead += 1
-        if self._dead > 64 + self._waiting[0] + self._waiting[1]:
-            self._dead = 0
-            self._interactive = deque(p for p in self._interactive if p.waiting)
-            self._bulk.compact()
-            self._deadlines = [entry for entry in self._deadlines if entry[2].waiting]
-            heapq.heapify(self._deadlines)
-        # The dispatcher may be asleep until a time that concerned this permit alone.
-        if self._wake is not None:
-            self._notify()
-
-    # -- deadlines ----------------------------------------------------------------------------
-
-    def _refuse_if_too_late(self, permit: Permit, deadline: float, now: float) -> None:
-        ahead = self._waiting[0]
-        if permit.job is not None and self._waiting[1]:
-            ahead += self._bulk.ahead_of(permit.job, permit.weight)
-        at = self._forecast.grant_at(now, ahead + 1, permit.job is not None)
-        if at > deadline:
-            raise _too_late(at - now)
-
-    def _expire(self, now: float) -> None:
-        """Fail the permits whose deadline has come, or lies inside a pause."""
-        deadlines = self._deadlines
-        limit = max(now, self._ledger.gate_until(now))
-        while deadlines and (deadlines[0][0] <= limit or not deadlines[0][2].waiting):
-            _, number, permit = heapq.heappop(deadlines)
-            if not permit.waiting:
-                continue
-            background = permit.job is not None
-            first = self._interactive[0].number if self._interactive else number
-            ahead = self._waiting[0] if background else max(0, number - first)
-            at = self._forecast.grant_at(now, 1 + ahead, background)
-            self._waiting[background] -= 1
-            self._dead += 1
-            permit.fail(_too_late(at - now))
+    def _granted_at(self, permit: Permit, now: float) -> float:
+        """When `permit` would be granted: after those in line, and those who come back by then."""
+        background = permit.job is not None
+        ahead = self._line.ahead_of(permit) + 1
+        at = self._forecast.grant_at(now, ahead, background)
+        expected = self._ledger.expected
+        if background or not expected or self._ledger.came_back(now):
+            return at
+        before = 0
+        while (by_then := bisect_right(expected, at)) > before:
+            before = by_then
+            at = self._forecast.grant_at(now, ahead + by_then, background)
+        return at
 
     # -- the dispatcher -----------------------------------------------------------------------
 
@@ -232,7 +198,7 @@ class Throttle:
         try:
             while waiting[0] or waiting[1]:
                 now = self._clock.monotonic()
-                if self._deadlines:
+                if self._line.first_deadline < _NEVER:
                     self._expire(now)
                     if not (waiting[0] or waiting[1]):
                         break
@@ -248,11 +214,19 @@ class Throttle:
         finally:
             self._dispatcher = None
 
+    def _expire(self, now: float) -> None:
+        """Fail the permits whose deadline has come, or lies inside a pause."""
+        limit = max(now, self._ledger.gate_until(now))
+        while (overdue := self._line.overdue(limit)) is not None:
+            permit, ahead = overdue
+            at = self._forecast.grant_at(now, 1 + ahead, permit.job is not None)
+            permit.fail(_too_late(at - now))
+            self._line.gave_up(permit)
+
     async def _sleep_until(self, until: float) -> None:
         loop = self._here()
         self._timed = until < _NEVER and not self._ledger.answer_helps
-        if self._deadlines:
-            until = min(until, self._deadlines[0][0])
+        until = min(until, self._line.first_deadline)
         self._wake = loop.create_future()
         timer = loop.call_at(until, _finish, self._wake) if until < _NEVER else None
         try:
@@ -262,22 +236,10 @@ class Throttle:
             if timer is not None:
                 timer.cancel()
 
-    def _next(self, background: bool) -> Permit | None:
-        if background:
-            return self._bulk.pop()
-        while self._interactive:
-            permit = self._interactive.popleft()
-            if permit.waiting:
-                return permit
-        return None
-
     def _serve(self, now: float, background: bool) -> bool:
-        permit = self._next(background)
+        permit = self._line.next(background)
         if permit is None:
-            # Every one of them was cancelled in this very turn and has yet to say so.
-            self._waiting[background] = 0
             return False
-        self._waiting[background] -= 1
         permit.grant(self._open(now))
         if self._hooks:
             emit(self._hooks, QuotaWaited(now - permit.asked_at, background))
@@ -294,7 +256,7 @@ class Throttle:
                 emit(self._hooks, HeaderIgnored(name, reason))
         if kind is not None:
             self._after_refusal(now, kind)
-        if self._ledger.changes:
+        if self._ledger.limits.changes:
             self._limits_changed(now)
         # A dispatcher that sleeps until a known time need not hear of an answer: the slot it
         # frees comes free later than that.
@@ -323,7 +285,7 @@ class Throttle:
         now = self._clock.monotonic()
         self._ledger.refused(kind, now, retry_after_s)
         self._after_refusal(now, kind)
-        if self._ledger.changes:
+        if self._ledger.limits.changes:
             self._limits_changed(now)
         if self._wake is not None:
             self._notify()
@@ -340,7 +302,9 @@ class Throttle:
                 emit(self._hooks, QuotaPaused(until - now, kind))
 
     def _limits_changed(self, now: float) -> None:
-        changes, self._ledger.changes = self._ledger.changes, []
+        limits = self._ledger.limits
+        changes, limits.changes = limits.changes, []
+        self._ledger.version += 1
         shortest = self._ledger.windows[0]
         self._pacer.resize(shortest.limit, shortest.length_s, self.config.burst)
         for limit, previous, reason in changes:
@@ -359,32 +323,8 @@ class Throttle:
     def status(self) -> QuotaStatus:
         """The budget as it stands; needs the throttle's running event loop."""
         now = self._clock.monotonic()
-        ledger = self._ledger
-        windows = tuple(
-            WindowStatus(
-                limit=window.limit,
-                length_s=window.length_s,
-                used=ledger.in_flight + window.closed(now),
-                others=round(ledger.others_in(index, now)),
-                reserved=window.reserved,
-            )
-            for index, window in enumerate(ledger.windows)
-        )
-        at = self._forecast.grant_at(now, self._waiting[0] + 1, background=False)
-        return QuotaStatus(
-            windows=windows,
-            remaining=min(window.remaining for window in windows),
-            waiting=sum(self._waiting),
-            waiting_background=self._waiting[1],
-            in_flight=ledger.in_flight,
-            paused_for_s=max(0.0, ledger.gate.paused_until - now),
-            probing=ledger.gate.probing,
-            next_free_s=max(0.0, at - now),
-            granted=ledger.opened,
-            done=ledger.done,
-            lost=ledger.lost,
-            unused=ledger.unused,
-        )
+        next_free = self._forecast.grant_at(now, self._waiting[0] + 1, background=False)
+        return quota_status(self._ledger, now, self._waiting, next_free)
 
     def forecast(self, requests: int, *, background: bool | None = None) -> timedelta:
         """How long until `requests` more requests would have been answered.
@@ -413,10 +353,12 @@ class Throttle:
         return self._ledger.latency_s + 2 * self._ledger.latency_spread_s
 
     def expect(self, wait_s: float) -> None:
-        """Somebody was told to come back after `wait_s`: background requests leave a slot for them.
+        """Somebody was told to come back after `wait_s`: a slot is kept for them.
 
-        It is kept for a second beyond that time. Nobody needs to come, and whoever comes takes part
-        like any other interactive request.
+        Background requests leave it alone, and interactive ones with a deadline do not wait for it.
+        It is kept for a second beyond that time. Nobody needs to come; the next interactive request
+        after that time counts as the one that was expected, and a slot that is free is given to
+        whoever asks first.
 
         Args:
             wait_s: seconds from now, 0 or more.
@@ -456,12 +398,8 @@ class Throttle:
             await asyncio.gather(dispatcher, return_exceptions=True)
 
     def _fail_waiting(self) -> None:
-        for permit in [*self._interactive, *self._bulk]:
+        for permit in self._line.clear():
             permit.fail(ClientClosedError("the client was closed while a request waited for quota"))
-        self._interactive.clear()
-        self._bulk.compact()
-        self._waiting[:] = (0, 0)
-        self._deadlines.clear()
         if self._wake is not None:
             self._notify()
 

@@ -17,6 +17,7 @@ import pytest
 from benchmarks.judges import Judge, Model
 from do_blockstore_async.config import Config
 from do_blockstore_async.quota import throttle as throttle_module
+from do_blockstore_async.quota.context import current_job
 from do_blockstore_async.quota.ledger import Lease, Ledger
 from do_blockstore_async.quota.throttle import Throttle
 
@@ -49,6 +50,7 @@ class Traffic:
 
     Attributes:
         sent: how many transmissions went on the wire.
+        log: (background, asked, granted) of every permit.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Traffic:
         self.unused_share = unused_share
         self.latency_s = latency_s
         self.sent = 0
+        self.log: list[tuple[bool, float, float]] = []
         self._late: set[asyncio.Task[None]] = set()
 
     async def _arrive(self, delay_s: float) -> tuple[int, dict[str, str]]:
@@ -80,7 +83,9 @@ class Traffic:
         """One request; a refused one is not repeated."""
         await asyncio.sleep(delay_s)
         draw = self.random
+        asked = now()
         async with self.throttle.permit() as ticket:
+            self.log.append((current_job() is not None, asked, now()))
             fate = draw.random()
             if fate < self.unused_share:
                 ticket.unused()

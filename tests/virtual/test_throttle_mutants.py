@@ -18,11 +18,13 @@ from async_solipsism import SleepForeverError
 from benchmarks.judges import MODELS
 from do_blockstore_async.config import Config
 from do_blockstore_async.quota import ledger as ledger_module
+from do_blockstore_async.quota import line as line_module
 from do_blockstore_async.quota import throttle as throttle_module
 from do_blockstore_async.quota.fairness import FairQueue
 from do_blockstore_async.quota.forecast import Forecast
 from do_blockstore_async.quota.gate import Gate
 from do_blockstore_async.quota.ledger import Lease, Ledger
+from do_blockstore_async.quota.line import Line
 from do_blockstore_async.quota.throttle import Throttle
 
 
@@ -112,14 +114,9 @@ class ForecastsAnEmptyBudget(Forecast):
         return super().answer_at(now, max(1, count - 10), background)
 
 
-class ServesBulkFirst(Throttle):
-    def _next(self, background: bool) -> Any:
-        if self._waiting[1] and not background:
-            self._ledger.asked_background = True  # type: ignore[attr-defined]
-            self._waiting[0] += 1
-            self._waiting[1] -= 1
-            return super()._next(True)
-        return super()._next(background)
+class ServesBulkFirst(Line):
+    def next(self, background: bool) -> Any:
+        return super().next(background or self.waiting[1] > 0)
 
 
 class NeverWakes(Throttle):
@@ -207,7 +204,11 @@ def put_in_place(patch: pytest.MonkeyPatch, mutant: type[Any]) -> None:
         patch.setattr(invariants, "Throttle", mutant)
         patch.setattr(quota_world, "Throttle", mutant)
         return
-    module = ledger_module if issubclass(mutant, Gate) else throttle_module
+    module = throttle_module
+    if issubclass(mutant, Gate):
+        module = ledger_module
+    elif issubclass(mutant, FairQueue):
+        module = line_module
     original = next(base for base in mutant.__mro__[1:] if hasattr(module, base.__name__))
     patch.setattr(module, original.__name__, mutant)
 
