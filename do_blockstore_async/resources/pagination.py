@@ -40,7 +40,7 @@ from collections.abc import AsyncGenerator, Callable, Hashable
 from datetime import datetime
 from typing import Final, Generic, TypeVar
 
-import attrs
+import msgspec
 
 from ..errors import DecodeError, ListingChangedError
 from ..events import ListingReread, emit
@@ -48,6 +48,7 @@ from ..models import Page
 from ..wire.arguments import check_per_page, check_timeout
 from ..wire.engine import Engine
 from ..wire.messages import Listing, RawResponse, Request
+from .seen import Seen
 
 __all__ = ["ListingCall", "collect", "items", "pages"]
 
@@ -56,8 +57,7 @@ T = TypeVar("T")
 _PASSES: Final = 3
 
 
-@attrs.frozen(kw_only=True)
-class ListingCall(Generic[T]):
+class ListingCall(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
     """A paginated route, described.
 
     Attributes:
@@ -109,7 +109,7 @@ async def collect(engine: Engine, call: ListingCall[T], timeout: float | None) -
         date_s.append(listing.date_s)
         return listing
 
-    source = items(engine, attrs.evolve(call, decode=dated), timeout=timeout)
+    source = items(engine, msgspec.structs.replace(call, decode=dated), timeout=timeout)
     found = [item async for item in source]
     return Listing(tuple(found), len(found), None, date_s[-1])
 
@@ -126,9 +126,9 @@ async def pages(
     check_per_page(call.per_page)
     check_timeout(timeout)
     deadline = None if timeout is None else engine.clock.monotonic() + timeout
-    yielded: set[Hashable] = set()
+    yielded: list[Seen] = []
     reason: str | None = None
-    before: set[Hashable] | None = None
+    before: Seen | None = None
     for listing_pass in range(1, _PASSES + 1):
         if reason is not None and engine.config.hooks:
             emit(engine.config.hooks, ListingReread(call.route, listing_pass, reason))
@@ -144,7 +144,7 @@ async def pages(
         reason = watch.sign_of_change()
         if reason is None:
             return
-        yielded |= watch.here
+        yielded.append(watch.here)
         before = watch.here if watch.undisturbed else None
     raise ListingChangedError(
         f"the listing changed during each of {_PASSES} passes ({reason}); it may lack items",
@@ -156,13 +156,11 @@ async def pages(
 class _Pass(Generic[T]):
     """Watches one pass over the pages for signs of a change (P1 to P5).
 
-    `yielded` holds the ids of earlier passes, `before` those of an undisturbed pass directly before
-    this one, `here` those of this one.
+    `yielded` holds the ids of each earlier pass, `before` those of an undisturbed pass directly
+    before this one, `here` those of this one.
     """
 
-    def __init__(
-        self, call: ListingCall[T], yielded: set[Hashable], before: set[Hashable] | None
-    ) -> None:
+    def __init__(self, call: ListingCall[T], yielded: list[Seen], before: Seen | None) -> None:
         self._call = call
         self._yielded = yielded
         self._before = before
@@ -171,7 +169,7 @@ class _Pass(Generic[T]):
         self._date_s: float | None = None
         self._pages = 0
         self._sign: str | None = None
-        self.here: set[Hashable] = set()
+        self.here = Seen()
         self.total = 0
 
     def add(self, listing: Listing[T]) -> tuple[T, ...]:
@@ -189,13 +187,12 @@ class _Pass(Generic[T]):
         fresh: list[T] = []
         for item in listing.items:
             key = self._call.identity(item)
-            if key in self.here:
+            if not self.here.add(key):
                 self._note("an item appeared twice")
-            elif key not in self._yielded:
+            elif not any(key in seen for seen in self._yielded):
                 fresh.append(item)
                 if self._sign is None and self._is_new(item):
                     self._note("an item was made meanwhile")
-            self.here.add(key)
         return tuple(fresh)
 
     def _is_new(self, item: T) -> bool:

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 import attrs
+import msgspec
 
 from ..errors import InvalidArgumentError
 from ..models import Action, Page, Volume
@@ -143,7 +144,7 @@ class Volumes:
         listing = await collect(self._engine, self._listing(region, name, 200), timeout)
         # The filter is the server's; what is adopted or deleted must match to the letter.
         exact = [v for v in listing.items if v.name == name and v.region.slug == region]
-        return attrs.evolve(listing, items=tuple(exact))
+        return msgspec.structs.replace(listing, items=tuple(exact))
 
     # Creating and deleting.
 
@@ -443,7 +444,7 @@ class Volumes:
                 target = named.items[0].id
             listing = await collect(self._engine, listing_of(self._codec, target), timeout_s)
             noted = (attrs.evolve(action, volume_id=target) for action in listing.items)
-            return attrs.evolve(listing, items=tuple(noted))
+            return msgspec.structs.replace(listing, items=tuple(noted))
 
         request: Request[Action] = Request(
             method="POST",

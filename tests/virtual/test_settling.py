@@ -10,6 +10,7 @@ import asyncio
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 from helpers_virtual import Scene, play
 
@@ -490,7 +491,7 @@ def test_answers_without_a_date_prove_nothing() -> None:
         async def dateless(request: Any, attempt: Any) -> Any:
             raw = await send(request, attempt)
             headers = {k: v for k, v in raw.headers.items() if k != "date"}
-            return attrs.evolve(raw, headers=headers)
+            return msgspec.structs.replace(raw, headers=headers)
 
         inner.send = dateless  # type: ignore[method-assign]
         error = await told(create(store))
