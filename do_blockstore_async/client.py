@@ -143,19 +143,21 @@ class BlockStore:
         await self.aclose()
 
     async def aclose(self, *, grace_s: float = 0.0) -> None:
-        """Close the client; harmless when repeated.
+        """Close the client; harmless when repeated. Cancelled, it closes without grace.
 
         Args:
             grace_s: seconds that calls under way are given to end by themselves. After that they
                 end with `ClientClosedError`, or `OutcomeUnknownError` if they may have taken
                 effect.
         """
-        if self._closed:
+        first, self._closed = not self._closed, True
+        if self._engine is None:
             return
-        self._closed = True
-        if self._engine is not None:
+        try:
             await self._engine.aclose(grace_s)
-            await self._throttle.leave()
+        finally:
+            if first:
+                await self._throttle.leave()
 
     def __del__(self) -> None:
         if getattr(self, "_engine", None) is not None and not self._closed:

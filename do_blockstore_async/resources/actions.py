@@ -115,6 +115,7 @@ class Actions:
         Raises:
             ActionFailedError: it ended `errored`; `.action` holds it.
             ActionTimeoutError: it has not ended in time; `.action` holds it as last seen.
+            ClientClosedError: the client was closed meanwhile.
         """
         check_timeout(timeout)
         clock = self._engine.clock
@@ -125,7 +126,7 @@ class Actions:
             left_s = None if deadline is None else deadline - clock.monotonic()
             if left_s is not None and left_s <= delay_s:
                 raise _timed_out(action, timeout)
-            await clock.sleep(delay_s)
+            await self._engine.pause(delay_s)
             delay_s = min(1.5 * delay_s, _SLOWEST_POLL_S)
             # Never 0 or less: what is left after the sleep may have been eaten by a busy loop.
             left_s = None if deadline is None else max(1e-3, deadline - clock.monotonic())

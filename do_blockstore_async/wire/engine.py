@@ -27,6 +27,7 @@ from ..clock import Clock
 from ..config import Config
 from ..errors import (
     BlockStoreError,
+    ClientClosedError,
     ConflictError,
     DecodeError,
     NotFoundError,
@@ -292,14 +293,26 @@ class Engine:
         error.add_note(f"{request.method} {request.path} may have taken effect{hint}")
         self._settler.report(request, call, "unknown")
 
+    async def pause(self, delay_s: float) -> None:
+        """Wait between two calls.
+
+        Raises:
+            ClientClosedError: the client was closed meanwhile.
+        """
+        if await self._lifetime.pause(delay_s):
+            raise ClientClosedError("the client was closed while the call was under way")
+
     async def aclose(self, grace_s: float = 0.0) -> None:
-        """Give the calls under way up to `grace_s` seconds, then end them and refuse new ones."""
-        if self._lifetime.closing:
-            return
-        await self._lifetime.grace(grace_s)
-        self._lifetime.begin_close()
-        await self._transport.aclose()
-        await self._lifetime.drained()
+        """Give the calls under way up to `grace_s` seconds, then end them and refuse new ones.
+
+        Cancelled in its grace it closes at once; a second close waits for the first.
+        """
+        try:
+            await self._lifetime.grace(grace_s)
+        finally:
+            self._lifetime.begin_close()
+            await self._transport.aclose()
+            await self._lifetime.drained()
 
 
 def _refused_by_state(error: BlockStoreError) -> bool:

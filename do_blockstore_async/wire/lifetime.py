@@ -70,7 +70,7 @@ class Lifetime:
 
     async def grace(self, grace_s: float) -> None:
         """Wait until no call is under way, `grace_s` seconds at most."""
-        if grace_s <= 0:
+        if grace_s <= 0 or self.closing:
             return
         try:
             async with asyncio.timeout(grace_s):

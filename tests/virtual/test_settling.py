@@ -666,7 +666,7 @@ def test_a_read_that_is_cancelled_needs_no_note() -> None:
 
 
 def test_a_wait_that_cannot_fit_is_refused_at_once() -> None:
-    scene = Scene(config={"windows": ((2, 60.0), (100, 3600.0)), "burst": 2}, limits="2/60")
+    scene = Scene(config={"windows": ((2, 60.0), (100, 3600.0)), "burst": 2}, limits="2/60,100/3600")
 
     async def body(store: BlockStore) -> Any:
         loop = asyncio.get_running_loop()
