@@ -61,6 +61,7 @@ class Figures:
     refused_upstream: int = 0
     upstream: int = 0
     bulk_done: int = 0
+    bulk: Any = None
     left_tasks: list[str] = attrs.Factory(list)
     left_files: int = 0
 
@@ -103,7 +104,7 @@ class Figures:
             else [],
             "requests upstream": self.upstream,
             "429 upstream": self.refused_upstream,
-            "bulk done": self.bulk_done,
+            "bulk": self.bulk,
             "left tasks": self.left_tasks,
             "left files": self.left_files,
         }
@@ -233,6 +234,7 @@ async def measure(
     figures = Figures([answer for answers in visits for answer in answers], timeout_s, elapsed_s)
     figures.upstream = len(requests)
     figures.refused_upstream = sum(request.status == 429 for request in requests)
+    figures.bulk = progress
     figures.bulk_done = progress.get("counts", {}).get("done", 0)
     await asyncio.sleep(0)
     figures.left_tasks = [repr(t) for t in asyncio.all_tasks() - tasks_before]

@@ -6,10 +6,11 @@ are all told the same moment, since none of them waits: they come back together,
 refused again. So each refused request is given a slot of its own: the k-th one that is still away
 is told when k more requests than those waiting now will have been answered.
 
-Background work would find the line empty meanwhile and take those slots; `Throttle.expect` makes it
-leave them. Nobody is held to a promise: who comes late or never leaves a slot to others, who comes
-early waits in line like everybody. Newcomers are not told to wait for those who are away: while
-more requests arrive than the budget can serve, a promise can be overtaken by what came in between.
+Background work would find the line empty meanwhile and take those slots, and newcomers with more
+patience would wait for them; `Throttle.expect` keeps them. Nobody is held to a promise: who never
+comes leaves the slot to others a second later, who comes early waits in line like everybody. What
+cannot be told apart is who comes back and who comes for the first time: a newcomer who finds a slot
+free takes it, and while more requests arrive than the budget can serve, a promise can be overtaken.
 
 Invariants:
 1. A promise is never earlier than what the throttle itself said of the call.

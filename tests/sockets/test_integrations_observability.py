@@ -334,9 +334,7 @@ FRAMEWORKS = {"fastapi", "starlette", "prometheus_client", "opentelemetry", "aio
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
-        ("", set()),
-        (".problem", set()),
-        (".scope", set()),
+        (".problem, do_blockstore_async.integrations.scope", set()),
         (".logging", set()),
         (".prometheus", {"prometheus_client"}),
         (".opentelemetry", {"opentelemetry"}),
