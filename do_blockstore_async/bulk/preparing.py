@@ -70,7 +70,12 @@ async def prepare(
     if pending and (doubtful or not _is_fresh(plan, engine, fresh_s)):
         await _let_late_requests_arrive([begun[step.key] for step in doubtful], engine)
         seen = await _look(plan, pending, doubtful, looker)
-        check_account(plan, seen, [key.rpartition(":")[2] for key in begun])
+        gone = [
+            step.target_id
+            for step in plan.steps
+            if step.key in begun and step.action in {"delete_snapshot", "delete_volume"}
+        ]
+        check_account(plan, seen, gone)
         findings = _judge(plan, pending, {step.key for step in doubtful}, seen)
     return Prepared(pending, findings, {k: v for k, v in ended.items() if k not in left})
 

@@ -11,7 +11,8 @@ X3. Each step is begun at most once in a run. In all runs of one journal, a step
     is not begun again, but for `only_failed` and for those whose outcome is unknown; these, and
     steps that were under way when a run died, are looked up first and repeated only if not found.
 X4. A step with `after` is only begun once that step was done, in this run or an earlier one.
-X5. However a run ends, each step it has begun has an outcome, `unknown` at worst.
+X5. However a run ends, each step whose request has left has an outcome, `unknown` at worst.
+    Stopping gives up those whose request still waits for its turn: they remain to be done.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from contextlib import suppress
 from contextvars import copy_context
 from itertools import groupby
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import attrs
 
 from ..errors import InvalidArgumentError
-from ..events import observing
+from ..events import AttemptSent, Event, observing
 from ..quota.throttle import Throttle
 from ..wire.engine import Engine
 from .errors import JournalError, PlanError
@@ -108,6 +109,7 @@ class Run:
         self._ended: dict[str, Ended] = {}
         self._earlier: set[str] = set()
         self._line: deque[Outcome[Step]] = deque()
+        self._unsent: set[asyncio.Task[Any]] = set()
         self._failures = 0
         self._broken: JournalError | None = None
         self._began_s = self._ended_s = 0.0
@@ -241,13 +243,15 @@ class Run:
         return self._fan
 
     def stop(self) -> None:
-        """Begin nothing new; what is under way ends and is yielded, then the loop is over."""
+        """Begin nothing new; what was sent ends and is yielded, then the loop is over."""
         self._stop("stopped")
 
     def _stop(self, why: str) -> None:
         if self._stopped is None and self._fan is not None:
             self._stopped = why
             self._fan.stop()
+            for task in self._unsent:
+                task.cancel()
 
     async def __aexit__(
         self,
@@ -278,8 +282,17 @@ class Run:
     async def _work(self, unit: Unit) -> list[Outcome[Step]]:
         outcomes: list[Outcome[Step]] = []
         sent: list[Step] = []
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment] # FanOut's
+
+        def note_sent(event: Event) -> None:
+            if isinstance(event, AttemptSent) and task in self._unsent:
+                self._unsent.discard(task)
+                sent.extend(unit)
+
+        self._unsent.add(task)
         try:
-            await self._carry_out(unit, outcomes, sent)
+            with observing(note_sent):
+                await self._carry_out(unit, outcomes)
         except asyncio.CancelledError as error:
             text = "; ".join(["cancelled while under way", *getattr(error, "__notes__", ())])
             ended = {outcome.key for outcome in outcomes}
@@ -290,13 +303,16 @@ class Run:
             )
         except JournalError as error:
             self._broken = error
+            self._unsent.discard(task)
             self._stop("journal")
+        finally:
+            self._unsent.discard(task)
         await self._write(outcomes)
         for outcome in outcomes:
             self._note(outcome)
         return outcomes
 
-    async def _carry_out(self, unit: Unit, outcomes: list[Outcome[Step]], sent: list[Step]) -> None:
+    async def _carry_out(self, unit: Unit, outcomes: list[Outcome[Step]]) -> None:
         live: list[Step] = []
         for step in unit:
             finding = self._findings.get(step.key)
@@ -321,7 +337,6 @@ class Run:
             return
         if self._journal is not None:
             await self._journal.begin([step.key for step in live], self._clock.wall_s())
-        sent.extend(live)
         outcomes.extend(await self._performer.perform(live))
 
     async def _write(self, outcomes: Sequence[Outcome[Step]]) -> None:

@@ -74,10 +74,9 @@ class Progress:
     def reason(self) -> str:
         """Why nothing moves, where that is so."""
         status = self._store.quota
-        next_s = self._next_s(status)
         if self.stopping:
-            return self._stopping_text(status, next_s)
-        return waiting_reason(status, next_s)
+            return f"stopping: {status.in_flight} under way end; Ctrl-C again leaves at once"
+        return waiting_reason(status, self._next_s(status))
 
     def _next_s(self, status: QuotaStatus) -> float:
         """Seconds until bulk requests go on, where some wait."""
@@ -85,11 +84,6 @@ class Progress:
         if known is not None:
             return known
         return self._store.throttle.forecast(1, background=True).total_seconds()
-
-    def _stopping_text(self, status: QuotaStatus, next_s: float) -> str:
-        open_ = status.in_flight + status.waiting
-        wait = f" in about {clock_text(next_s)}" if status.waiting and next_s >= 1 else ""
-        return f"stopping: {open_} under way end{wait}; Ctrl-C again leaves at once"
 
     @property
     def ended_count(self) -> int:

@@ -64,6 +64,33 @@ def case(
     run_virtual(main())
 
 
+def test_stopping_gives_up_what_still_waits_for_the_budget() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(keep=KEEP2, at=at(world))
+        loop = asyncio.get_running_loop()
+        async with store.bulk.run(plan, concurrency=60, max_items=math.inf, max_share=1) as run:
+            outcomes: list[Outcome[Step]] = []
+            stopped_at = 0.0
+            async for outcome in run:
+                outcomes.append(outcome)
+                if not stopped_at and store.quota.waiting > 20:
+                    run.stop()
+                    stopped_at = loop.time()
+        assert stopped_at
+        assert loop.time() - stopped_at <= 0.4, "only what was sent is waited for"
+        posted = sum(record.method in {"POST", "DELETE"} for record in world.requests)
+        assert len(outcomes) == posted == plan.requests - run.remaining
+        assert {outcome.status for outcome in outcomes} == {"done"}
+        assert store.quota.waiting == 0
+
+    case(
+        test,
+        Config(windows=((25, 6.0), (5000, 3600.0)), burst=5),
+        volumes=60,
+        limits="25/6,5000/3600",
+    )
+
+
 # Requests, as the docstrings say.
 
 
