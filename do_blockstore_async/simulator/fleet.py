@@ -79,7 +79,7 @@ def _volume(state: State, random: Random, number: int, now: float) -> SimVolume:
     share = random.random()
     return SimVolume(
         id=uuid_text(random.getrandbits(128)),
-        name=f"{role}-{number // len(STORAGE_REGIONS) + 1}",
+        name=f"{role}-{number // len(STORAGE_REGIONS) + 1:02}",
         region=region,
         size_gigabytes=size,
         created_s=now - _DAY_S * (60 + 600 * random.random()),
@@ -92,12 +92,18 @@ def _volume(state: State, random: Random, number: int, now: float) -> SimVolume:
     )
 
 
+def _old_snapshots(index: int) -> int:
+    """Every third volume has one to four, on a diagonal, so that every region has some."""
+    row, column = divmod(index, len(STORAGE_REGIONS))
+    return 1 + (column // 3 + row) % 4 if (column + row) % 3 == 0 else 0
+
+
 def _snapshots(state: State, options: WorldOptions, random: Random, now: float) -> None:
     volumes = list(state.volumes.values())
     if not volumes:
         return
     if options.snapshots is None:
-        counts = [(1 + index // 3 % 4) if index % 3 == 0 else 0 for index in range(len(volumes))]
+        counts = [_old_snapshots(index) for index in range(len(volumes))]
     else:
         each, more = divmod(options.snapshots, len(volumes))
         counts = [each + (index < more) for index in range(len(volumes))]
