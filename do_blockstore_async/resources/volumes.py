@@ -7,7 +7,6 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-import attrs
 import msgspec
 
 from ..errors import InvalidArgumentError
@@ -27,8 +26,8 @@ from ..wire.codec import Codec
 from ..wire.engine import Engine
 from ..wire.messages import Listing, Request, Settlement
 from ..wire.settle import judge_created, judge_deleted
-from .actions import decode_action, listing_of
 from .pagination import ListingCall, collect, items, pages
+from .starting import start_action
 
 __all__ = ["Volumes"]
 
@@ -404,12 +403,8 @@ class Volumes:
         check_id(volume_id, "volume id")
         if region is not None:
             fields["region"] = check_region(region)
-        return await self._post_action(
-            f"/v2/volumes/{volume_id}/actions",
-            "/v2/volumes/{volume_id}/actions",
-            fields,
-            volume_id,
-            timeout,
+        return await start_action(
+            self._engine, self._codec, fields, volume_id=volume_id, timeout=timeout
         )
 
     async def _act_by_name(
@@ -421,57 +416,13 @@ class Volumes:
             "droplet_id": check_droplet_id(droplet_id),
             "region": check_region(region),
         }
-        route = "/v2/volumes/actions"
-        return await self._post_action(route, route, fields, None, timeout)
-
-    async def _post_action(
-        self,
-        path: str,
-        route: str,
-        fields: dict[str, Any],
-        volume_id: str | None,
-        timeout: float | None,
-    ) -> Action:
-        """Post an action; when the answer is lost, look for it among the volume's actions."""
-        kind: str = fields["type"]
-
-        async def look(timeout_s: float | None) -> Listing[Action]:
-            target = volume_id
-            if target is None:
-                named = await self._named(fields["volume_name"], fields["region"], timeout_s)
-                if not named.items:
-                    return Listing((), 0, None, named.date_s)
-                target = named.items[0].id
-            listing = await collect(self._engine, listing_of(self._codec, target), timeout_s)
-            noted = (attrs.evolve(action, volume_id=target) for action in listing.items)
-            return msgspec.structs.replace(listing, items=tuple(noted))
-
-        request: Request[Action] = Request(
-            method="POST",
-            path=path,
-            route=route,
-            decode=partial(decode_action, self._codec, volume_id),
-            json=fields,
-            scopes=("block_storage_action:create", "api:write"),
-            settle=Settlement(
-                look=look,
-                judge=partial(
-                    judge_created,
-                    # `attach` is answered as `attach_volume` (rexray 1368) or as `attach`.
-                    is_candidate=lambda found: found.type.split("_")[0] == kind,
-                    is_as_asked=lambda found: True,
-                    made_at=attrgetter("started_at"),
-                    identity=lambda found: ("action", found.id),
-                    exclusive=False,
-                ),
-                unique=False,
-                hint=f"look at the actions of volume {volume_id or fields['volume_name']}",
-                key=("action", path, *fields.values()),
-            ),
+        return await start_action(
+            self._engine,
+            self._codec,
+            fields,
+            named=partial(self._named, name, region),
+            timeout=timeout,
         )
-        action = await self._engine.call(request, timeout=timeout)
-        self._engine.remember(("action", action.id))
-        return action
 
 
 def _is_as_asked(body: dict[str, Any], found: Volume) -> bool:
