@@ -51,18 +51,15 @@ class _Replayed:
         slots = window.limit - (ledger.kept(window, now) if background else 0)
         held = ledger.in_flight + window.closed(now)
         others = round(ledger.others_in(index, now))
-        gone: list[float] = []  # when the slots of a predecessor come free
+        predecessors = 0
         if window is ledger.longest:
-            left = ledger.others.left(now, held)
-            if left < count:
+            if ledger.others.left(now, held) < count:
                 # The server's own figure binds, whatever limit is configured.
                 slots = min(slots, ledger.others.announced or slots)
             if not ledger.others.alive(now):
-                first = max(now, ledger.gate.probe_at)
-                last = max(first, ledger.others.sampled_at + window.hold_s)
-                gone = [first + (last - first) * i / others for i in range(min(others, count))]
-                held, others = held + others, 0
+                predecessors, others = min(others, slots), 0
         slots = max(1, slots - others)
+        held += predecessors
         surplus = max(0, held - slots)
         self.free = max(0, slots - held)
         # Free slots up to here are used warily: see `Ledger._short_until`.
@@ -70,14 +67,17 @@ class _Replayed:
         self.again_s = window.hold_s + ledger.latency_s
         wanted = max(0, count - self.free) + surplus
         in_flight_s = now + ledger.latency_s / 2 + window.hold_s
+        first = max(now, ledger.gate.probe_at)
+        last = max(first, ledger.others.sampled_at + window.hold_s)
+        every_s = (last - first) / max(1, predecessors)
         known = merge(
             islice(window.answered, wanted),
             islice(window.lost, wanted),
-            gone,
+            (first + i * every_s for i in range(min(predecessors, wanted))),
             repeat(in_flight_s, min(ledger.in_flight, wanted)),
         )
         self.releases = list(islice(known, wanted))
-        self.taken = min(surplus, len(self.releases))
+        self.taken = surplus
 
     def take(self) -> float:
         """Take the next slot; returns when it comes free."""

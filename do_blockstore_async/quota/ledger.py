@@ -126,8 +126,8 @@ class Ledger:
             return window.reserved
         if expected[0] + _LATE_S <= now:
             del expected[: bisect_right(expected, now - _LATE_S)]
-        # A slot taken now is back for whoever comes after `hold_s`.
-        return window.reserved + bisect_left(expected, now + window.hold_s)
+        # A slot taken now is back `hold_s` after its answer, which takes its time.
+        return window.reserved + bisect_left(expected, now + window.hold_s + _LATE_S)
 
     def _own_until(self, now: float, background: bool) -> float:
         """When our own slots allow one more, whatever the server thinks of it."""

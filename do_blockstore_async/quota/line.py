@@ -1,6 +1,8 @@
 """The line: who waits for a permit, in which order, and until when.
 
-Interactive permits are served first come first served, bulk ones in fair turns of their jobs. A
+Interactive permits are served first come first served, but for those who were told to come back and
+do: they would have been in line all the time, so they go before newcomers. Bulk permits are served
+in fair turns of their jobs. A
 permit that is cancelled stays where it is, dead, and is passed over when its turn comes; when the
 dead outnumber the living the line is swept, so that neither time nor memory grows with them.
 
@@ -30,10 +32,20 @@ class Line:
         waiting: how many interactive and how many bulk permits wait.
     """
 
-    __slots__ = ("_asked", "_bulk", "_dead", "_deadlines", "_era", "_interactive", "waiting")
+    __slots__ = (
+        "_asked",
+        "_bulk",
+        "_dead",
+        "_deadlines",
+        "_era",
+        "_interactive",
+        "_returned",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self._interactive: deque[Permit] = deque()
+        self._returned: deque[Permit] = deque()
         self._bulk: FairQueue[Permit] = FairQueue(lambda permit: permit.waiting)
         self._deadlines: list[tuple[float, int, Permit]] = []
         self._asked = 0
@@ -41,13 +53,13 @@ class Line:
         self._era = [0, 0]  # rises when a count starts afresh
         self.waiting = [0, 0]
 
-    def join(self, permit: Permit) -> None:
-        """Put `permit` at the end of its class, or of its job."""
+    def join(self, permit: Permit, *, returned: bool = False) -> None:
+        """Put `permit` at the end of its class, or of its job; `returned` before newcomers."""
         self._asked += 1
         permit.number = self._asked
         permit.era = self._era[permit.job is not None]
         if permit.job is None:
-            self._interactive.append(permit)
+            (self._returned if returned else self._interactive).append(permit)
             self.waiting[0] += 1
         else:
             self._bulk.push(permit.job, permit.weight, permit)
@@ -60,8 +72,10 @@ class Line:
         if permit.job is not None:
             self._bulk.charge(permit.job, permit.weight)
 
-    def ahead_of(self, permit: Permit) -> int:
+    def ahead_of(self, permit: Permit, *, returned: bool = False) -> int:
         """How many are served before `permit`, which does not wait yet."""
+        if returned:
+            return min(len(self._returned), self.waiting[0])
         ahead = self.waiting[0]
         if permit.job is not None and self.waiting[1]:
             ahead += self._bulk.ahead_of(permit.job, permit.weight)
@@ -83,10 +97,11 @@ class Line:
         self._era[background] += 1
 
     def _next_interactive(self) -> Permit | None:
-        while self._interactive:
-            permit = self._interactive.popleft()
-            if permit.waiting:
-                return permit
+        for line in (self._returned, self._interactive):
+            while line:
+                permit = line.popleft()
+                if permit.waiting:
+                    return permit
         return None
 
     def gave_up(self, permit: Permit) -> None:
@@ -98,6 +113,7 @@ class Line:
         if self._dead > _DEAD_AT_LEAST + self.waiting[0] + self.waiting[1]:
             self._dead = 0
             self._interactive = deque(p for p in self._interactive if p.waiting)
+            self._returned = deque(p for p in self._returned if p.waiting)
             self._bulk.compact()
             self._deadlines = [entry for entry in self._deadlines if entry[2].waiting]
             heapq.heapify(self._deadlines)
@@ -122,8 +138,10 @@ class Line:
 
     def clear(self) -> list[Permit]:
         """Send everybody away; returns those who waited."""
-        gone = [permit for permit in [*self._interactive, *self._bulk] if permit.waiting]
+        everybody = [*self._returned, *self._interactive, *self._bulk]
+        gone = [permit for permit in everybody if permit.waiting]
         self._interactive.clear()
+        self._returned.clear()
         self._deadlines.clear()
         self._forget_counted(False)
         self._forget_counted(True)

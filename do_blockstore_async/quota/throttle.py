@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["QuotaStatus", "Throttle", "Ticket", "WindowStatus", "deadline_at"]
 
 _NEVER = float("inf")
+_ROUNDED_S = 1.0
 
 
 class Throttle:
@@ -149,11 +150,14 @@ class Throttle:
     async def _wait(self, permit: Permit) -> Ticket:
         loop = self._here()
         permit.asked_at = now = self._clock.monotonic()
-        if permit.deadline is not None and (at := self._granted_at(permit, now)) > permit.deadline:
-            raise _too_late(at - now)
+        returned = permit.job is None and self._ledger.came_back(now)
+        if permit.deadline is not None:
+            at = self._granted_at(permit, now, returned)
+            if at > permit.deadline:
+                raise _too_late(at - now)
         future: asyncio.Future[Ticket] = loop.create_future()
         permit.future = future
-        self._line.join(permit)
+        self._line.join(permit, returned=returned)
         self._notify()
         try:
             return await future
@@ -170,16 +174,17 @@ class Throttle:
                     self._notify()
             raise
 
-    def _granted_at(self, permit: Permit, now: float) -> float:
+    def _granted_at(self, permit: Permit, now: float, returned: bool) -> float:
         """When `permit` would be granted: after those in line, and those who come back by then."""
         background = permit.job is not None
-        ahead = self._line.ahead_of(permit) + 1
+        ahead = self._line.ahead_of(permit, returned=returned) + 1
         at = self._forecast.grant_at(now, ahead, background)
         expected = self._ledger.expected
-        if background or not expected or self._ledger.came_back(now):
+        if background or returned or not expected:
             return at
         before = 0
-        while (by_then := bisect_right(expected, at)) > before:
+        # They were told whole seconds: their slots are free up to a second before they come.
+        while (by_then := bisect_right(expected, at + _ROUNDED_S)) > before:
             before = by_then
             at = self._forecast.grant_at(now, ahead + by_then, background)
         return at
@@ -357,8 +362,8 @@ class Throttle:
 
         Background requests leave it alone, and interactive ones with a deadline do not wait for it.
         It is kept for a second beyond that time. Nobody needs to come; the next interactive request
-        after that time counts as the one that was expected, and a slot that is free is given to
-        whoever asks first.
+        after that time counts as the one that was expected and goes before newcomers in line. A
+        slot that is free at once is given to whoever asks.
 
         Args:
             wait_s: seconds from now, 0 or more.
