@@ -238,7 +238,9 @@ class DecodeError(BlockStoreError):
 
 
 class QuotaWaitTooLongError(BlockStoreError):
-    """The token's budget cannot serve the call before its deadline; nothing was sent.
+    """The token's budget cannot serve the call before its deadline; it was refused at once.
+
+    Nothing was sent where `attempts` is 0; otherwise an earlier attempt had failed.
 
     Attributes:
         retry_after: seconds after which the same call would have been served.

@@ -70,7 +70,8 @@ class InProcessTransport:
         self._faults = Faults() if faults is None else faults
         self._latency_s = latency_s
         self._random = seeded(f"in process {seed}")
-        self._scopes: set[asyncio.Timeout] = set()
+        # In the order of their sending, so that closing is the same in every run.
+        self._scopes: dict[asyncio.Timeout, None] = {}
         self._closed = False
         self.transmissions = 0
 
@@ -83,7 +84,7 @@ class InProcessTransport:
         if self._closed:
             raise ClientClosedError("the transport is closed")
         scope = asyncio.timeout_at(attempt.deadline)
-        self._scopes.add(scope)
+        self._scopes[scope] = None
         try:
             async with scope:
                 return await self._transmit(request, attempt, scope)
@@ -93,7 +94,7 @@ class InProcessTransport:
                 raise ClientClosedError("the client was closed") from None
             raise RequestTimeoutError("no whole answer in time", sent=sent) from None
         finally:
-            self._scopes.discard(scope)
+            self._scopes.pop(scope, None)
 
     async def aclose(self) -> None:
         """End every transmission under way. What was sent still arrives at the world."""

@@ -126,7 +126,7 @@ class Engine:
         try:
             if request.settle is None:
                 return await self._attempts(request, call)
-            with self._settler.asking(request.settle):
+            with self._settler.asking(request.settle, call):
                 return await self._attempts(request, call)
         except BlockStoreError as error:
             if error.method is None:
@@ -241,19 +241,20 @@ class Engine:
             # Provably refused: what is made from now on may be made by others.
             call.sent_at = None
         if self._lifetime.closing:
-            raise self._lifetime.error(request, unknown=unknown) from error
-        if request.repeatable or not (unknown or (call.unknown and _refused_by_state(error))):
-            return self._delay(request, call, error, found_absent=False)
+            raise self._lifetime.error(request, unknown=call.unknown is not None) from error
         # Also when a repeated create is refused: the first one may have arrived late.
-        finding = await self._settler.settle(request, call, error)
-        if finding is not None:
-            return finding
+        lost = unknown or (call.unknown is not None and _refused_by_state(error))
+        if lost and not request.repeatable:
+            finding = await self._settler.settle(request, call, error)
+            if finding is not None:
+                return finding
         try:
-            return self._delay(request, call, error, found_absent=True)
+            return self._delay(request, call, error, found_absent=lost)
         except BlockStoreError:
-            if not unknown or (request.settle is not None and not request.settle.unique):
+            if call.unknown is None or request.repeatable or _refused_by_state(error):
                 raise
-            # Not there so far, and not looked for until it cannot arrive any more.
+            if request.settle is not None and not request.settle.unique:
+                raise  # looked for until it could not arrive any more
             raise OutcomeUnknownError(
                 "the answer was lost; nothing is there yet, but it may still arrive"
             ) from error

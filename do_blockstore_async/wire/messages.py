@@ -68,7 +68,8 @@ class Evidence(msgspec.Struct, frozen=True):
         sent_s: the server's time of sending at the earliest, seconds since the epoch; None when
             the server's clock is unknown or was seen to step.
         known: ids of what this client has made before.
-        contested: another call of this client asks for the same thing at this moment.
+        contested: another call of this client asks for the same thing at this moment, or did so
+            shortly before and does not know what became of it.
     """
 
     sent_s: float | None

@@ -11,13 +11,13 @@ S2. There, and known to this client from an earlier create, or made before the r
     somebody else's. A conflict, never adopted.
 S3. There, made since, and as asked: ours.
 S4. There and made since, but not as asked; or another call of this client asks for the same at the
-    same time; or the answers' dates contradict each other or are missing: cannot be told.
-    `OutcomeUnknownError` carries what was found.
+    same time, or did so shortly before and ended without knowing; or the answers' dates contradict
+    each other or are missing: cannot be told. `OutcomeUnknownError` carries what was found.
 
 The server's clock decides "before" and "since": its `Date` at the look-up, less the time that has
 passed here since the request was sent, is the server's time of sending. Both `Date` and
 `created_at` are whole seconds, so two things made within the same second cannot be told apart:
-a volume with exactly the same properties made by another process less than a second (plus one
+a volume with exactly the same properties made by another process less than two seconds (plus one
 round trip) before ours would be adopted. One made by this client is remembered by its id.
 """
 

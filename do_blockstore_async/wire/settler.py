@@ -40,22 +40,45 @@ class Settler:
         self._lifetime = lifetime
         self._made: deque[Hashable] = deque(maxlen=_REMEMBERED)
         self._asked_for: Counter[Hashable] = Counter()
+        # What was asked for by calls that ended without knowing, and until when it may arrive.
+        self._doubtful: dict[Hashable, float] = {}
 
     def remember(self, identity: Hashable) -> None:
         """Note that this client made the thing with this id; it is not to be adopted again."""
         self._made.append(identity)
 
     @contextmanager
-    def asking(self, settlement: Settlement[Any]) -> Iterator[None]:
+    def asking(self, settlement: Settlement[Any], call: Call) -> Iterator[None]:
         """The thing is being asked for inside."""
         key = settlement.key
         self._asked_for[key] += 1
         try:
             yield
+        except BaseException as error:
+            cut_off = not isinstance(error, BlockStoreError) and call.sent_at is not None
+            if cut_off or isinstance(error, OutcomeUnknownError):
+                self._doubt(key)
+            raise
         finally:
             self._asked_for[key] -= 1
             if not self._asked_for[key]:
                 del self._asked_for[key]
+
+    def _doubt(self, key: Hashable) -> None:
+        now = self._clock.monotonic()
+        self._doubtful.pop(key, None)
+        while self._doubtful:
+            oldest = next(iter(self._doubtful))
+            if self._doubtful[oldest] >= now and len(self._doubtful) < _REMEMBERED:
+                break
+            del self._doubtful[oldest]
+        self._doubtful[key] = now + self._config.linger_s
+
+    def _contested(self, key: Hashable, call: Call) -> bool:
+        """Whether another call of this client may have made what this one has found."""
+        until = self._doubtful.get(key)
+        doubtful = until is not None and call.sent_at is not None and call.sent_at <= until
+        return doubtful or self._asked_for[key] > 1
 
     async def settle(
         self, request: Request[T], call: Call, error: BlockStoreError
@@ -145,7 +168,7 @@ class Settler:
                 f"the answer was lost and looking failed too ({type(error).__name__}): "
                 f"{settlement.hint}"
             ) from cause
-        contested = self._asked_for[settlement.key] > 1
+        contested = self._contested(settlement.key, call)
         return settlement.judge(
             listing, Evidence(self._sent_s(call, listing), self._made, contested)
         )

@@ -1,0 +1,139 @@
+"""What callers were told against what happened, with a fifth of all requests going wrong.
+
+    python -m benchmarks.chaos --operations 10000 --seeds 20 --fault-rate 0.2
+
+Each run is random operations by concurrent tasks of one client of one simulated account, in virtual
+time: answers lost after the commit and before it, stalls, drips, broken bodies, gateways' pages,
+duplicated deliveries, nonsense in headers, operations cancelled at any moment, the client closed in
+the middle and begun anew. The same is run with a client that repeats every request blindly, POSTs
+included, as other SDKs do. The table counts:
+
+- took effect twice: one operation that made two things that were there together, or deleted two;
+- lost: told that it is there, and it never was;
+- wrong deletes: a delete by name that hit what was made after its first attempt had ended;
+- unexplained: told that nothing is there although it made it, or that it made what others made;
+- leaked: tasks, connections or permits left behind;
+- over budget: requests that the server refused as too many in a minute or an hour.
+
+"cannot be told" is no failure but an honest answer: `OutcomeUnknownError`, or the note on a
+cancellation. A run is replayed by its seed: `--first-seed 7 --seeds 1`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+from .chaos_run import Intent, Options, Outcome, run, told_id, told_unknown
+
+__all__ = ["COLUMNS", "findings", "judge", "main"]
+
+COLUMNS = (
+    "took effect twice",
+    "lost",
+    "wrong deletes",
+    "unexplained",
+    "leaked",
+    "over budget",
+)
+_MAKES = {"create", "snapshot", "attach", "detach", "resize"}
+_DELETES = {"delete", "delete by name", "delete snapshot"}
+
+
+def findings(outcome: Outcome) -> Iterator[tuple[str, Intent]]:
+    """Each thing that is wrong with a run, with the operation it is about."""
+    for intent in outcome.intents:
+        if intent.kind in _MAKES:
+            yield from _of_maker(intent, outcome)
+        elif intent.kind in _DELETES:
+            yield from _of_deleter(intent, outcome)
+
+
+def _of_maker(intent: Intent, outcome: Outcome) -> Iterator[tuple[str, Intent]]:
+    books = outcome.books
+    made = books.made.get(intent.number, [])
+    if any(books.held(first, books.made_at_s[second]) for first, second in pairwise(made)):
+        yield "took effect twice", intent
+    given = told_id(intent.told)
+    if given is not None and given not in books.made_at_s:
+        yield "lost", intent
+    elif given is not None:
+        if given not in made:
+            yield "unexplained", intent
+    elif not told_unknown(intent) and any(books.held(thing, intent.told_at_s) for thing in made):
+        yield "unexplained", intent
+
+
+def _of_deleter(intent: Intent, outcome: Outcome) -> Iterator[tuple[str, Intent]]:
+    books = outcome.books
+    deleted = books.deleted.get(intent.number, [])
+    if len(deleted) > 1:
+        yield "took effect twice", intent
+    if intent.kind == "delete by name":
+        ended_s = intent.first_ended_s
+        if any(ended_s is not None and books.made_at_s[gone] > ended_s for gone in deleted):
+            yield "wrong deletes", intent
+    elif any(gone != intent.target for gone in deleted):
+        yield "wrong deletes", intent
+    elif intent.told is None and not intent.cancelled and intent.target not in books.deleted_at_s:
+        yield "lost", intent
+    refused = type(intent.told).__name__ in {"ConflictError", "PermissionDeniedError"}
+    if deleted and refused:
+        yield "unexplained", intent
+
+
+def judge(outcome: Outcome) -> Counter[str]:
+    """The columns of the table for one run."""
+    counts = Counter(dict.fromkeys(COLUMNS, 0))
+    counts.update(column for column, _ in findings(outcome))
+    counts["leaked"] += outcome.leaked
+    counts["over budget"] += outcome.refused["burst"] + outcome.refused["hourly"]
+    counts["operations"] = len(outcome.intents)
+    counts["requests"] = outcome.requests
+    counts["faults"] = outcome.faults
+    counts["cannot be told"] = sum(map(told_unknown, outcome.intents))
+    return counts
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, print Markdown; 1 if anything of this client's is not 0."""
+    parser = argparse.ArgumentParser(description="Chaos: what was told against what happened.")
+    parser.add_argument("--operations", type=int, default=10_000)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--fault-rate", type=float, default=0.2)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--explain", action="store_true", help="print each finding")
+    asked = parser.parse_args(arguments)
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    totals: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
+    for blindly in (False, True):
+        for seed in seeds:
+            options = Options(
+                operations=asked.operations,
+                seed=seed,
+                fault_rate=asked.fault_rate,
+                workers=asked.workers,
+                blindly=blindly,
+            )
+            outcome = run(options)
+            totals[blindly].update(judge(outcome))
+            if asked.explain and not blindly:
+                for column, intent in findings(outcome):
+                    print(f"seed {seed}: {column}: {intent}")
+    print(
+        f"Seeds {seeds.start} to {seeds.stop - 1}, {asked.operations:,} operations each, "
+        f"faults on {asked.fault_rate:.0%} of the requests, {asked.workers} tasks at a time.\n"
+    )
+    print("| | this client | the same, repeating blindly |")
+    print("| --- | ---: | ---: |")
+    for row in ("operations", "requests", "faults", "cannot be told", *COLUMNS):
+        mark = "**" if row in COLUMNS else ""
+        print(f"| {row} | {mark}{totals[False][row]:,}{mark} | {totals[True][row]:,} |")
+    return int(any(totals[False][column] for column in COLUMNS))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
