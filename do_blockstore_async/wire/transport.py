@@ -23,6 +23,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 from aiohttp import ClientSession, ClientTimeout
+from multidict import CIMultiDict, istr
 from yarl import URL
 
 from ..config import Config
@@ -36,6 +37,7 @@ from ..errors import (
 )
 from .codec import encode_json
 from .messages import Attempt, RawResponse, Request
+from .patience import Patience, expire
 
 if TYPE_CHECKING:
     from ..quota.throttle import Throttle
@@ -78,13 +80,13 @@ _Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 class _Transmission:
     """The middleware of one `send`: the permit's life, and the start of the attempt's clock."""
 
-    __slots__ = ("_attempt", "_config", "_scope", "_throttle")
+    __slots__ = ("_attempt", "_patience", "_scope", "_throttle")
 
     def __init__(
-        self, throttle: Throttle, config: Config, attempt: Attempt, scope: asyncio.Timeout
+        self, throttle: Throttle, patience: Patience, attempt: Attempt, scope: asyncio.Timeout
     ) -> None:
         self._throttle = throttle
-        self._config = config
+        self._patience = patience
         self._attempt = attempt
         self._scope = scope
 
@@ -102,8 +104,7 @@ class _Transmission:
         async with self._throttle.permit(timeout=wait_s) as ticket:
             now = loop.time()
             attempt.begin(now)
-            until = now + self._config.attempt_timeout_s
-            self._scope.reschedule(until if deadline is None else min(until, deadline))
+            self._patience.begin(self._scope, now)
             try:
                 response = await handler(request)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -167,15 +168,20 @@ class AiohttpTransport:
         self._owns_session = session is None
         self._session = session if session is not None else _make_session(config)
         self._token = token.encode()
-        self._headers = {
-            "Authorization": _Secret(f"Bearer {token}"),
-            "Accept": "application/json",
-            "User-Agent": config.user_agent,
-        }
-        self._json_headers = {**self._headers, "Content-Type": "application/json"}
+        # In the form that aiohttp would bring them into for each request.
+        self._headers = CIMultiDict(
+            {
+                istr("Authorization"): _Secret(f"Bearer {token}"),
+                istr("Accept"): "application/json",
+                istr("User-Agent"): config.user_agent,
+            }
+        )
+        self._json_headers = CIMultiDict(self._headers)
+        self._json_headers[istr("Content-Type")] = "application/json"
         # The engine keeps the time; aiohttp only bounds the making of a connection.
         self._timeout = ClientTimeout(total=None, sock_connect=config.connect_timeout_s)
         self._scopes: set[asyncio.Timeout] = set()
+        self._patience = Patience(config.attempt_timeout_s)
         self._closed = False
 
     async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
@@ -201,7 +207,7 @@ class AiohttpTransport:
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=self._timeout,
-                    middlewares=(_Transmission(self._throttle, self._config, attempt, scope),),
+                    middlewares=(_Transmission(self._throttle, self._patience, attempt, scope),),
                 ) as response:
                     content = await self._read(response)
                 if response.status >= 400 and len(self._token) >= 16:
@@ -227,6 +233,7 @@ class AiohttpTransport:
             )
         finally:
             self._scopes.discard(scope)
+            self._patience.end(scope)
         if self._closed and not _sent(attempt):
             failure = ClientClosedError("the client was closed")
         raise failure
@@ -256,7 +263,8 @@ class AiohttpTransport:
         self._closed = True
         now = asyncio.get_running_loop().time()
         for scope in self._scopes:
-            scope.reschedule(now)
+            expire(scope, now)
+        self._patience.close()
         if self._owns_session:
             await self._session.close()
 
