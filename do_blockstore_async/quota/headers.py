@@ -19,7 +19,7 @@ import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-import attrs
+import msgspec
 
 from ..errors import RateLimitKind
 
@@ -35,8 +35,7 @@ _CLOCK_SLACK_S = 5.0
 Ignored = list[tuple[str, str]]
 
 
-@attrs.frozen
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """What one answer said about the token.
 
     Attributes:
@@ -54,6 +53,8 @@ def _count(
     text = headers.get(name)
     if text is None:
         return None
+    if len(text) < 10 and text.isascii() and text.isdigit():
+        return int(text)
     text = str(text).strip()
     if not (text.isascii() and text.isdigit()):
         negative = text[:1] == "-" and text[1:].isascii() and text[1:].isdigit()

@@ -66,6 +66,7 @@ class Ledger:
         self.gate = Gate(config.cold_start, longest_s / 1800, longest_s / 60)
         self.in_flight = 0
         self.answer_helps = False
+        self._plain = False  # whether the last question was answered by the short way
         self._granted_at = -_NEVER
         self.opened = self.done = self.lost = self.unused = 0
         self.latency_s = _LATENCY_GUESS_S
@@ -87,6 +88,10 @@ class Ledger:
         an answer may change it before that time, `answer_helps` is set.
         """
         gate = self.gate
+        self._plain = not (background or gate.shut) and self._plainly_free(now)
+        if self._plain:
+            self.answer_helps = False
+            return now
         self.answer_helps = True
         until = gate.until(now, self.in_flight) if gate.shut else now
         if until > now:
@@ -105,6 +110,18 @@ class Ledger:
         if background and until > now and self.expected:
             until = min(until, max(self.expected[0] + _LATE_S, now + self.windows[0].tick_s))
         return until
+
+    def _plainly_free(self, now: float) -> bool:
+        """Whether nobody else is at work and no edge is near: the common case, told in a moment."""
+        if not self.others.quiet:
+            return False
+        in_flight = self.in_flight
+        for window in self.windows:
+            closed = window.closed(now)
+            if window.limit - in_flight - closed <= window.edge:
+                return False
+        # `closed` is that of the longest window now.
+        return self.others.left_for_us(now, in_flight + closed) >= 1
 
     def expect(self, at: float) -> None:
         """An interactive request is expected at `at`: background ones leave it a slot."""
@@ -213,7 +230,9 @@ class Ledger:
 
     def open(self, lease: Lease, now: float) -> None:
         """Take a slot in every window for `lease`; the caller has asked `until` at this `now`."""
-        lease.probe = self.is_probe(now)
+        # What is plainly free has just been asked for, and is no probe.
+        lease.probe = not self._plain and self.is_probe(now)
+        self._plain = False
         self.in_flight += 1
         lease.seq = self.opened
         self.opened += 1
@@ -316,13 +335,17 @@ class Ledger:
             self.in_flight + self.longest.closed(now),
             max(0, lease.counted_at_send - len(refused)),
             age_s,
-            [
-                window.limit - self.in_flight - window.closed(now) - self.others.growth(i, now) >= 2
-                for i, window in enumerate(self.windows[:-1])
-            ],
+            self._room,
         )
         if fresh and sample.remaining == 0:
             self.gate.probe_later(now, self._reset_in_s(headers, ignored))
+
+    def _room(self, now: float) -> list[bool]:
+        """For each short window, whether a request more or two would not have filled it."""
+        return [
+            window.limit - self.in_flight - window.closed(now) - self.others.growth(i, now) >= 2
+            for i, window in enumerate(self.windows[:-1])
+        ]
 
     def _probe_ended(
         self, now: float, headers: Mapping[str, str], status: int, kind: RateLimitKind | None

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 
 __all__ = ["Others"]
 
@@ -172,7 +173,7 @@ class Others:
         held_now: int,
         counted_at_send: int,
         oldest_age_s: float | None,
-        room: list[bool],
+        room: Callable[[float], list[bool]],
     ) -> bool:
         """Take in what one answer said; False when a later request was answered before.
 
@@ -186,7 +187,8 @@ class Others:
             counted_at_send: of these slots, the ones the server had certainly counted.
             oldest_age_s: age of the oldest request the server still counts, where known. Only
                 looked at in the first sample.
-            room: for each short window, whether it has had room since the last sample.
+            room: tells for each short window whether it has had room since the last sample; asked
+                only while others are at work.
         """
         if seq < self._newest_seq:
             # It may have been counted later than the newest all the same: then less is left.
@@ -209,6 +211,7 @@ class Others:
         self.used = used = max(0.0, min(used, float(spent - counted_at_send)))
         if used == 0 and self.quiet:
             return True
+        had_rooms = room(now)
         self._low = used if first else min(self._low, used)
         if used >= self._low + _CLEAR_RISE:
             self.risen_at = now
@@ -218,7 +221,7 @@ class Others:
         self.quiet = used == 0 and all(
             now > window.burden_until and window.growth(now) == 0 for window in self._short
         )
-        for window, had_room in zip(self._short, room, strict=True):
+        for window, had_room in zip(self._short, had_rooms, strict=True):
             if first:
                 self._inherit(window, now, used, oldest_age_s)
             elif had_room:
