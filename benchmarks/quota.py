@@ -109,8 +109,8 @@ def alone_rows(table: Table, seeds: int) -> None:
         _, refused, seconds = worst(every(seeds, requests))
         table.row(
             f"alone, {requests:,} requests, reserve 0",
-            f"0 429s, at most {share} × {optimum_s:,.0f} s",
-            f"{refused} 429s, {seconds / optimum_s:.3f} × ({seconds:,.1f} s)",
+            f"0 429s, at most {share} x {optimum_s:,.0f} s",
+            f"{refused} 429s, {seconds / optimum_s:.3f} x ({seconds:,.1f} s)",
             refused == 0 and seconds <= share * optimum_s,
         )
 
