@@ -127,7 +127,7 @@ def verdict_of(step: Step, error: Exception) -> Finding:
         if step.deletes:
             return Finding("skipped", "gone", "changed: it is gone already")
         if step.action == "create_snapshot":
-            return Finding("skipped", "gone", "changed: the volume is gone")
+            return Finding("skipped", "changed", "changed: the volume is gone")
     if isinstance(error, ConflictError):
         if step.action == "delete_volume":
             return Finding("skipped", "attached", f"changed: {error.message}")

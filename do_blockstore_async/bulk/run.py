@@ -25,7 +25,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from itertools import groupby
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import attrs
 
@@ -50,9 +50,6 @@ from .tally import Tally
 __all__ = ["Run", "RunOptions"]
 
 Unit: TypeAlias = tuple[Step, ...]
-
-# A dependency that is met: what was to be made is made, what was to go is gone.
-_MET: Final = frozenset({("done", ""), ("skipped", "gone")})
 
 
 @attrs.frozen(kw_only=True)
@@ -204,12 +201,13 @@ class Run:
         self._earlier.update(left.ended)
         self._findings = left.findings
         loop = asyncio.get_running_loop()
+        steps = {step.key: step for step in self.plan.steps}
         waiting = {step.key for step in left.pending}
         for key in {step.after for step in left.pending if step.after}:
             met = self._met[key] = loop.create_future()
             if key not in waiting:
                 ended = self._ended.get(key)
-                met.set_result(ended is not None and (ended.status, ended.code) in _MET)
+                met.set_result(ended is not None and _is_met(steps[key], ended))
         return left.pending
 
     @staticmethod
@@ -356,9 +354,15 @@ class Run:
             self._earlier.add(outcome.key)
         met = self._met.get(outcome.key)
         if met is not None and not met.done():
-            met.set_result((outcome.status, outcome.code) in _MET)
+            met.set_result(_is_met(outcome.item, self._ended[outcome.key]))
         if outcome.status in {"failed", "unknown"}:
             self._failures += 1
             most = self._options.max_failures
             if most is not None and self._failures > most:
                 self._stop("max_failures")
+
+
+def _is_met(step: Step, ended: Ended) -> bool:
+    """Whether what waits for the step may be begun: it was made, or what was to go is gone."""
+    is_gone = step.deletes and (ended.status, ended.code) == ("skipped", "gone")
+    return ended.status == "done" or is_gone

@@ -257,6 +257,23 @@ def test_old_snapshots_stay_when_the_new_one_could_not_be_made() -> None:
     case(test, volumes=6, snapshots=18)
 
 
+def test_old_snapshots_of_a_volume_that_was_lost_stay() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
+        lost = next(iter(world.volumes.values()))
+        held = {s.id for s in world.snapshots.values() if s.volume_id == lost.id}
+        world.remove_volume(lost)
+        outcomes = await run_all(store.bulk.run(plan))
+        mine = [o for o in outcomes if o.item.volume_id == lost.id]
+        assert [(o.item.action, o.status, o.code) for o in mine] == [
+            ("create_snapshot", "skipped", "changed"),
+            *[("delete_snapshot", "skipped", "before")] * 3,
+        ]
+        assert held <= set(world.snapshots)
+
+    case(test, volumes=6, snapshots=18)
+
+
 def test_a_plan_is_fresh_for_its_own_client_only_and_not_for_long() -> None:
     async def test(store: BlockStore, world: World) -> None:
         plan = await store.bulk.plan_snapshots(at=at(world))
