@@ -88,7 +88,7 @@ class Ledger:
         an answer may change it before that time, `answer_helps` is set.
         """
         gate = self.gate
-        self._plain = not (background or gate.shut) and self._plainly_free(now)
+        self._plain = not gate.shut and self._plainly_free(now, background)
         if self._plain:
             self.answer_helps = False
             return now
@@ -111,17 +111,18 @@ class Ledger:
             until = min(until, max(self.expected[0] + _LATE_S, now + self.windows[0].tick_s))
         return until
 
-    def _plainly_free(self, now: float) -> bool:
+    def _plainly_free(self, now: float, background: bool) -> bool:
         """Whether nobody else is at work and no edge is near: the common case, told in a moment."""
         if not self.others.quiet:
             return False
         in_flight = self.in_flight
         for window in self.windows:
             closed = window.closed(now)
-            if window.limit - in_flight - closed <= window.edge:
+            kept = self.kept(window, now) if background else 0
+            if window.limit - in_flight - closed - kept <= window.edge:
                 return False
-        # `closed` is that of the longest window now.
-        return self.others.left_for_us(now, in_flight + closed) >= 1
+        # Both are those of the longest window now.
+        return self.others.left_for_us(now, in_flight + closed) - kept >= 1
 
     def expect(self, at: float) -> None:
         """An interactive request is expected at `at`: background ones leave it a slot."""
