@@ -12,8 +12,11 @@ file is everything, readable with any text tool, with nothing beside it to be lo
 
 J1. A record that `write` returned for has reached the disk.
 J2. A torn end (the last lines of a write that was cut off) is cut away on opening: its requests
-    were not sent, or are looked up. A damaged line with a good one behind it is refused.
+    were not sent, or are looked up. A damaged line with a good one behind it is refused. Nothing
+    is cut from a file that is not for certain a journal of ours.
 J3. One process holds the file at a time, by a lock of the operating system, which dies with it.
+    The lock is on the file and not on its name: once the name stands for another file, or for
+    none, nothing more is written.
 J4. It belongs to the plan in its first line, and holds no token and no pickle.
 """
 
@@ -21,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +42,8 @@ from .plan import Plan
 __all__ = ["Journal", "read_lines"]
 
 FORMAT: Final = 1
+_CHECKSUM_SIZE: Final = 8
+_OPENING: Final = re.compile(rb'[0-9a-f]{8} \{"journal":\d+,"plan":\{"format":[^\n]*')
 
 
 class Journal:
@@ -52,6 +58,7 @@ class Journal:
     def __init__(self, path: Path, file: int, plan: Plan) -> None:
         self.path = path
         self.plan = plan
+        self._place = path.absolute()
         self.begun: dict[str, float] = {}
         self.ended: dict[str, Ended] = {}
         self._file = file
@@ -78,13 +85,8 @@ class Journal:
             raise JournalError(f"there is no journal {where}: name the one of that run") from None
         except OSError as error:
             raise JournalError(f"the journal {where} cannot be opened: {error.strerror}") from None
-        if not lock_file(file):
-            os.close(file)
-            raise JournalError(
-                f"the journal {where} is in use by another run: wait for it, or stop it",
-                in_use=True,
-            )
         try:
+            _lock(file, where)
             return cls._opened(where, file, plan)
         except OSError as error:
             os.close(file)
@@ -98,16 +100,17 @@ class Journal:
         with os.fdopen(os.dup(file), "rb") as reader:
             data = reader.read()
         records, good = read_lines(data, where)
-        if not records and data and plan is not None and not _could_be_torn(data):
-            raise JournalError(f"{where} holds something else than a journal: name another file")
-        if good < len(data):
-            os.ftruncate(file, good)
-            os.fsync(file)
         if not records:
-            if plan is None:
+            if not data and plan is None:
                 raise JournalError(f"the journal {where} is empty: run the plan itself")
+            if plan is None or not _is_torn(data, _header(plan)):
+                raise JournalError(
+                    f"{where} holds something else than a journal, and is left as it is: "
+                    "name another file"
+                )
+            os.ftruncate(file, 0)
             journal = cls(where, file, plan)
-            journal._append([journal._header()])
+            journal._append([_header(plan)])
             _sync_directory(where)
             return journal
         found = _plan_of(records[0], where)
@@ -117,11 +120,12 @@ class Journal:
                 f"{found.made_at:%Y-%m-%d %H:%M:%S} UTC): name another file, or resume that plan"
             )
         journal = cls(where, file, found)
+        journal._check_place()
+        if good < len(data):
+            os.ftruncate(file, good)
+            os.fsync(file)
         journal._replay(records[1:])
         return journal
-
-    def _header(self) -> bytes:
-        return _line({"journal": FORMAT, "plan": msgspec.Raw(self.plan.to_json().encode())})
 
     def _replay(self, records: Iterable[Mapping[str, Any]]) -> None:
         for record in records:
@@ -190,11 +194,8 @@ class Journal:
                 lines, self._lines, self._written = self._lines, [], None
                 try:
                     await loop.run_in_executor(self._thread, self._append, lines)
-                except OSError as error:
-                    self._broken = JournalError(
-                        f"the journal {self.path} cannot be written ({error.strerror}): "
-                        "nothing more is begun; make room and resume"
-                    )
+                except (OSError, JournalError) as error:
+                    self._broken = error if isinstance(error, JournalError) else self._full(error)
                     for waiting in (written, self._written):
                         if waiting is not None:
                             waiting.set_exception(self._broken)
@@ -204,8 +205,29 @@ class Journal:
         finally:
             self._flusher = None
 
+    def _full(self, error: OSError) -> JournalError:
+        return JournalError(
+            f"the journal {self.path} cannot be written ({error.strerror}): "
+            "nothing more is begun; make room and resume"
+        )
+
+    def _check_place(self) -> None:
+        """Refuse to go on once the name stands for another file, which another run may hold."""
+        here = os.fstat(self._file)
+        try:
+            there = self._place.stat()
+            is_there = (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise JournalError(
+                f"the journal {self.path} was moved or replaced while it was in use: nothing more "
+                "is begun; put it back and resume"
+            )
+
     def _append(self, lines: list[bytes]) -> None:
         """Write and sync; in the thread."""
+        self._check_place()
         data = memoryview(b"".join(lines))
         os.lseek(self._file, 0, os.SEEK_END)
         while data:
@@ -221,6 +243,13 @@ class Journal:
         self._thread.shutdown(wait=True)
         file, self._file = self._file, -1
         os.close(file)
+
+
+def _lock(file: int, where: Path) -> None:
+    if not lock_file(file):
+        raise JournalError(
+            f"the journal {where} is in use by another run: wait for it, or stop it", in_use=True
+        )
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
@@ -267,14 +296,18 @@ def _record(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _could_be_torn(data: bytes) -> bool:
-    """Whether this may be the beginning of a first line: then nothing was sent yet."""
-    checksum, rest, opening = data[:8], data[8:], b' {"journal":'
-    return (
-        b"\n" not in data
-        and all(byte in b"0123456789abcdef" for byte in checksum)
-        and opening.startswith(rest[: len(opening)])
-    )
+def _header(plan: Plan) -> bytes:
+    return _line({"journal": FORMAT, "plan": msgspec.Raw(plan.to_json().encode())})
+
+
+def _is_torn(data: bytes, header: bytes) -> bool:
+    """Whether this is for certain the beginning of a journal's first line, or nothing at all.
+
+    Then nothing was sent yet. It opens as those of all plans, or as this one's does, with at least
+    the whole checksum: fewer digits prove nothing.
+    """
+    is_this = header.startswith(data) and len(data) >= _CHECKSUM_SIZE
+    return not data or is_this or _OPENING.fullmatch(data) is not None
 
 
 def _plan_of(record: Mapping[str, Any], where: Path) -> Plan:
