@@ -17,8 +17,8 @@ volumes in the account, and v = max(1, ceil(V / 200)), s = max(1, ceil(S / 200))
 | inventory | v + s; v without snapshots | - |
 
 A run whose plan was not made by this client within the last `fresh_s` seconds, or that resumes,
-reads the account again first: v where a step concerns a volume, s where one deletes a snapshot or a
-snapshot was being made when the last run died.
+reads the account again first: v where a step concerns a volume, s where one deletes a snapshot or
+waits for a new one, or a snapshot was being made when the last run died.
 """
 
 from __future__ import annotations
@@ -338,8 +338,8 @@ class Bulk(Planner):
     ) -> Run:
         """Go on with the run of a journal; the plan comes out of it.
 
-        Waits until requests of the earlier run cannot be on their way any more
-        (`Config.linger_s` after the last one was begun), looks what became of them, then goes on.
+        Where a request of the earlier run may still be on its way, waits `Config.linger_s` for it
+        to arrive and looks what became of it; then goes on.
 
         Args and errors: as `run`.
         """

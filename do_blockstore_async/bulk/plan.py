@@ -199,7 +199,8 @@ class Plan:
         """What a run sends beforehand when it must read the listings again.
 
         ceil(V / 200) where a step concerns a volume, and ceil(S / 200) where one deletes a
-        snapshot, of V volumes and S snapshots then in the account; at least one each.
+        snapshot or waits for a new one, of V volumes and S snapshots then in the account; at least
+        one each.
         """
         return sum(
             pages_of(count or 0)
@@ -218,7 +219,12 @@ class Plan:
     @property
     def needs_snapshots(self) -> bool:
         """Whether checking it needs the snapshots."""
-        return any(step.action == "delete_snapshot" for step in self.steps)
+        return self.needs_snapshots_for(self.steps)
+
+    def needs_snapshots_for(self, steps: Iterable[Step]) -> bool:
+        """The same for some of its steps: one deletes a snapshot, or waits for one to be made."""
+        made = {step.key for step in self.steps if step.action == "create_snapshot"}
+        return any(step.action == "delete_snapshot" or step.after in made for step in steps)
 
     @property
     def monthly_change(self) -> float:

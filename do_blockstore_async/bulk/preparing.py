@@ -1,14 +1,16 @@
 """What a run has left to do: the plan, less what its journal knows, less what a look shows.
 
-A step is pending when it has no outcome yet, or an unknown one (with `only_failed`: when it failed,
-is unknown, or waited for such a step). It is in doubt when its request may have been sent: the
-journal says that it was begun, and not how it ended. Steps in doubt are looked up; every pending
-one is held against the same look, unless this very client read the account a moment ago.
+A step is pending when it has no outcome yet, or an unknown one, or was skipped because it waited
+for such a step (with `only_failed`: when it failed, is unknown, or waited). It is in doubt when its
+request may have been sent: the journal says that it was begun, and not how it ended. Steps in doubt
+are looked up; every pending one is held against the same look, unless this very client read the
+account a moment ago. A step that waits for a snapshot of an earlier run is only begun when that
+snapshot is still seen: the journal knows that it was made, not that it is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 
@@ -18,7 +20,7 @@ from .journal import Journal
 from .looking import Looker
 from .outcome import Ended
 from .plan import Plan, Step
-from .recheck import Finding, Seen, check_account, check_step, settle_step
+from .recheck import Finding, check_account, check_made, check_step, settle_step
 
 __all__ = ["Prepared", "prepare"]
 
@@ -49,8 +51,9 @@ async def prepare(
 ) -> Prepared:
     """Find out what is left, with a look at the account where one is needed.
 
-    Requests: none while the plan is fresh and nothing is in doubt; else as
-    `Plan.requests_to_check`, and ceil(S / 200) where a snapshot is in doubt.
+    Requests: none while the plan is fresh, nothing is in doubt and nothing rests on a snapshot of
+    an earlier run; else as `Plan.requests_to_check`, and ceil(S / 200) where a snapshot is in
+    doubt.
 
     Raises:
         PlanError: the plan is of another account; or only the failures are asked for, of none.
@@ -58,32 +61,51 @@ async def prepare(
     ended = {} if journal is None else journal.ended
     if only_failed and not ended:
         raise PlanError("nothing in this journal has ended yet: run without only_failed")
-    begun = {} if journal is None else journal.begun
-    pending = tuple(step for step in plan.steps if _is_pending(ended.get(step.key), only_failed))
+    begun = set() if journal is None else set(journal.begun)
+    pending = _pending(plan, ended, only_failed)
     left = {step.key for step in pending}
-    doubtful = [
-        step
+    doubtful = {
+        step.key
         for step in pending
-        if step.key in begun and _is_pending(ended.get(step.key), only_failed=False)
-    ]
+        if step.key in begun and (step.key not in ended or ended[step.key].status == "unknown")
+    }
+    made = {step.key: step for step in plan.steps if step.action == "create_snapshot"}
+    rests_on = {step.key: made[step.after] for step in pending if step.after in made.keys() - left}
     findings: dict[str, Finding] = {}
-    if pending and (doubtful or not _is_fresh(plan, engine, fresh_s)):
-        await _let_late_requests_arrive([begun[step.key] for step in doubtful], engine)
-        seen = await _look(plan, pending, doubtful, looker)
-        gone = [
-            step.target_id
-            for step in plan.steps
-            if step.key in begun and step.action in {"delete_snapshot", "delete_volume"}
-        ]
+    if pending and (doubtful or rests_on or not _is_fresh(plan, engine, fresh_s)):
+        if doubtful:
+            # A request of a run that died may still be under way: look only when it has arrived.
+            await engine.clock.sleep(engine.config.linger_s)
+        seen = await looker.look(
+            region=plan.selection.only_region,
+            volumes=any(step.concerns_volume for step in pending),
+            snapshots=plan.needs_snapshots_for(pending) or not doubtful.isdisjoint(made),
+        )
+        gone = [step.target_id for step in plan.steps if step.key in begun and step.deletes]
         check_account(plan, seen, gone)
-        findings = _judge(plan, pending, {step.key for step in doubtful}, seen)
+        for step in pending:
+            found = settle_step(step, seen) if step.key in doubtful else None
+            found = found or check_step(step, seen, plan.selection)
+            if found is None and step.key in rests_on:
+                found = check_made(rests_on[step.key], seen)
+            if found is not None:
+                findings[step.key] = found
     return Prepared(pending, findings, {k: v for k, v in ended.items() if k not in left})
 
 
-def _is_pending(ended: Ended | None, only_failed: bool) -> bool:
-    if not only_failed:
-        return ended is None or ended.status == "unknown"
-    return ended is not None and (ended.status in {"failed", "unknown"} or ended.code == "before")
+def _pending(plan: Plan, ended: Mapping[str, Ended], only_failed: bool) -> tuple[Step, ...]:
+    found: dict[str, Step] = {}
+    for step in plan.steps:  # what is waited for stands first, so one pass follows whole chains
+        was = ended.get(step.key)
+        if was is None:
+            is_pending = not only_failed
+        elif was.code == "before":
+            is_pending = only_failed or step.after in found
+        else:
+            is_pending = was.status == "unknown" or (only_failed and was.status == "failed")
+        if is_pending:
+            found[step.key] = step
+    return tuple(found.values())
 
 
 def _is_fresh(plan: Plan, engine: Engine, fresh_s: float) -> bool:
@@ -94,37 +116,3 @@ def _is_fresh(plan: Plan, engine: Engine, fresh_s: float) -> bool:
         and sighting.engine is engine
         and engine.clock.monotonic() - sighting.at_s <= fresh_s
     )
-
-
-async def _let_late_requests_arrive(begun_s: Sequence[float], engine: Engine) -> None:
-    """A request of a run that died may still be under way: look only when it has arrived."""
-    if not begun_s:
-        return
-    linger_s = engine.config.linger_s
-    left_s = max(begun_s) + linger_s - engine.clock.wall_s()
-    if left_s > 0:
-        # A clock that was set back must not make it wait for ever.
-        await engine.clock.sleep(min(left_s, linger_s))
-
-
-async def _look(
-    plan: Plan, pending: Sequence[Step], doubtful: Sequence[Step], looker: Looker
-) -> Seen:
-    making = any(step.action == "create_snapshot" for step in doubtful)
-    return await looker.look(
-        region=plan.selection.only_region,
-        volumes=any(step.concerns_volume for step in pending),
-        snapshots=making or any(step.action == "delete_snapshot" for step in pending),
-    )
-
-
-def _judge(
-    plan: Plan, pending: Sequence[Step], doubtful: set[str], seen: Seen
-) -> dict[str, Finding]:
-    findings: dict[str, Finding] = {}
-    for step in pending:
-        found = settle_step(step, seen) if step.key in doubtful else None
-        found = found or check_step(step, seen, plan.selection)
-        if found is not None:
-            findings[step.key] = found
-    return findings

@@ -2,10 +2,11 @@
 
 The guarantee: nothing is done to a volume or snapshot that, at the last reading of the listing, was
 gone, had another name, region, size or state of attachment, was not selected any more, or (when it
-is to be deleted) had lost a tag; and no snapshot is deleted once the newest of those that the
-retention kept is gone. That reading is at most `fresh_s` before the run begins. What changes later
-is left to the API's own refusals: a volume attached since is not deleted (409), one that is gone
-cannot be snapshotted (404), a taken name stays taken (409).
+is to be deleted) had lost a tag; no snapshot is deleted once the newest of those that the retention
+kept is gone; and nothing is deleted that waited for a snapshot of an earlier run, now gone. That
+reading is at most `fresh_s` before the run begins. What changes later is left to the API's own
+refusals: a volume attached since is not deleted (409), one that is gone cannot be snapshotted
+(404), a taken name stays taken (409).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .outcome import Status
 from .plan import Plan, Step
 from .selection import Selection
 
-__all__ = ["Finding", "Seen", "check_account", "check_step", "settle_step"]
+__all__ = ["Finding", "Seen", "check_account", "check_made", "check_step", "settle_step"]
 
 _ANOTHER: Final = (
     "nothing that this plan was made from is in this account: it was made for another account, "
@@ -150,6 +151,14 @@ def _check_snapshot(step: Step, snapshots: Mapping[str, VolumeSnapshot]) -> Find
         reason = "changed: the newer snapshot that was to stay is gone; plan again"
         return Finding("skipped", "changed", reason)
     return None
+
+
+def check_made(creation: Step, seen: Seen) -> Finding | None:
+    """Why nothing may rest on a snapshot that an earlier run made; None if it is there."""
+    if (creation.volume_id, creation.name) in seen.taken:
+        return None
+    reason = f"changed: the new snapshot {creation.name} is gone; plan again"
+    return Finding("skipped", "changed", reason)
 
 
 def settle_step(step: Step, seen: Seen) -> Finding | None:

@@ -29,6 +29,7 @@ from do_blockstore_async.bulk import (
     Step,
 )
 from do_blockstore_async.bulk.journal import Journal
+from do_blockstore_async.bulk.outcome import Ended
 from do_blockstore_async.simulator import Faults, World, connect_in_process
 
 CONFIG = Config(windows=((10**6, 60.0),), linger_s=0.05, max_attempts=2, backoff_base_s=0.001)
@@ -115,14 +116,78 @@ async def test_what_was_under_way_is_looked_up_and_not_repeated(tmp_path: Path) 
         assert [r.path for r in world.requests[:2]] == ["/v2/volumes", "/v2/snapshots"]
 
 
+@pytest.mark.parametrize("same_client", [True, False])
+async def test_nothing_goes_when_the_new_snapshot_is_gone_at_resume(
+    tmp_path: Path, same_client: bool
+) -> None:
+    async with account() as (store, world):
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
+        async with store.bulk.run(plan, journal=tmp_path / "j", concurrency=1) as run:
+            async for outcome in run:
+                if outcome.item == plan.steps[1]:
+                    run.stop()
+        lost, kept = plan.steps[0].volume_id, plan.steps[1].volume_id
+        new = next(
+            s
+            for s in world.snapshots.values()
+            if s.volume_id == lost and s.name == plan.steps[0].name
+        )
+        world.remove_snapshot(new)
+        if same_client:
+            outcomes = await rest(store.bulk.run(plan, journal=tmp_path / "j"))
+        else:
+            outcomes = await rest(store.bulk.resume(tmp_path / "j"))
+        ends = {(o.item.volume_id, o.status, o.code) for o in outcomes if o.item.deletes}
+        assert {end for end in ends if end[0] in {lost, kept}} == {
+            (lost, "skipped", "changed"),
+            (kept, "done", ""),
+        }
+        assert sum(s.volume_id == lost for s in world.snapshots.values()) == 3
+
+
+async def test_a_volume_stays_when_its_last_snapshot_is_gone_at_resume(tmp_path: Path) -> None:
+    async with account(snapshots=0) as (store, world):
+        plan = await store.bulk.plan_deletions(
+            Selection(attached=False), snapshot_first=True, at=at(world)
+        )
+        journal = Journal.open(tmp_path / "j", plan)
+        await journal.begin([plan.steps[0].key], 0.0)
+        await journal.end({plan.steps[0].key: Ended(status="done")})
+        await journal.close()
+        outcomes = await rest(store.bulk.resume(tmp_path / "j", max_share=1))
+        lost = plan.steps[0].volume_id
+        assert lost in world.volumes
+        assert [(o.status, o.code) for o in outcomes if o.item.volume_id == lost] == [
+            ("skipped", "changed")
+        ]
+        assert sum(o.status == "done" for o in outcomes) == len(plan.steps) - 2
+
+
+async def test_what_waited_for_an_unknown_step_is_taken_up_with_it(tmp_path: Path) -> None:
+    async with account() as (store, world):
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
+        first = plan.steps[0]
+        waiting = [step.key for step in plan.steps if step.after == first.key]
+        await store.snapshots.create(first.volume_id, first.name, tags=first.tags)
+        journal = Journal.open(tmp_path / "j", plan)
+        before = Ended(status="skipped", code="before")
+        await journal.begin([first.key], 0.0)
+        await journal.end({first.key: Ended(status="unknown"), **dict.fromkeys(waiting, before)})
+        await journal.close()
+        outcomes = {o.key: o for o in await rest(store.bulk.resume(tmp_path / "j"))}
+        assert outcomes[first.key].resumed
+        assert {outcomes[key].status for key in waiting} == {"done"}
+        assert len(world.snapshots) == 24
+
+
 async def test_it_waits_until_a_late_request_must_have_arrived(tmp_path: Path) -> None:
     async with account(snapshots=0) as (store, world):
         plan = await store.bulk.plan_snapshots(at=at(world))
         step = plan.steps[0]
         journal = Journal.open(tmp_path / "j", plan)
         loop = asyncio.get_running_loop()
-        now_s = datetime.now(UTC).timestamp()
-        await journal.begin([step.key], now_s)
+        # Long ago: the request may have waited for its turn since, and been sent just now.
+        await journal.begin([step.key], datetime.now(UTC).timestamp() - 3600)
         await journal.close()
         late = loop.call_later(0.03, world.add_snapshot, step.volume_id, step.name)
         world.limit_route("POST", f"/v2/volumes/{step.volume_id}/*")
