@@ -10,13 +10,13 @@ for the others that is exactly zero while we are alone, which keeps a lone clien
 least it is what had been answered by then. The estimate moves only when a bound pushes it.
 
 For the longest window the server's own figure is the gate: `remaining` of the newest sample, less
-what was sent since, plus what of ours has expired since (`credit - held`). For the shorter windows,
-of which no header speaks, the estimate is the largest of three: the growth of the others' use over
-one such window, their average share of the longest one, and what their rate would make of it. That
-rate is measured only while the window has room: a full window shows how much others got, not how
-much they want, and a client that took all the rest would never find out. For one window it is
-raised by what a predecessor may have spent just before our first answer, and by a burst 429, which
-says that the window was full, and not of ours.
+what was sent since, plus what of ours has expired since (`credit - held`). Others who are at work
+are left what they lately had of it, and what they are on the way to at their rate; a predecessor
+that has gone is not. For the shorter windows, of which no header speaks, the estimate is the
+largest of three: the growth of the others' use over one such window, their average share of the
+longest one, and what their rate would make of it (`demand.py`). For one window it is raised by what
+a predecessor may have spent just before our first answer, and by a burst 429, which says that the
+window was full, and not of ours.
 
 Invariants:
  1. Alone on the token every estimate is zero.
@@ -28,93 +28,15 @@ Invariants:
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
+
+from .demand import Demand, ShortWindow
 
 __all__ = ["Others"]
 
-_BUCKETS = 12
-_SCATTER = 0.7
 _CLEAR_RISE = 2
 _ALIVE_SHARE = 1 / 4
 _NEVER = float("inf")
-
-
-class _ShortWindow:
-    """The others' use of one window that no header speaks of."""
-
-    __slots__ = (
-        "arrivals",
-        "burden",
-        "burden_until",
-        "cap",
-        "doubt",
-        "hold_s",
-        "marks",
-        "seconds",
-        "share",
-        "tick_s",
-    )
-
-    def __init__(self, hold_s: float, share: float, cap: float) -> None:
-        self.hold_s = hold_s
-        self.share = share
-        self.cap = cap
-        self.tick_s = hold_s / _BUCKETS
-        # (bucket number, largest estimate seen in it); the first one is the base of the growth.
-        self.marks: deque[tuple[int, float]] = deque()
-        self.burden = 0.0
-        self.doubt = 0.0
-        self.burden_until = -_NEVER
-        # The others' arrivals while there was room, and for how long that was; both fade.
-        self.arrivals = 0.0
-        self.seconds = 0.0
-
-    def note(self, now: float, used: float) -> None:
-        bucket = int(now / self.tick_s)
-        marks = self.marks
-        if marks and marks[-1][0] == bucket:
-            if used > marks[-1][1]:
-                marks[-1] = (bucket, used)
-        else:
-            marks.append((bucket, used))
-            self._forget(bucket)
-
-    def _forget(self, bucket: int) -> None:
-        marks = self.marks
-        while len(marks) > 1 and marks[1][0] <= bucket - _BUCKETS:
-            marks.popleft()
-
-    def watch(self, seconds: float, arrivals: float) -> None:
-        """While the window had room for `seconds`, others made `arrivals` requests."""
-        fade = max(0.0, 1.0 - seconds / self.hold_s)
-        self.arrivals = self.arrivals * fade + arrivals
-        self.seconds = self.seconds * fade + seconds
-
-    def demand(self) -> float:
-        """What others would use of the window at the rate they had while there was room."""
-        if self.arrivals <= 0.0:
-            return 0.0
-        return min(self.arrivals / max(self.seconds, self.tick_s) * self.hold_s, self.cap)
-
-    def estimate(self, now: float, spread: float) -> float:
-        """What others use of the window; `spread` is their average share of the longest one."""
-        seen = max(self.growth(now), self.demand(), min(spread, self.cap))
-        # Arrivals scatter, and the newest ones are not seen yet.
-        seen += _SCATTER * math.sqrt(seen)
-        return max(seen, self.burden) if now < self.burden_until else seen
-
-    def growth(self, now: float) -> float:
-        bucket = int(now / self.tick_s)
-        self._forget(bucket)
-        marks = self.marks
-        if len(marks) < 2:
-            return 0.0
-        (then, base), (after, next_base) = marks[0], marks[1]
-        # Between two samples far apart, others are taken to have spent evenly.
-        passed = min(1.0, max(0.0, (bucket - _BUCKETS - then) / (after - then)))
-        base += (next_base - base) * passed
-        return max(0.0, marks[-1][1] - base)
 
 
 class Others:
@@ -125,6 +47,7 @@ class Others:
     """
 
     __slots__ = (
+        "_demand",
         "_heard_at",
         "_last_remaining",
         "_longest_s",
@@ -145,9 +68,9 @@ class Others:
         hold_s, longest_s, _ = windows[-1]
         self._longest_s = hold_s
         self._short = [
-            _ShortWindow(hold, length / longest_s, limit / 2)
-            for hold, length, limit in windows[:-1]
+            ShortWindow(hold, length / longest_s, limit / 2) for hold, length, limit in windows[:-1]
         ]
+        self._demand = Demand(hold_s, windows[-1][2] / 2)
         self._newest_seq = -1
         self.announced: int | None = None
         self.credit: float | None = None
@@ -218,6 +141,8 @@ class Others:
             self._low = used
         if used >= self.peak or now - self.peak_at > self._longest_s or not self.alive(now):
             self.peak, self.peak_at = used, now
+        if not first and remaining > 1:
+            self._demand.watch(elapsed_s, used - used_before)
         self.quiet = used == 0 and all(
             now > window.burden_until and window.growth(now) == 0 for window in self._short
         )
@@ -225,12 +150,12 @@ class Others:
             if first:
                 self._inherit(window, now, used, oldest_age_s)
             elif had_room:
-                window.watch(elapsed_s, used - used_before)
+                window.demand.watch(elapsed_s, used - used_before)
             window.note(now, used)
         return True
 
     def _inherit(
-        self, window: _ShortWindow, now: float, used: float, oldest_age_s: float | None
+        self, window: ShortWindow, now: float, used: float, oldest_age_s: float | None
     ) -> None:
         """What a predecessor used may all lie in this very window, or be spread over the long."""
         window.burden_until = now + window.hold_s
@@ -288,13 +213,16 @@ class Others:
         return now - self.risen_at < self._longest_s * _ALIVE_SHARE
 
     def left_for_us(self, now: float, held: int) -> float:
-        """What is left once those at work have again what they lately had.
+        """What is left once those at work have what they lately had, and what they are after.
 
         A full window that others refill as it expires must not be taken from them slot by slot,
-        whenever one of theirs has just run out.
+        whenever one of theirs has just run out; and one that is filling up is theirs too.
         """
         left = self.left(now, held)
-        return left - (self.peak - self.used) if self.alive(now) else left
+        if not self.alive(now):
+            return left
+        demand = self._demand.estimate()
+        return left - max(0.0, self.peak - self.used, demand + math.sqrt(demand) - self.used)
 
     def left_with_fading(self, now: float, held: int) -> float:
         """The same, supposing that what others used expires evenly while nobody looks."""
