@@ -25,7 +25,7 @@ MAX_NAME: Final = 64
 _JOB: Final = re.compile(r"[A-Za-z0-9_:-]{1,64}")
 _FIELDS: Final = ("volume", "volume_id", "region", "date", "time", "job")
 _SPEC: Final = re.compile(r"\.[1-9][0-9]?")
-_TIMES: Final = {"date": r"\d{4}-\d{2}-\d{2}", "time": r"\d{6}"}
+_TIMES: Final = {"date": "0000-00-00", "time": "000000"}
 
 
 def check_job(job: str) -> str:
@@ -107,15 +107,10 @@ class Template:
             + (
                 ""
                 if not field
-                else _shortened(_TIMES[field], spec)
+                else format(_TIMES[field], spec).replace("0", "[0-9]")
                 if field in _TIMES
                 else re.escape(format(values[field], spec))
             )
             for literal, field, spec in self._parts
         )
         return re.fullmatch(pattern, name, re.ASCII) is not None
-
-
-def _shortened(pattern: str, spec: str) -> str:
-    """What a shortened date or time looks like."""
-    return pattern if not spec else f"[0-9-]{{1,{int(spec[1:])}}}"

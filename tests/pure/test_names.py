@@ -52,6 +52,22 @@ def test_what_merely_looks_alike_is_not_recognised(name: str) -> None:
     assert not Template("{volume}-{date}").recognises(name, volume(), "nightly")
 
 
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [
+        ("db-1-2026-10", True),
+        ("db-1-2", False),
+        ("db-1-1999", False),
+        ("db-1--", False),
+        ("db-1-2026-1", False),
+        ("db-1-20261-0", False),
+        ("db-1-2026-10-1", False),
+    ],
+)
+def test_a_shortened_date_is_recognised_by_its_exact_shape(name: str, is_it: bool) -> None:
+    assert Template("{volume}-{date:.7}").recognises(name, volume(), "nightly") is is_it
+
+
 def test_letters_of_a_template_are_no_pattern() -> None:
     assert not Template("a.{volume}").recognises("axdb-1", volume(), "j")
 
