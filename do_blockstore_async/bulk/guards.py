@@ -2,10 +2,11 @@
 
 | deletes | at most | and at most |
 | --- | --- | --- |
-| volumes | 100 | a quarter of the volumes listed |
-| snapshots | 10,000 | nine tenths of the snapshots listed and those that the plan makes |
+| volumes | 100 | a quarter of the volumes in the regions of the selection |
+| snapshots | 10,000 | nine tenths of the job's own snapshots, with those that the plan makes |
 
-Snapshots have wider ones, since a retention keeps at least one of each volume's by itself.
+Snapshots have wider ones, since only the job's own are ever candidates, and a retention keeps at
+least one of each volume's by itself: the newest, where no rule keeps any.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Guards:
 
     Args:
         max_items: at most so many, of each kind; `math.inf` for any number.
-        max_share: at most this share of what there is, in [0, 1].
+        max_share: at most this share of what there is (see above), in [0, 1].
 
     Raises:
         InvalidArgumentError: a value that cannot be.
@@ -53,8 +54,8 @@ class Guards:
         """
         made = plan.counts["create_snapshot"]
         fleets = {
-            "delete_volume": plan.listed.volumes or 0,
-            "delete_snapshot": (plan.listed.snapshots or 0) + made,
+            "delete_volume": plan.listed.fleet or 0,
+            "delete_snapshot": (plan.listed.own or 0) + made,
         }
         for action, (default_items, default_share) in _DEFAULTS.items():
             items = plan.counts[action]

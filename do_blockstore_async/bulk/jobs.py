@@ -304,8 +304,8 @@ class Bulk(Planner):
             per_region: steps of one region under way at most; None for no bound of its own.
             only_failed: repeat only what failed (or is unknown, or waited for such a step).
             max_items: deletions of each kind at most; None: 100 volumes, 10,000 snapshots.
-            max_share: share of what was listed that may be deleted, in [0, 1]; None: a quarter of
-                the volumes, nine tenths of the snapshots.
+            max_share: share that may be deleted, in [0, 1], of the volumes in the selection's
+                regions, or of the job's own snapshots; None: a quarter, and nine tenths.
             fresh_s: seconds for which the plan's own listings count as fresh; 0 always looks again.
 
         Raises (here or on entering):

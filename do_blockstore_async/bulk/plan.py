@@ -130,10 +130,18 @@ class SkippedStep:
 
 @attrs.frozen
 class Listed:
-    """How many there were when the plan was made; None where they were not listed."""
+    """How many there were when the plan was made; None where they were not listed.
+
+    Attributes:
+        volumes, snapshots: all that were listed.
+        fleet: the volumes in the regions of the selection.
+        own: the snapshots that the job had made.
+    """
 
     volumes: int | None = None
     snapshots: int | None = None
+    fleet: int | None = None
+    own: int | None = None
 
 
 @attrs.frozen

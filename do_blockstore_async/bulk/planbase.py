@@ -104,6 +104,8 @@ class PlanBase:
             listed=Listed(
                 None if volumes is None else len(volumes),
                 None if snapshots is None else len(snapshots),
+                None if volumes is None else sum(map(selection.is_in_region, volumes)),
+                None if snapshots is None else making.count_own(snapshots, volumes),
             ),
             currency=making.prices.currency,
             options=dict(options),

@@ -126,7 +126,8 @@ class Planner(PlanBase):
 
         Args:
             selection: which volumes; one that selects everything is refused.
-            snapshot_first: take a last snapshot of each, and delete only what has one.
+            snapshot_first: take a last snapshot of each, and delete only what has one. Where the
+                name is taken already, the volume is skipped: `{time}` makes names of their own.
             job, name_template, tags, at, prices: as `plan_snapshots`.
 
         Raises:

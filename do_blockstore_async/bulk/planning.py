@@ -63,6 +63,13 @@ class Making:
             return self.job in snapshot.tags
         return volume is not None and self.template.recognises(snapshot.name, volume, self.job)
 
+    def count_own(
+        self, snapshots: Iterable[VolumeSnapshot], volumes: Iterable[Volume] | None
+    ) -> int:
+        """How many of the snapshots this job made."""
+        known = {volume.id: volume for volume in volumes or ()}
+        return sum(self.owns(each, known.get(each.resource_id)) for each in snapshots)
+
     def names(self, volumes: Sequence[Volume]) -> dict[str, str]:
         """The name of each volume's snapshot, by the volume's id.
 
@@ -180,6 +187,8 @@ def deletion_steps(
 ) -> _Steps:
     """Delete each volume that is not attached; with `snapshots`, only once a last one is taken.
 
+    A snapshot that is there already is never taken for the last one.
+
     Args:
         snapshots: of the account; None for no last snapshot.
         must_carry: the tags that the volume must still have when it is deleted.
@@ -198,18 +207,18 @@ def deletion_steps(
         if snapshots is not None:
             there = grouped.get(volume.id, [])
             skip = _obstacle(volume, there, names[volume.id], making.at)
-            named = [each for each in there if each.name == names[volume.id]]
-            if named and making.owns(named[0], volume):
-                skip = None  # this job's last snapshot is there already
-            elif skip is None and len(there) >= MAX_SNAPSHOTS:
+            if skip is not None and skip.code == "exists":
+                # However it got there, it may be old: the last one is the one taken now.
+                reason = f"{skip.reason} already, which may be old: add {{time}} to the template"
+                skip = attrs.evolve(skip, reason=reason)
+            if skip is None and len(there) >= MAX_SNAPSHOTS:
                 skip = _skip(volume, "full", "no room for a last snapshot: it has 25")
-            elif skip is None:
-                create = _create_snapshot(volume, names[volume.id], there, making, after="")
-                steps.append(create)
-                key = create.key
             if skip is not None:
                 skips.append(skip)
                 continue
+            create = _create_snapshot(volume, names[volume.id], there, making, after="")
+            steps.append(create)
+            key = create.key
         steps.append(
             Step(
                 key=f"delete-volume:{volume.id}",

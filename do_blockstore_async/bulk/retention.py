@@ -16,7 +16,8 @@ n = -1 means without limit, 0 that the rule is not used. Periods are those of UT
 (restic documentation, "Removing backup snapshots", "Removing snapshots according to a policy".)
 
 R1. Kept and removed together are what was given, each once.
-R2. A snapshot is kept if and only if at least one rule keeps it, and the reasons name each.
+R2. A snapshot is kept if and only if at least one rule keeps it, and the reasons name each; but
+    where no rule keeps any (which only `tags` alone can come to), the newest is kept as `newest`.
 R3. Any counting rule, and `within`, keeps the newest snapshot.
 R4. More of a rule never keeps less, but for the oldest snapshot, which goes once the rule is full.
 """
@@ -131,6 +132,8 @@ def _within(value: str | timedelta | Duration | None) -> Duration | None:
 @attrs.frozen(kw_only=True)
 class Retention:
     """What to keep of each volume's snapshots; a snapshot that any rule keeps stays.
+
+    One always stays: the newest, where no rule keeps any.
 
     Args:
         last: the newest so many; -1 for all, 0 not to use the rule. So with the other numbers.
@@ -252,6 +255,8 @@ def apply(retention: Retention, snapshots: Iterable[S], *, now: datetime) -> Ver
             kept.append((snapshot, tuple(reasons)))
         else:
             removed.append(snapshot)
+    if removed and not kept:
+        kept.append((removed.pop(0), ("newest",)))
     return Verdict(tuple(kept), tuple(removed))
 
 

@@ -55,11 +55,15 @@ class Selection:
         """The region, where just one is asked for: then only that one needs to be listed."""
         return self.regions[0] if len(self.regions) == 1 else None
 
+    def is_in_region(self, volume: Volume) -> bool:
+        """Whether the volume lies in one of the regions asked for."""
+        return not self.regions or volume.region.slug in self.regions
+
     def matches(self, volume: Volume) -> bool:
         """Whether the volume meets every criterion."""
         tags = set(volume.tags)
         return (
-            (not self.regions or volume.region.slug in self.regions)
+            self.is_in_region(volume)
             and tags.issuperset(self.tags)
             and tags.isdisjoint(self.exclude_tags)
             and (not self.name or fnmatchcase(volume.name, self.name))

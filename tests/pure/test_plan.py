@@ -41,7 +41,7 @@ def plan(**changes: Any) -> Plan:
         "selection": Selection(regions=("nyc3",)),
         "steps": tuple(steps),
         "skips": tuple(skips),
-        "listed": Listed(3, 9),
+        "listed": Listed(3, 9, 3, 9),
         "duration_s": 12.5,
         "options": {"keep": "keep last 2"},
         "witnesses": tuple(v.id for v in FLEET),
@@ -186,7 +186,7 @@ def test_what_the_plan_itself_deleted_bears_no_witness() -> None:
 
 def deletions(count: int, fleet: int) -> Plan:
     steps, _ = deletion_steps([volume(n) for n in range(count)], None, making())
-    return plan(kind="deletions", steps=tuple(steps), listed=Listed(fleet))
+    return plan(kind="deletions", steps=tuple(steps), listed=Listed(fleet + 1000, None, fleet))
 
 
 def test_a_plan_within_the_guards_passes() -> None:
@@ -221,10 +221,10 @@ def test_guards_can_be_widened_explicitly() -> None:
 
 
 def test_a_prune_of_nearly_everything_is_refused() -> None:
-    Guards().check(plan(listed=Listed(3, 6)))
+    Guards().check(plan(listed=Listed(3, 1000, 3, 6)))
     steps = tuple(step for step in plan().steps if step.deletes)
     with pytest.raises(GuardError, match="snapshots"):
-        Guards().check(plan(kind="prune", steps=steps, listed=Listed(None, 6)))
+        Guards().check(plan(kind="prune", steps=steps, listed=Listed(None, 1000, None, 6)))
 
 
 @pytest.mark.parametrize(

@@ -143,23 +143,27 @@ def test_attached_volumes_are_not_deleted() -> None:
 
 
 def test_snapshot_first_deletes_only_after_the_snapshot() -> None:
-    fresh, full, named = volume(1), volume(2), volume(3)
-    there = [snapshot(full, n, days=n) for n in range(1, 26)] + [snapshot(named, 99, days=0.01)]
-    steps, skips = deletion_steps([fresh, full, named], there, making())
+    fresh, full = volume(1), volume(2)
+    there = [snapshot(full, n, days=n) for n in range(1, 26)]
+    steps, skips = deletion_steps([fresh, full], there, making())
     assert [(s.action, s.volume_name, bool(s.after)) for s in steps] == [
         ("create_snapshot", "db-1", False),
         ("delete_volume", "db-1", True),
-        ("delete_volume", "db-3", False),
     ]
     assert [skip.code for skip in skips] == ["full"]
 
 
-def test_snapshot_first_does_not_take_a_strangers_snapshot_for_its_own() -> None:
+@pytest.mark.parametrize("tags", [("somebody",), making().all_tags])
+def test_snapshot_first_takes_no_snapshot_that_is_there_for_the_last_one(
+    tags: tuple[str, ...],
+) -> None:
     one = volume()
-    there = [snapshot(one, 1, days=0.01, tags=("somebody",))]
-    steps, skips = deletion_steps([one], there, making())
-    assert not steps
-    assert skips[0].code == "exists"
+    for days in (0.01, 300):
+        there = [snapshot(one, 1, days=days, name="db-1-nyc3-2026-11-23", tags=tags)]
+        steps, skips = deletion_steps([one], there, making())
+        assert not steps
+        assert skips[0].code == "exists"
+        assert "add {time} to the template" in skips[0].reason
 
 
 def test_a_taken_name_is_not_created() -> None:

@@ -95,12 +95,19 @@ def by_definition(retention: Retention, snapshots: list[Shot]) -> set[str]:
         result |= {shot.id for shot in ordered if shot.created_at > horizon}
     for text in retention.tags:
         result |= {shot.id for shot in ordered if set(text.split(",")) <= set(shot.tags)}
-    return result
+    return result or {shot.id for shot in ordered[:1]}
 
 
 @given(rules, some_shots)
 def test_the_union_of_the_rules_is_kept(retention: Retention, snapshots: list[Shot]) -> None:
     assert kept(retention, snapshots) == by_definition(retention, snapshots)  # R2
+
+
+@given(some_shots.filter(bool))
+def test_tags_that_nothing_carries_keep_the_newest(snapshots: list[Shot]) -> None:
+    verdict = apply(Retention(tags=["gold"]), snapshots, now=NOW)
+    newest = max(snapshots, key=lambda s: (s.created_at, s.id))
+    assert verdict.kept == ((newest, ("newest",)),)  # R2
 
 
 @given(rules, some_shots, st.randoms())

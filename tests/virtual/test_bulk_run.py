@@ -311,6 +311,42 @@ def test_the_guards_come_before_anything_is_sent() -> None:
     case(test, volumes=24, snapshots=0)
 
 
+def test_naming_one_more_region_does_not_widen_the_guard() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        for number in range(100):
+            world.add_volume(f"v-{number}", region="nyc3" if number < 10 else "sfo3")
+        for regions in (("nyc3",), ("nyc3", "zzz9")):
+            plan = await store.bulk.plan_deletions(Selection(regions=regions), at=at(world))
+            with pytest.raises(GuardError) as caught:
+                await run_all(store.bulk.run(plan))
+            assert (caught.value.items, caught.value.fleet) == (10, 10)
+
+    case(test)
+
+
+def test_the_snapshots_of_others_do_not_widen_the_guard() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        for number in range(10):
+            volume = world.add_volume(f"v-{number}")
+            for age in range(1, 21):
+                world.add_snapshot(volume, f"o-{age}", age_s=age * 86400.0)
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        mine = plan.steps[0].tags
+        for volume in list(world.volumes.values()):
+            for age in range(1, 12):
+                world.remove_snapshot(
+                    next(s for s in world.snapshots.values() if s.name == f"o-{age}")
+                )
+                world.add_snapshot(volume, f"m-{age}", age_s=age * 86400.0, tags=mine)
+        plan = await store.bulk.plan_prune(Retention(last=1), at=at(world))
+        assert (plan.listed.snapshots, plan.listed.own, plan.deletes) == (200, 110, 100)
+        with pytest.raises(GuardError) as caught:
+            await run_all(store.bulk.run(plan))
+        assert (caught.value.items, caught.value.fleet) == (100, 110)
+
+    case(test)
+
+
 @pytest.mark.parametrize("most", [0, 3, None])
 def test_too_many_failures_stop_the_run(most: int | None) -> None:
     async def test(store: BlockStore, world: World) -> None:
