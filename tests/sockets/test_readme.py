@@ -13,13 +13,10 @@ import pytest
 from do_blockstore_async import BlockStore, Simulator
 
 README = Path(__file__).parents[2] / "README.md"
-# Blocks that configure a program of their own are run by the tests of those programs.
-STANDALONE = ("FastAPI(", "web.Application(")
 
 
 def blocks() -> list[str]:
-    found = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
-    return [block for block in found if not any(mark in block for mark in STANDALONE)]
+    return re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
 async def execute(source: str, namespace: dict[str, Any]) -> None:
