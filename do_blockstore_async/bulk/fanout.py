@@ -5,13 +5,17 @@ own. What comes of it waits in a line for the reader. Both are bounded, so a mil
 become a million tasks, nor a million results, whatever the reader's pace.
 
 F1. At most `concurrency` items are under way, at most `per_region` of one region.
-F2. At most `concurrency` results wait for the reader; beyond that nothing new is begun.
+F2. While `concurrency` results wait for the reader nothing new is begun; those under way still end,
+    so at most 2 * `concurrency` - 1 results ever wait, until `stop` adds those of F3.
 F3. At most 1,024 items are held back because their region is full; beyond that the source waits.
 F4. Each item taken from the source gives exactly one result, also when it is cancelled, or was
     not even begun.
-F5. A source that raises ends the taking; what is under way still gives its results, then the error
-    is raised to the reader.
-F6. After `aclose` no task is left. Results nobody read are in `left`.
+F5. A source that raises, or cancels itself, ends the taking; what is under way still gives its
+    results, then the error is raised to the reader.
+F6. After `aclose` no task is left, however often it is cancelled. Results nobody read are in
+    `left`.
+F7. There is one reader at a time; a second one is refused. A reader that is cancelled loses
+    nothing: what is under way goes on, and the next reader gets its result.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextvars import Context
 from typing import Final, Generic, TypeVar
+
+from .errors import BulkError
+from .outlasting import outlast
 
 __all__ = ["LOOK_AHEAD", "FanOut"]
 
@@ -78,6 +85,7 @@ class FanOut(Generic[T, R]):
         self._parked_count = 0
         self._ready: deque[R] = deque()
         self._wake: asyncio.Future[None] | None = None
+        self._is_read = self._is_feed_over = False
         self._error: BaseException | None = None
         self._stopped = False
         self._closed = False
@@ -94,13 +102,22 @@ class FanOut(Generic[T, R]):
         return self
 
     async def __anext__(self) -> R:
+        if self._is_read:
+            raise BulkError("another reader is waiting already: read the outcomes in one place")
+        self._is_read = True
+        try:
+            return await self._next_result()
+        finally:
+            self._is_read = False
+
+    async def _next_result(self) -> R:
         while True:
             self._pump()
             if self._ready:
                 result = self._ready.popleft()
                 self._pump()
                 return result
-            if self._is_over():
+            if self.is_over:
                 await self._end_feeder()
                 self._dismiss()
                 if self._ready:
@@ -112,13 +129,12 @@ class FanOut(Generic[T, R]):
             self._wake = self._loop.create_future()
             try:
                 await self._wake
-            except asyncio.CancelledError:
-                await self.aclose()
-                raise
             finally:
                 self._wake = None
 
-    def _is_over(self) -> bool:
+    @property
+    def is_over(self) -> bool:
+        """Whether every result was given, and none is to come."""
         if self._tasks or self._ready:
             return False
         return self._stopped or (self._dry and not self._fed and not self._parked_count)
@@ -190,6 +206,11 @@ class FanOut(Generic[T, R]):
                 while len(self._fed) >= self._concurrency:
                     self._hungry.clear()
                     await self._hungry.wait()
+        except asyncio.CancelledError as error:
+            if self._is_feed_over:
+                raise
+            self._error = BulkError("the source of the items was cancelled")
+            self._error.__cause__ = error
         except Exception as error:  # noqa: BLE001 -- the source's own; raised to the reader
             self._error = error
         finally:
@@ -249,7 +270,13 @@ class FanOut(Generic[T, R]):
         (self.left if self._closed else self._ready).extend(map(self._unbegun, held))
 
     async def aclose(self) -> None:
-        """Cancel what is under way and wait for it; harmless when repeated."""
+        """Cancel what is under way and wait for it; harmless when repeated.
+
+        It waits to the end also when it is cancelled itself.
+        """
+        await outlast(self._close())
+
+    async def _close(self) -> None:
         self._stopped = self._closed = True
         self.left.extend(self._ready)
         self._ready.clear()
@@ -263,6 +290,7 @@ class FanOut(Generic[T, R]):
             await asyncio.wait(tasks)
 
     async def _end_feeder(self) -> None:
+        self._is_feed_over = True
         if self._feeder is not None:
             self._feeder.cancel()
             await asyncio.wait([self._feeder])

@@ -43,7 +43,8 @@ def check_bounds(concurrency: int, per_region: int | None) -> None:
 class Fanout(Generic[T]):
     """What `map` returns: iterate it for the outcomes, in the order in which items end.
 
-    Leave it early only inside `async with`, so that what is under way is cancelled and waited for.
+    Where it may be left early, or its reader be cancelled, use `async with`: that cancels what is
+    under way and waits for it. One reader at a time; cancelling `anext` alone loses nothing.
 
     Attributes:
         left: after `aclose`, outcomes that nobody has read: of items under way, whose operation was

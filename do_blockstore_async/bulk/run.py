@@ -6,7 +6,7 @@ out. Each step goes: intent to the journal, request, outcome to the journal, out
 
 X1. Nothing is sent before the guards, the journal's lock and the look at the account have passed.
 X2. A step's request is only sent after its intent is on disk, and an outcome is only given to the
-    reader after it is on disk.
+    reader after it is on disk. When the disk fails, the run raises `JournalError`.
 X3. Each step is begun at most once in a run. In all runs of one journal, a step that has an outcome
     is not begun again, but for `only_failed` and for those whose outcome is unknown; these, and
     steps that were under way when a run died, are looked up first and repeated only if not found.
@@ -40,6 +40,7 @@ from .journal import Journal
 from .looking import Looker
 from .mapping import check_bounds
 from .outcome import Ended, Outcome
+from .outlasting import outlast
 from .performing import Performer
 from .plan import Plan, Step
 from .preparing import prepare
@@ -75,11 +76,11 @@ class RunOptions:
 
 
 class Run:
-    """A plan being run: `async with` it, and iterate it for the outcomes.
+    """A plan being run: `async with` it, and iterate it for the outcomes, in one place.
 
-    Leaving the block early lets what is under way end and begins nothing new; leaving it by an
-    exception or cancellation cancels what is under way: those steps are `unknown`, and the next
-    run with the same journal looks them up.
+    Leaving the block early is as `stop`: what was sent ends, nothing more is sent. Leaving it by an
+    exception or cancellation cancels what is under way too: those steps are `unknown`, and the next
+    run with the same journal looks them up. Cancelling `anext` alone ends nothing.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class Run:
                 pending = await self._prepare()
                 context = copy_context()
         except BaseException:
-            await self._close_journal()
+            await outlast(self._close_journal())
             raise
         self._fan = FanOut(
             self._work,
@@ -185,6 +186,8 @@ class Run:
             region_of=lambda unit: unit[0].region,
             context=context,
         )
+        if self._stopped is not None:
+            self._fan.stop()
         return self
 
     async def _prepare(self) -> Sequence[Step]:
@@ -241,13 +244,17 @@ class Run:
         return self._fan
 
     def stop(self) -> None:
-        """Begin nothing new; what was sent ends and is yielded, then the loop is over."""
+        """Begin nothing new; what was sent ends and is yielded, then the loop is over.
+
+        Before the run was entered, or while it is: nothing is begun at all.
+        """
         self._stop("stopped")
 
     def _stop(self, why: str) -> None:
-        if self._stopped is None and self._fan is not None:
+        if self._stopped is None:
             self._stopped = why
-            self._fan.stop()
+            if self._fan is not None:
+                self._fan.stop()
             for task in self._unsent:
                 task.cancel()
 
@@ -258,16 +265,25 @@ class Run:
         traceback: TracebackType | None,
     ) -> None:
         fan = self._entered()
+        is_early = self._stopped is None and not fan.is_over
+        if is_early:
+            self._stop("stopped" if exc_type is None else "cancelled")
         try:
             if exc_type is None:
-                fan.stop()
                 with suppress(StopAsyncIteration):
                     while True:
                         await fan.__anext__()
         finally:
+            await outlast(self._wind_up(fan))
+            if is_early and not self.remaining:
+                self._stopped = None  # all the rest had been sent
+        if exc_type is None and self._broken is not None:
+            raise self._broken
+
+    async def _wind_up(self, fan: FanOut[Unit, list[Outcome[Step]]]) -> None:
+        try:
             await fan.aclose()
-            if self._stopped is None and self.remaining and not self._options.only_failed:
-                self._stopped = "stopped" if exc_type is None else "cancelled"
+        finally:
             self._ended_s = self._clock.monotonic()
             await self._close_journal()
 
@@ -305,10 +321,15 @@ class Run:
             self._stop("journal")
         finally:
             self._unsent.discard(task)
-        await self._write(outcomes)
+        is_on_disk = await self._write(outcomes)
         for outcome in outcomes:
             self._note(outcome)
-        return outcomes
+        # Steps that share a request fail together, and once.
+        self._failures += any(outcome.status in {"failed", "unknown"} for outcome in outcomes)
+        most = self._options.max_failures
+        if most is not None and self._failures > most:
+            self._stop("max_failures")
+        return outcomes if is_on_disk else []
 
     async def _carry_out(self, unit: Unit, outcomes: list[Outcome[Step]]) -> None:
         live: list[Step] = []
@@ -337,16 +358,19 @@ class Run:
             await self._journal.begin([step.key for step in live], self._clock.wall_s())
         outcomes.extend(await self._performer.perform(live))
 
-    async def _write(self, outcomes: Sequence[Outcome[Step]]) -> None:
+    async def _write(self, outcomes: Sequence[Outcome[Step]]) -> bool:
+        """Whether the outcomes are on disk, where there is a journal."""
         if self._journal is None or not outcomes:
-            return
+            return True
+        ended = {outcome.key: Ended.of(outcome) for outcome in outcomes}
         try:
-            await self._journal.end({outcome.key: Ended.of(outcome) for outcome in outcomes})
-        except asyncio.CancelledError:
-            pass  # it is on its way to the disk, and closing the journal waits for it
+            with suppress(asyncio.CancelledError):
+                await outlast(self._journal.end(ended))
         except JournalError as error:
             self._broken = error
             self._stop("journal")
+            return False
+        return True
 
     def _note(self, outcome: Outcome[Step]) -> None:
         self._ended[outcome.key] = Ended.of(outcome)
@@ -355,11 +379,6 @@ class Run:
         met = self._met.get(outcome.key)
         if met is not None and not met.done():
             met.set_result(_is_met(outcome.item, self._ended[outcome.key]))
-        if outcome.status in {"failed", "unknown"}:
-            self._failures += 1
-            most = self._options.max_failures
-            if most is not None and self._failures > most:
-                self._stop("max_failures")
 
 
 def _is_met(step: Step, ended: Ended) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -292,6 +293,68 @@ async def test_a_journal_that_cannot_be_written_stops_the_run(
         outcomes = await rest(store.bulk.resume(tmp_path / "j"))
         assert {o.status for o in outcomes} == {"done"}
         assert posts(world) == {201: 24}
+
+
+async def test_an_outcome_that_did_not_reach_the_disk_is_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with account(snapshots=0) as (store, world):
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        real = os.write
+
+        def full(file: int, data: Any) -> int:
+            if b'{"ended"' in bytes(data):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(file, data)
+
+        given: list[Outcome[Step]] = []
+        run = store.bulk.run(plan, journal=tmp_path / "j", concurrency=1)
+        monkeypatch.setattr(os, "write", full)
+
+        async def read() -> None:
+            async with run:
+                async for outcome in run:
+                    given.append(outcome)  # noqa: PERF401 -- it raises on the way
+
+        with pytest.raises(JournalError, match="make room and resume"):
+            await read()
+        assert not given  # X2
+        monkeypatch.undo()
+        assert {o.status for o in await rest(store.bulk.resume(tmp_path / "j"))} == {"done"}
+        assert posts(world) == {201: 24}
+
+
+async def test_cancelled_again_while_it_ends_it_leaves_neither_tasks_nor_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with account(snapshots=0) as (store, world):
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        real, slow = os.fsync, threading.Event()
+
+        def fsync(file: int) -> None:
+            slow.wait(0.2)
+            real(file)
+
+        begun = asyncio.Event()
+
+        async def main() -> None:
+            async with store.bulk.run(plan, journal=tmp_path / "j", concurrency=4) as run:
+                monkeypatch.setattr(os, "fsync", fsync)
+                begun.set()
+                async for _ in run:
+                    pass
+
+        before = asyncio.all_tasks()
+        task = asyncio.create_task(main())
+        await begun.wait()
+        for _ in range(3):
+            await asyncio.sleep(0.02)
+            task.cancel()
+        slow.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert asyncio.all_tasks() == before
+        await Journal.open(tmp_path / "j", plan).close()
 
 
 async def test_a_plan_is_saved_and_loaded(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import BlockStore, InvalidArgumentError, OutcomeUnknownError
-from do_blockstore_async.bulk import Fanout, Skip
+from do_blockstore_async.bulk import BulkError, Fanout, Skip
 from do_blockstore_async.simulator import World, connect_in_process
 
 
@@ -179,24 +180,76 @@ def test_stopped_items_that_were_held_back_are_not_lost() -> None:
     run_virtual(main())
 
 
-def test_a_cancelled_reader_cancels_what_is_under_way() -> None:
+def test_a_cancelled_reader_loses_nothing_and_the_block_cancels_the_rest() -> None:
     async def main() -> None:
         work = Work()
         async with client() as store:
-            items = [(n, "a", 100.0, "ok") for n in range(50)]
-            fan = store.bulk.map(work, items, concurrency=7)
-
-            async def read() -> None:
-                async for _ in fan:
-                    pass
-
-            reader = asyncio.create_task(read())
-            await asyncio.sleep(1.0)
-            reader.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await reader
-            assert len(work.ended) == len(fan.left) == 7
+            items = [(n, "a", 1.0 if n < 7 else 100.0, "ok") for n in range(50)]
+            async with store.bulk.map(work, items, concurrency=7) as fan:
+                read = []
+                while len(read) < 7:
+                    with suppress(TimeoutError):
+                        read.append(await asyncio.wait_for(anext(fan), 0.1))  # F7
+                assert {o.status for o in read} == {"done"}
+                assert fan.under_way == 7
+            assert len(fan.left) == 7
             assert {o.status for o in fan.left} == {"unknown"}
+
+    run_virtual(main())
+
+
+def test_two_readers_at_once_are_refused() -> None:
+    async def main() -> None:
+        async with client() as store:
+            items = [(n, "a", 1.0, "ok") for n in range(4)]
+            async with store.bulk.map(Work(), items, concurrency=2) as fan:
+                first = asyncio.create_task(anext(fan))  # type: ignore[arg-type]
+                await asyncio.sleep(0)
+                with pytest.raises(BulkError, match="another reader"):
+                    await anext(fan)
+                assert (await first).status == "done"
+                assert [o.status async for o in fan] == ["done"] * 3
+
+    run_virtual(main())
+
+
+def test_closing_goes_to_the_end_though_it_is_cancelled() -> None:
+    async def stubborn(item: int) -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(1)
+
+    async def main() -> None:
+        async with client() as store:
+            fan = store.bulk.map(stubborn, range(4), concurrency=4)
+            reader = asyncio.create_task(anext(fan))  # type: ignore[arg-type]
+            await asyncio.sleep(1)
+            reader.cancel()
+            closing = asyncio.create_task(fan.aclose())
+            for _ in range(3):
+                await asyncio.sleep(0.1)
+                closing.cancel()
+            await asyncio.wait([closing, reader])
+            assert closing.cancelled()
+            assert fan.under_way == 0  # F6
+            assert {o.status for o in fan.left} == {"unknown"}
+            assert len(fan.left) == 4
+
+    run_virtual(main())
+
+
+def test_a_source_that_cancels_itself_is_said() -> None:
+    async def source() -> AsyncIterator[Any]:
+        yield (0, "a", 1.0, "ok")
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        async with client() as store:
+            fan = store.bulk.map(Work(), source())
+            assert (await anext(fan)).status == "done"
+            with pytest.raises(BulkError, match="source of the items was cancelled"):
+                await anext(fan)  # F5
 
     run_virtual(main())
 

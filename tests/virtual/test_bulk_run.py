@@ -91,6 +91,76 @@ def test_stopping_gives_up_what_still_waits_for_the_budget() -> None:
     )
 
 
+def test_leaving_early_sends_nothing_more() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_deletions(
+            Selection(attached=False), snapshot_first=True, at=at(world)
+        )
+        world.requests.clear()
+        run = store.bulk.run(plan, max_share=1)
+        async with run:
+            async for outcome in run:
+                assert outcome.item.action == "create_snapshot"
+                break
+        deleted = sum(record.method == "DELETE" for record in world.requests)
+        assert deleted <= 1, "at most the one whose snapshot was just read of"
+        assert len(world.requests) > 5
+        report = run.report()
+        assert report.stopped == "stopped"
+        assert report.remaining == len(plan.steps) - len(world.requests)
+
+    case(test, volumes=60, snapshots=0)
+
+
+def test_leaving_after_the_last_outcome_is_no_stop() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        run = store.bulk.run(plan)
+        async with run:
+            for _ in plan.steps:
+                await anext(run)
+        assert run.stopped is None
+        assert run.report().conclusion == "done"
+
+    case(test, volumes=5, snapshots=0)
+
+
+@pytest.mark.parametrize("after_s", [None, 0.0])
+def test_stopped_before_it_is_entered_it_begins_nothing(after_s: float | None) -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        run = store.bulk.run(plan, fresh_s=0)
+        world.requests.clear()
+        if after_s is None:
+            run.stop()
+        else:
+            asyncio.get_running_loop().call_later(after_s, run.stop)
+        assert not await run_all(run)
+        assert sent(world) == {"GET /v2/volumes": 1}
+        assert (run.stopped, run.remaining) == ("stopped", 5)
+
+    case(test, volumes=5, snapshots=0)
+
+
+def test_a_display_may_tick_while_it_waits_for_outcomes() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        run, outcomes, ticks = store.bulk.run(plan, concurrency=4), 0, 0
+        async with run:
+            while True:
+                try:
+                    await asyncio.wait_for(anext(run), 0.01)
+                    outcomes += 1
+                except TimeoutError:
+                    ticks += 1
+                except StopAsyncIteration:
+                    break
+        assert (outcomes, run.stopped) == (24, None)
+        assert ticks
+
+    case(test, volumes=24, snapshots=0)
+
+
 # Requests, as the docstrings say.
 
 
