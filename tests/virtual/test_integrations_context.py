@@ -228,3 +228,42 @@ def test_interactive_calls_may_take_the_kept_slots() -> None:
             assert loop.time() - began < 1
 
     run_virtual(main())
+
+
+def test_who_comes_back_goes_before_newcomers() -> None:
+    async def main() -> None:
+        order: list[str] = []
+        async with client(SMALL, 0.0) as store:
+            for _ in range(10):
+                await regions(store)
+
+            async def ask(name: str) -> None:
+                await regions(store)
+                order.append(name)
+
+            store.throttle.expect(5)
+            early = [asyncio.create_task(ask(f"newcomer {number}")) for number in range(3)]
+            await asyncio.sleep(5.5)
+            late = asyncio.create_task(ask("came back"))
+            await asyncio.sleep(0)
+            another = asyncio.create_task(ask("newcomer 3"))
+            await asyncio.gather(*early, late, another)
+        assert order[0] == "came back", "it would have been in line before them"
+        assert order[1:] == [f"newcomer {number}" for number in range(4)]
+
+    run_virtual(main())
+
+
+def test_a_newcomer_does_not_wait_for_slots_that_are_kept() -> None:
+    async def main() -> None:
+        async with client(SMALL, 0.0) as store:
+            for _ in range(10):
+                await regions(store)
+            for _ in range(10):
+                store.throttle.expect(10)
+            with pytest.raises(QuotaWaitTooLongError) as caught:
+                await regions(store, timeout=15)
+            assert caught.value.retry_after == pytest.approx(20, abs=1)
+            await regions(store, timeout=25)
+
+    run_virtual(main())
