@@ -138,7 +138,8 @@ class Bulk(Planner):
     ) -> Plan:
         """Plan to tag newly unattached volumes with today's date, and to untag attached ones.
 
-        Requests: v. To run: for each tag ceil(n / 200), and one to make a new tag.
+        Requests: v. To run: for each tag ceil(n / 200), and one to make a new tag; where a volume
+        has gone meanwhile, a listing and its batch once more.
 
         Args:
             selection: which volumes; all by default.

@@ -62,15 +62,38 @@ class Performer:
         clock = self._engine.clock
         began = clock.monotonic()
         try:
-            value = await self._call(steps)
+            value, gone = await self._call_for_those_there(steps)
         except Exception as error:  # noqa: BLE001 -- of whatever kind, it is the steps' outcome
             took_s = clock.monotonic() - began
             return [_outcome(step, verdict_of(step, error), error, took_s) for step in steps]
         took_s = clock.monotonic() - began
+        vanished = Finding("skipped", "gone", "changed: the volume is gone")
         return [
-            Outcome(step, "done", step.key, step.region, value=value, duration_s=took_s)
+            _outcome(step, vanished, None, took_s)
+            if step in gone
+            else Outcome(step, "done", step.key, step.region, value=value, duration_s=took_s)
             for step in steps
         ]
+
+    async def _call_for_those_there(self, steps: Sequence[Step]) -> tuple[Any, list[Step]]:
+        """The value, and which steps of a batch were left out because their volume is gone.
+
+        One volume that is gone makes the API refuse the whole batch: then the volumes are read
+        again, and it is repeated with those that are there.
+        """
+        live = list(steps)
+        while live:
+            try:
+                return await self._call(live), [step for step in steps if step not in live]
+            except NotFoundError:
+                if not steps[0].batch:
+                    raise
+                there = {volume.id async for volume in self._volumes.list()}
+                left = [step for step in live if step.target_id in there]
+                if len(left) == len(live):
+                    raise
+                live = left
+        return None, list(steps)
 
     async def _call(self, steps: Sequence[Step]) -> Any:
         step, timeout_s = steps[0], self._timeout_s
@@ -147,7 +170,7 @@ def _server_failed(error: BlockStoreError) -> bool:
     return getattr(error, "status", 0) >= 500
 
 
-def _outcome(step: Step, verdict: Finding, error: Exception, took_s: float) -> Outcome[Step]:
+def _outcome(step: Step, verdict: Finding, error: Exception | None, took_s: float) -> Outcome[Step]:
     return Outcome(
         step,
         verdict.status,

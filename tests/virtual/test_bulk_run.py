@@ -265,6 +265,49 @@ def test_many_are_tagged_at_once() -> None:
     case(test, volumes=410)
 
 
+def test_a_volume_that_is_gone_does_not_fail_its_batch() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_orphan_marks(at=at(world))
+        lost = world.volumes[plan.steps[1].target_id]
+        world.remove_volume(lost)
+        world.requests.clear()
+        outcomes = {o.item.target_id: o for o in await run_all(store.bulk.run(plan))}
+        mine = outcomes.pop(lost.id)
+        assert (mine.status, mine.code) == ("skipped", "gone")
+        assert {o.status for o in outcomes.values()} == {"done"}
+        tag = plan.steps[0].name
+        assert {v.id for v in world.volumes.values() if tag in v.tags} == set(outcomes)
+        assert sent(world) == {
+            "POST /v2/tags": 1,
+            f"POST /v2/tags/{tag}/resources": 2,
+            "GET /v2/volumes": 1,
+        }
+
+    case(test, volumes=24, snapshots=0)
+
+
+def test_a_batch_whose_volumes_are_all_gone_is_skipped() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_orphan_marks(at=at(world))
+        for volume in list(world.volumes.values()):
+            world.remove_volume(volume)
+        outcomes = await run_all(store.bulk.run(plan))
+        assert {(o.status, o.code) for o in outcomes} == {("skipped", "gone")}
+
+    case(test, volumes=24, snapshots=0)
+
+
+def test_a_batch_fails_once() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_orphan_marks(at=at(world))
+        world.limit_route("POST", "/v2/tags/*", times=1000)
+        run = store.bulk.run(plan, max_failures=1)
+        assert {o.status for o in await run_all(run)} == {"failed"}
+        assert run.stopped is None
+
+    case(test, volumes=24, snapshots=0)
+
+
 # What changed since.
 
 
