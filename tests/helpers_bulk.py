@@ -30,7 +30,7 @@ def snapshot(
     number: int,
     *,
     days: float = 1.0,
-    tags: tuple[str, ...] = ("nightly",),
+    tags: tuple[str, ...] = ("bulk-job:nightly",),
     **fields: Any,
 ) -> VolumeSnapshot:
     at = NOW - timedelta(days=days)

@@ -19,22 +19,37 @@ import attrs
 from ..models import Volume
 from .errors import PlanError
 
-__all__ = ["MAX_NAME", "Template", "check_job"]
+__all__ = ["MAX_NAME", "Template", "check_job", "check_own_tags", "job_tag"]
 
 MAX_NAME: Final = 64
 _JOB: Final = re.compile(r"[A-Za-z0-9_:-]{1,64}")
+_JOB_TAG: Final = "bulk-job:"
 _FIELDS: Final = ("volume", "volume_id", "region", "date", "time", "job")
 _SPEC: Final = re.compile(r"\.[1-9][0-9]?")
 _TIMES: Final = {"date": "0000-00-00", "time": "000000"}
 
 
 def check_job(job: str) -> str:
-    """A job's name, which is also a tag: letters, digits, `_`, `-` and `:`, at most 64."""
+    """A job's name, which is also part of a tag: letters, digits, `_`, `-` and `:`, at most 64."""
     if not isinstance(job, str) or not _JOB.fullmatch(job):
         raise PlanError(
-            f"a job's name is a tag too: letters, digits, _, - and :, at most 64 long; not {job!r}"
+            "a job's name is part of a tag: letters, digits, _, - and :, at most 64 long; "
+            f"not {job!r}"
         )
     return job
+
+
+def job_tag(job: str) -> str:
+    """The tag by which a job knows its snapshots: nobody sets one like it by hand, or by chance."""
+    return _JOB_TAG + job
+
+
+def check_own_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse tags that would make a job's snapshots those of another job."""
+    for tag in tags:
+        if tag.lower().startswith(_JOB_TAG):
+            raise PlanError(f"{tag} marks the snapshots of a job, and is set by that job alone")
+    return tags
 
 
 @attrs.frozen

@@ -18,7 +18,7 @@ from ..wire.arguments import check_tags
 from ..wire.engine import Engine
 from .errors import PlanError
 from .looking import Looker
-from .names import Template, check_job
+from .names import Template, check_job, check_own_tags
 from .plan import Listed, Plan, PlanKind, Sighting, SkippedStep, Step, witnesses
 from .planning import Making
 from .prices import Prices
@@ -69,7 +69,7 @@ class PlanBase:
             template=Template(template),
             at=self._moment(at),
             prices=Prices() if prices is None else prices,
-            tags=check_tags(tags),
+            tags=check_own_tags(tuple(dict.fromkeys(check_tags(tags)))),
             by_name=recognise == "name",
         )
 

@@ -48,8 +48,8 @@ class Planner(PlanBase):
         Args:
             selection: which volumes; all by default.
             name_template: of the names, which must differ; see `names.Template`.
-            tags: for the snapshots, besides the job's name.
-            job: letters, digits, `_`, `-` and `:`; the tag by which the job knows its snapshots.
+            tags: for the snapshots, besides the job's own, `bulk-job:<job>`.
+            job: letters, digits, `_`, `-` and `:`; its tag is how the job knows its snapshots.
             keep: what to keep of this job's snapshots.
             recognise: `tag`, or `name`: then by the template, and nothing is tagged with the job.
             at: the time for names and retention; now by default.

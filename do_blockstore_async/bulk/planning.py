@@ -13,7 +13,7 @@ import attrs
 
 from ..models import Volume, VolumeSnapshot
 from .errors import PlanError
-from .names import Template
+from .names import Template, job_tag
 from .plan import SkippedStep, Step
 from .prices import Prices
 from .retention import Retention, apply
@@ -52,15 +52,13 @@ class Making:
 
     @property
     def all_tags(self) -> tuple[str, ...]:
-        """What each snapshot is tagged with: the job's name first, unless it goes by names."""
-        if self.by_name:
-            return self.tags
-        return (self.job, *(tag for tag in self.tags if tag != self.job))
+        """What each snapshot is tagged with: the job's tag first, unless it goes by names."""
+        return self.tags if self.by_name else (job_tag(self.job), *self.tags)
 
     def owns(self, snapshot: VolumeSnapshot, volume: Volume | None) -> bool:
         """Whether this job made the snapshot; nothing else is ever deleted by it."""
         if not self.by_name:
-            return self.job in snapshot.tags
+            return job_tag(self.job) in snapshot.tags
         return volume is not None and self.template.recognises(snapshot.name, volume, self.job)
 
     def count_own(

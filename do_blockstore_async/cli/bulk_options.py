@@ -108,7 +108,7 @@ class Job:
     """What the job is called.
 
     Args:
-        job: the job's name; it tags its snapshots, and only those are pruned
+        job: the job's name; it tags its snapshots bulk-job:NAME, and only those are pruned
             (default nightly, of `bulk delete` delete).
         template: names of new snapshots (default {volume}-{region}-{date}); also {time}, {job},
             {volume_id}, {volume:.40}.

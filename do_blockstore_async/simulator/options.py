@@ -50,7 +50,7 @@ class WorldOptions:
     volumes: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     snapshots: int | None = None
     snapshot_name: str = "{volume}-{date}"
-    snapshot_tags: tuple[str, ...] = attrs.field(default=("nightly",), converter=tuple)
+    snapshot_tags: tuple[str, ...] = attrs.field(default=("bulk-job:nightly",), converter=tuple)
     droplets: int | Iterable[int | str] | Mapping[int, str] | None = None
     token: str | None = attrs.field(default=None, repr=False)
     limits: str | Iterable[tuple[int, float]] | None = DEFAULT_LIMITS

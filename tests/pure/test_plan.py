@@ -284,7 +284,7 @@ def test_a_name_that_is_taken_now_is_not_made() -> None:
     ("changes", "found"),
     [
         ({}, ("", "")),
-        ({"tags": ("nightly", "gold")}, ("skipped", "changed")),
+        ({"tags": ("bulk-job:nightly", "gold")}, ("skipped", "changed")),
         ({"tags": ()}, ("skipped", "changed")),
         ({"name": "renamed"}, ("skipped", "changed")),
         ({"id": "dd"}, ("skipped", "gone")),

@@ -29,8 +29,8 @@ KEEP2 = Retention(last=2)
 def test_each_volume_gets_a_snapshot_with_the_jobs_tag() -> None:
     steps, skips = snapshot_steps([volume(1), volume(2)], [], making(tags=("gold",)), None)
     assert [(s.action, s.name, s.tags) for s in steps] == [
-        ("create_snapshot", "db-1-nyc3-2026-11-23", ("nightly", "gold")),
-        ("create_snapshot", "db-2-nyc3-2026-11-23", ("nightly", "gold")),
+        ("create_snapshot", "db-1-nyc3-2026-11-23", ("bulk-job:nightly", "gold")),
+        ("create_snapshot", "db-2-nyc3-2026-11-23", ("bulk-job:nightly", "gold")),
     ]
     assert not skips
     assert [s.monthly for s in steps] == pytest.approx([0.6, 0.6])
@@ -90,7 +90,8 @@ def test_a_snapshot_of_that_name_is_not_made_twice_but_older_ones_are_pruned() -
 
 def test_only_this_jobs_snapshots_are_ever_candidates() -> None:
     one = volume()
-    others = [snapshot(one, n, days=n, tags=("weekly",)) for n in range(1, 9)]
+    theirs = ("bulk-job:weekly", "nightly")
+    others = [snapshot(one, n, days=n, tags=theirs) for n in range(1, 9)]
     by_hand = [snapshot(one, n + 20, days=n, tags=()) for n in range(1, 9)]
     steps, _ = prune_steps([*others, *by_hand], None, making(), Retention(last=1))
     assert not steps

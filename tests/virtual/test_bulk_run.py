@@ -185,7 +185,8 @@ def test_the_requests_of_snapshots_and_prune(volumes: int, snapshots: int) -> No
         for volume in world.volumes.values():
             mine = [s for s in world.snapshots.values() if s.volume_id == volume.id]
             assert len(mine) <= 2
-            assert any(s.tags == ("nightly",) and s.name.endswith("-2026-01-01") for s in mine)
+            today = [s.tags for s in mine if s.name.endswith("-2026-01-01")]
+            assert today == [("bulk-job:nightly",)]
         prune = await store.bulk.plan_prune(Retention(last=1), at=at(world))
         assert sent(world) == {"GET /v2/snapshots": pages(snapshots + volumes - gone)}
         saved = Plan.from_json(prune.to_json())
@@ -522,6 +523,7 @@ def test_what_cannot_be_planned_is_refused_before_anything_is_sent() -> None:
             (bulk.plan_snapshots(name_template="{x}"), PlanError, "no field"),
             (bulk.plan_snapshots(job="a b"), PlanError, "tag"),
             (bulk.plan_snapshots(tags=("a b",)), InvalidArgumentError, "tag"),
+            (bulk.plan_snapshots(tags=("bulk-job:weekly",)), PlanError, "set by that job alone"),
             (bulk.plan_snapshots(at=datetime(2026, 1, 1)), InvalidArgumentError, "zone"),  # noqa: DTZ001
             (bulk.plan_snapshots(recognise="luck"), InvalidArgumentError, "tag or name"),  # type: ignore[arg-type]
             (bulk.plan_prune(None), InvalidArgumentError, "Retention"),  # type: ignore[arg-type]
