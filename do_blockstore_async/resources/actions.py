@@ -16,6 +16,7 @@ from ..errors import (
     RequestTimeoutError,
 )
 from ..models import Action
+from ..quota.context import current_deadline
 from ..wire.arguments import check_action_id, check_id, check_timeout
 from ..wire.codec import Codec
 from ..wire.engine import Engine
@@ -107,7 +108,8 @@ class Actions:
 
         Args:
             action: as `attach`, `detach` or `resize` returned it.
-            timeout: seconds, the waits for quota included; None waits as long as it takes.
+            timeout: seconds, the waits for quota included; None waits as long as it takes. A
+                deadline of the surrounding `deadline()` counts where it is earlier.
 
         Returns:
             The action, completed.
@@ -120,12 +122,14 @@ class Actions:
         check_timeout(timeout)
         clock = self._engine.clock
         began = clock.monotonic()
-        deadline = None if timeout is None else began + timeout
+        deadline = current_deadline()
+        if timeout is not None:
+            deadline = began + timeout if deadline is None else min(began + timeout, deadline)
         delay_s = _FIRST_POLL_S
         while action.status not in {"completed", "errored"}:
             left_s = None if deadline is None else deadline - clock.monotonic()
             if left_s is not None and left_s <= delay_s:
-                raise _timed_out(action, timeout)
+                raise _timed_out(action, clock.monotonic() - began)
             await self._engine.pause(delay_s)
             delay_s = min(1.5 * delay_s, _SLOWEST_POLL_S)
             # Never 0 or less: what is left after the sleep may have been eaten by a busy loop.
@@ -133,7 +137,7 @@ class Actions:
             try:
                 action = await self._get(action.volume_id, action.id, left_s)
             except (RequestTimeoutError, QuotaWaitTooLongError) as error:
-                raise _timed_out(action, timeout) from error
+                raise _timed_out(action, clock.monotonic() - began) from error
             except NotFoundError:
                 if clock.monotonic() - began > _NOT_FOUND_YET_S:
                     raise
@@ -161,8 +165,8 @@ def decode_action(codec: Codec, volume_id: str | None, raw: RawResponse) -> Acti
     return attrs.evolve(codec.action(raw), volume_id=volume_id)
 
 
-def _timed_out(action: Action, timeout: float | None) -> ActionTimeoutError:
+def _timed_out(action: Action, waited_s: float) -> ActionTimeoutError:
     return ActionTimeoutError(
-        f"action {action.id} ({action.type}) was still {action.status} after {timeout} s",
+        f"action {action.id} ({action.type}) was still {action.status} after {waited_s:.1f} s",
         action=action,
     )

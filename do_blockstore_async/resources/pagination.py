@@ -9,8 +9,9 @@ How a change is noticed, within one pass over the pages:
 P1. a page counts another total than the first one did;
 P2. an id appears twice;
 P3. the items do not add up to the total;
-P4. an item was made no earlier than the first answer of the pass (by the server's own `Date`), and
-    no earlier pass has seen it;
+P4. an item of a later page was made no earlier than 5 s before the first answer of the pass (by the
+    server's own `Date`; an item may show a little after its created_at), and no earlier pass has
+    seen it;
 P5. the server tells no total, and the pass before saw a change or other ids.
 
 Why that is enough: say the first answer counts n items, one of them is missed although it exists
@@ -55,6 +56,8 @@ __all__ = ["ListingCall", "collect", "items", "pages"]
 T = TypeVar("T")
 
 _PASSES: Final = 3
+# How long after its created_at an item may begin to show in listings (P4).
+_UNSEEN_S: Final = 5.0
 
 
 class ListingCall(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
@@ -191,7 +194,7 @@ class _Pass(Generic[T]):
                 self._note("an item appeared twice")
             elif not any(key in seen for seen in self._yielded):
                 fresh.append(item)
-                if self._sign is None and self._is_new(item):
+                if self._sign is None and self._pages > 1 and self._is_new(item):
                     self._note("an item was made meanwhile")
         return tuple(fresh)
 
@@ -199,7 +202,7 @@ class _Pass(Generic[T]):
         made_at = self._call.made_at
         if made_at is None:
             return False
-        return self._date_s is None or made_at(item).timestamp() >= self._date_s
+        return self._date_s is None or made_at(item).timestamp() >= self._date_s - _UNSEEN_S
 
     def _note(self, sign: str) -> None:
         self._sign = self._sign or sign

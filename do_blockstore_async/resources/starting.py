@@ -1,7 +1,9 @@
 """Starting an action: one POST, and where its answer is lost a look at the volume's own actions.
 
-The API keeps a list of what was done to a volume. An action of the same kind that began since the
-request was sent is the one that was asked for; an older one means nothing.
+The API keeps a list of what was done to a volume, but not with which parameters. So an action of
+the same kind that began since the request was sent is adopted only when it has ended and the volume
+is as it was asked to be: attached to that Droplet, or not any more, or that large. An older one
+means nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ __all__ = ["start_action"]
 
 _BY_ID = "/v2/volumes/{volume_id}/actions"
 _BY_NAME = "/v2/volumes/actions"
+# Actions take 3 to 5 s (rexray 1368).
+_ENDS_S = 15.0
+_POLL_S = 1.0
 
 
 async def start_action(
@@ -33,6 +38,7 @@ async def start_action(
     codec: Codec,
     fields: dict[str, Any],
     *,
+    get: Callable[..., Awaitable[Volume]],
     volume_id: str | None = None,
     named: Callable[[float | None], Awaitable[Listing[Volume]]] | None = None,
     timeout: float | None,
@@ -41,20 +47,52 @@ async def start_action(
 
     Args:
         fields: the body, checked.
+        get: reads a volume.
         volume_id: the volume, checked; None for an action by name.
         named: looks the volume up by its name, for an action by name.
         timeout: seconds, the wait for quota included.
     """
     kind: str = fields["type"]
 
+    seen: list[Volume] = []
+
+    def is_kind(found: Action) -> bool:
+        # `attach` is answered as `attach_volume` (rexray 1368) or as `attach`.
+        return found.type.split("_")[0] == kind
+
+    def is_as_asked(found: Action) -> bool:
+        if found.status != "completed" or not seen:
+            return False
+        volume = seen[-1]
+        if kind == "resize":
+            return bool(volume.size_gigabytes == fields["size_gigabytes"])
+        return (fields["droplet_id"] in volume.droplet_ids) is (kind == "attach")
+
     async def look(timeout_s: float | None) -> Listing[Action]:
+        clock = engine.clock
+        began = clock.monotonic()
+
+        def left_s() -> float | None:
+            if timeout_s is None:
+                return None
+            # Never 0 or less: what is left may have been eaten by a busy loop.
+            return max(1e-3, began + timeout_s - clock.monotonic())
+
         target = volume_id
         if target is None and named is not None:
-            found = await named(timeout_s)
+            found = await named(left_s())
             if not found.items:
                 return Listing((), 0, None, found.date_s)
             target = found.items[0].id
-        listing = await collect(engine, listing_of(codec, str(target)), timeout_s)
+        until = began + (_ENDS_S if timeout_s is None else min(_ENDS_S, timeout_s / 2))
+        while True:
+            listing = await collect(engine, listing_of(codec, str(target)), left_s())
+            under_way = any(is_kind(a) and a.status == "in-progress" for a in listing.items)
+            if not under_way or clock.monotonic() + _POLL_S >= until:
+                break
+            await engine.pause(_POLL_S)
+        if any(map(is_kind, listing.items)):
+            seen.append(await get(str(target), timeout=left_s()))
         noted = (attrs.evolve(action, volume_id=target) for action in listing.items)
         return msgspec.structs.replace(listing, items=tuple(noted))
 
@@ -70,16 +108,15 @@ async def start_action(
             look=look,
             judge=partial(
                 judge_created,
-                # `attach` is answered as `attach_volume` (rexray 1368) or as `attach`.
-                is_candidate=lambda found: found.type.split("_")[0] == kind,
-                is_as_asked=lambda found: True,
+                is_candidate=is_kind,
+                is_as_asked=is_as_asked,
                 made_at=attrgetter("started_at"),
                 identity=lambda found: ("action", found.id),
                 exclusive=False,
             ),
             unique=False,
             hint=f"look at the actions of volume {volume_id or fields['volume_name']}",
-            key=("action", path, *fields.values()),
+            key=("action", kind, volume_id or (fields["volume_name"], fields["region"])),
         ),
     )
     action = await engine.call(request, timeout=timeout)

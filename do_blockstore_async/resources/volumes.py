@@ -404,7 +404,7 @@ class Volumes:
         if region is not None:
             fields["region"] = check_region(region)
         return await start_action(
-            self._engine, self._codec, fields, volume_id=volume_id, timeout=timeout
+            self._engine, self._codec, fields, get=self.get, volume_id=volume_id, timeout=timeout
         )
 
     async def _act_by_name(
@@ -420,6 +420,7 @@ class Volumes:
             self._engine,
             self._codec,
             fields,
+            get=self.get,
             named=partial(self._named, name, region),
             timeout=timeout,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ..errors import ConfigError, InvalidArgumentError
 
@@ -38,7 +38,7 @@ _ID: Final = re.compile(r"[0-9a-fA-F-]{1,64}")
 _VOLUME_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,32}")
 _TAG: Final = re.compile(r"[\w:.-]{1,255}")
-_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
+_PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _LABEL_LENGTH: Final = {"ext4": 16, "xfs": 12}
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -87,8 +87,10 @@ def check_path(path: str) -> str:
     """A path on the API's own host: absolute, escaped, without query, host or dot segments."""
     if not isinstance(path, str) or not _PATH.fullmatch(path) or path.startswith("//"):
         raise InvalidArgumentError("path must be absolute and escaped, such as /v2/account")
-    segments = path.lower().replace("%2e", ".").split("/")
-    if "." in segments or ".." in segments:
+    plain = unquote(path)
+    if not plain.isprintable():
+        raise InvalidArgumentError("path must not contain control characters")
+    if {".", ".."} & set(re.split(r"[/\\]", plain)):
         raise InvalidArgumentError("path must not contain dot segments")
     return path
 

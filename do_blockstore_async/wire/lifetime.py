@@ -65,7 +65,8 @@ class Lifetime:
             async with asyncio.timeout(delay_s):
                 await self._closing.wait()
         except TimeoutError:
-            return False
+            # Both may have come in the same turn of the loop.
+            return self.closing
         return True
 
     async def grace(self, grace_s: float) -> None:

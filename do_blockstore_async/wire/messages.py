@@ -70,11 +70,13 @@ class Evidence(msgspec.Struct, frozen=True):
         known: ids of what this client has made before.
         contested: another call of this client asks for the same thing at this moment, or did so
             shortly before and does not know what became of it.
+        steady: an earlier answer has shown that the server's clock runs as ours does.
     """
 
     sent_s: float | None
     known: Collection[Hashable]
     contested: bool = False
+    steady: bool = True
 
 
 class Finding(msgspec.Struct, Generic[T], frozen=True):

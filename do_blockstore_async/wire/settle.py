@@ -7,7 +7,8 @@ second at which it was made. So after a lost answer the same name is looked up, 
 S1. Nothing there: the request has not taken effect so far. It is sent again at once if the server
     would refuse a second one (`unique`), and otherwise only after the time in which the lost
     request may still arrive.
-S2. There, and known to this client from an earlier create, or made before the request was sent:
+S2. There, and known to this client from an earlier create, or clearly made before the request was
+    sent (by 5 s; by a day where no earlier answer shows that the server's clock runs as ours):
     somebody else's. A conflict, never adopted.
 S3. There, made since, and as asked: ours.
 S4. There and made since, but not as asked; or another call of this client asks for the same at the
@@ -28,7 +29,7 @@ from collections.abc import Callable, Hashable
 from datetime import datetime
 from typing import Final, TypeVar
 
-from .messages import Evidence, Finding, Listing, Verdict
+from .messages import Evidence, Finding, Listing
 
 __all__ = ["judge_created", "judge_deleted"]
 
@@ -36,6 +37,10 @@ T = TypeVar("T")
 
 # Two whole-second truncations, that of `Date` and that of `created_at`.
 _SAME_SECOND_S: Final = 2.0
+# `Date` may come from an edge and `created_at` from a backend whose clocks differ a little.
+_SKEW_S: Final = 5.0
+# No clock is off by a day, not even one that stood still while a machine slept over night.
+_DAY_S: Final = 86_400.0
 
 
 def judge_created(
@@ -53,7 +58,6 @@ def judge_created(
     `exclusive` says that only one can be there, so that an older one means a conflict; of
     actions there may be many, and older ones mean nothing.
     """
-    somebody_elses: Verdict = "conflict" if exclusive else "absent"
     candidates = sorted(
         (item for item in listing.items if is_candidate(item)), key=made_at, reverse=True
     )
@@ -61,13 +65,16 @@ def judge_created(
         return Finding("absent")
     fresh = [item for item in candidates if identity(item) not in evidence.known]
     if not fresh:
-        return Finding(somebody_elses, candidate=candidates[0])
+        return Finding("conflict", candidate=candidates[0]) if exclusive else Finding("absent")
     found = fresh[0]
     if evidence.sent_s is None:
         return Finding("unknown", candidate=found)
-    if made_at(found).timestamp() < math.floor(evidence.sent_s):
-        return Finding(somebody_elses, candidate=found)
-    if evidence.contested or not is_as_asked(found):
+    older_s = math.floor(evidence.sent_s) - made_at(found).timestamp()
+    if older_s > 0 and not exclusive:
+        return Finding("absent")
+    if older_s > _surely_s(evidence):
+        return Finding("conflict", candidate=found)
+    if older_s > 0 or evidence.contested or not is_as_asked(found):
         return Finding("unknown", candidate=found)
     return Finding("adopted", value=found, candidate=found)
 
@@ -89,9 +96,14 @@ def judge_deleted(
     if evidence.sent_s is None:
         return Finding("unknown", candidate=found)
     made_s = made_at(found).timestamp()
-    if made_s + 1.0 <= evidence.sent_s:
+    if made_s + 1.0 + _surely_s(evidence) <= evidence.sent_s:
         return Finding("absent", candidate=found)
     if made_s >= evidence.sent_s + _SAME_SECOND_S:
         return Finding("adopted")
     # Made around the second of sending. Deleting what may be new would be the worse error.
     return Finding("unknown", candidate=found)
+
+
+def _surely_s(evidence: Evidence) -> float:
+    """By how much something must be older than the request to be older for certain."""
+    return _SKEW_S if evidence.steady else _DAY_S

@@ -27,6 +27,8 @@ T = TypeVar("T")
 _REMEMBERED: Final = 4096
 # Two clocks that run alike disagree by the whole second of `Date` and a round trip.
 _CLOCK_STEP_S: Final = 3.0
+# How long a listing may lag behind what the server itself knows.
+_LAG_S: Final = 5.0
 _FIRST_LOOK_S: Final = 1.0
 _SLOWEST_LOOK_S: Final = 10.0
 
@@ -95,7 +97,9 @@ class Settler:
             raise OutcomeUnknownError(
                 f"the answer was lost and this request cannot be looked up: {cause}"
             ) from cause
-        finding = await self._look_until_told(request, settlement, call, cause)
+        finding = await self._look_until_told(
+            request, settlement, call, cause, taken=isinstance(error, ConflictError)
+        )
         self.report(request, call, finding.verdict)
         if finding.verdict == "adopted":
             return finding
@@ -130,17 +134,26 @@ class Settler:
         settlement: Settlement[T],
         call: Call,
         cause: BlockStoreError,
+        *,
+        taken: bool,
     ) -> Finding[T]:
         """Look; where nothing is there and a second one would not be refused, look until the lost
         request cannot arrive any more.
         """
-        arrives_until = self._clock.monotonic() + self._config.linger_s
+        began = self._clock.monotonic()
+        arrives_until = began if settlement.unique else began + self._config.linger_s
+        if taken:
+            arrives_until = max(arrives_until, began + _LAG_S)
         delay_s = _FIRST_LOOK_S
         while True:
             finding = await self._look(request, settlement, call, cause)
             now = self._clock.monotonic()
-            if finding.verdict != "absent" or settlement.unique or now >= arrives_until:
+            if finding.verdict != "absent":
                 return finding
+            if now >= arrives_until or finding.candidate is not None:
+                # A name that is taken by nothing that can be seen: the listing lags behind.
+                lags = taken and finding.candidate is None
+                return Finding("unknown") if lags else finding
             left_s = call.left_s(now)
             if left_s is not None and delay_s >= left_s:
                 return Finding("unknown")
@@ -168,10 +181,13 @@ class Settler:
                 f"the answer was lost and looking failed too ({type(error).__name__}): "
                 f"{settlement.hint}"
             ) from cause
-        contested = self._contested(settlement.key, call)
-        return settlement.judge(
-            listing, Evidence(self._sent_s(call, listing), self._made, contested)
+        evidence = Evidence(
+            self._sent_s(call, listing),
+            self._made,
+            self._contested(settlement.key, call),
+            steady=call.answered_before is not None,
         )
+        return settlement.judge(listing, evidence)
 
     def _sent_s(self, call: Call, listing: Listing[Any]) -> float | None:
         """The server's time when the call was first sent, at the earliest; None if untellable."""

@@ -90,6 +90,10 @@ class _Transmission:
         self._attempt = attempt
         self._scope = scope
 
+    def __deepcopy__(self, _: Any) -> _Transmission:
+        # aioresponses and the like copy what a session is called with; a loop cannot be copied.
+        return self
+
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: _Handler
     ) -> aiohttp.ClientResponse:
@@ -192,6 +196,8 @@ class AiohttpTransport:
         headers, body = self._headers, None
         if request.json is not None:
             headers, body = self._json_headers, encode_json(request.json)
+        if self._closed:
+            raise ClientClosedError("the client was closed")
         scope = asyncio.timeout_at(attempt.deadline)
         self._scopes.add(scope)
         # Errors are made here and raised below, outside of `except`, so that no library error,
@@ -210,7 +216,7 @@ class AiohttpTransport:
                     middlewares=(_Transmission(self._throttle, self._patience, attempt, scope),),
                 ) as response:
                     content = await self._read(response)
-                if response.status >= 400 and len(self._token) >= 16:
+                if self._token in content and len(self._token) >= 16:
                     # Some gateways show the request they failed on, and errors quote the answer.
                     content = content.replace(self._token, b"(token)")
                 return RawResponse(response.status, response.headers, content)
