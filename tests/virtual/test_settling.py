@@ -233,6 +233,27 @@ def test_an_older_action_of_the_same_kind_is_not_adopted(loss: Loss) -> None:
     assert set(scene.world.actions) == {first.id, second.id}
 
 
+def test_an_action_that_asks_for_something_else_is_not_adopted() -> None:
+    """A resize that never arrived, while somebody else resizes the same volume by less."""
+    scene = Scene()
+    volume = scene.world.add_volume("v", region="nyc3", size_gigabytes=10, age_s=3600)
+
+    async def body(store: BlockStore) -> Any:
+        LOSSES["reset before"].into(scene, "POST")
+        ours = asyncio.ensure_future(told(store.volumes.resize(volume.id, 150)))
+        await asyncio.sleep(0.6)
+        theirs = await told(store.volumes.resize(volume.id, 20))
+        return await ours, theirs
+
+    ours, theirs = play(scene, body)
+    if isinstance(ours, Action):
+        assert ours.id != getattr(theirs, "id", None)
+        scene.world.finish_actions()
+        assert scene.world.volumes[volume.id].size_gigabytes == 150
+    else:
+        assert isinstance(ours, OutcomeUnknownError)
+
+
 @EVERY_LOSS
 def test_a_delete(loss: Loss) -> None:
     scene = Scene()
@@ -666,7 +687,9 @@ def test_a_read_that_is_cancelled_needs_no_note() -> None:
 
 
 def test_a_wait_that_cannot_fit_is_refused_at_once() -> None:
-    scene = Scene(config={"windows": ((2, 60.0), (100, 3600.0)), "burst": 2}, limits="2/60,100/3600")
+    scene = Scene(
+        config={"windows": ((2, 60.0), (100, 3600.0)), "burst": 2}, limits="2/60,100/3600"
+    )
 
     async def body(store: BlockStore) -> Any:
         loop = asyncio.get_running_loop()
