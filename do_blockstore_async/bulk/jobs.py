@@ -252,7 +252,10 @@ class Bulk(Planner):
         where = Path(path)
         part = where.with_name(f"{where.name}.{os.getpid()}.part")
         try:
-            part.write_text(plan.to_json(), encoding="utf-8")
+            with part.open("w", encoding="utf-8") as file:
+                file.write(plan.to_json())
+                file.flush()
+                os.fsync(file.fileno())  # or a crash could leave the name with nothing behind it
             part.replace(where)
         except OSError as error:
             part.unlink(missing_ok=True)

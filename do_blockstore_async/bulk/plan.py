@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, TypeAlias
 import attrs
 import msgspec
 
+from ..wire.arguments import check_tags
 from ..wire.codec import encode_json
 from .errors import PlanError
 from .selection import Selection
@@ -299,7 +300,7 @@ class Plan:
         """
         try:
             document = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise PlanError("not a saved plan: it is not JSON") from None
         if not isinstance(document, dict) or "format" not in document or "plan" not in document:
             raise PlanError("not a saved plan: save one with save_plan")
@@ -310,12 +311,32 @@ class Plan:
             )
         try:
             plan = msgspec.convert(document["plan"], cls)
-        except (msgspec.ValidationError, ValueError) as error:
+            _check_steps(plan.steps)
+        except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
             raise PlanError(f"the saved plan cannot be read: {error}; plan again") from None
         plan = attrs.evolve(plan, sighting=None)
         if plan.digest != document.get("digest"):
             raise PlanError("the saved plan was edited: a plan is run as it was made; plan again")
         return plan
+
+
+def _check_steps(steps: Iterable[Step]) -> None:
+    """P2, and tags that can be tags: their names become part of an address.
+
+    Raises:
+        PlanError, InvalidArgumentError: it does not hold.
+    """
+    keys: set[str] = set()
+    for step in steps:
+        if step.key in keys:
+            raise PlanError(f"two steps have the key {step.key!r}")
+        if step.after and step.after not in keys:
+            raise PlanError(f"{step.key!r} waits for {step.after!r}, which is no step before it")
+        keys.add(step.key)
+        if step.action in {"tag_volume", "untag_volume"}:
+            check_tags((step.name,))
+        elif not step.deletes:
+            check_tags(step.tags)
 
 
 def pages_of(count: int) -> int:

@@ -27,16 +27,23 @@ from .errors import PlanError
 
 __all__ = ["VolumeSpec", "parse_specs", "read_specs"]
 
+_SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".csv"})
 _MAX_SPECS: Final = 100_000
 
 
 def _texts(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise InvalidArgumentError("tags must be a list of texts")
     return tuple(value)
 
 
 @attrs.frozen(kw_only=True)
 class VolumeSpec:
-    """A volume to be created; the fields are those of `store.volumes.create`."""
+    """A volume to be created; the fields are those of `store.volumes.create`.
+
+    Raises:
+        InvalidArgumentError: tags are one text and not several.
+    """
 
     name: str
     region: str
@@ -80,16 +87,18 @@ def parse_specs(text: str, suffix: str) -> list[VolumeSpec]:
     Raises:
         PlanError: it cannot be read; says in which entry.
     """
+    if suffix not in _SUFFIXES:
+        raise PlanError(f"files end in .json, .jsonl, .ndjson or .csv, not {suffix!r}")
     try:
         if suffix == ".json":
             rows = json.loads(text)
-        elif suffix in {".jsonl", ".ndjson"}:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
         elif suffix == ".csv":
             rows = [_from_csv(row) for row in csv.DictReader(io.StringIO(text))]
         else:
-            raise PlanError(f"files end in .json, .jsonl, .ndjson or .csv, not {suffix!r}")
-    except (json.JSONDecodeError, csv.Error, RecursionError) as error:
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except PlanError:
+        raise
+    except (ValueError, csv.Error, RecursionError) as error:
         raise PlanError(f"the file cannot be read: {error}") from None
     if not isinstance(rows, list):
         raise PlanError("the file must hold a list of volumes")
@@ -150,6 +159,4 @@ def _from_mapping(row: Mapping[str, Any]) -> VolumeSpec:
     if missing:
         raise InvalidArgumentError(f"{' and '.join(missing)} must be given")
     values = {name: value for name, value in row.items() if value is not None}
-    if isinstance(values.get("tags", ()), str):
-        raise InvalidArgumentError("tags must be a list of texts")
     return VolumeSpec(**values)

@@ -94,12 +94,45 @@ def test_a_creation_plan_is_read_back_too() -> None:
             size_gigabytes=st.integers(0, 10**6) | st.floats(0, 1e9),
             tags=st.lists(st.text()).map(tuple),
             monthly=st.floats(-1e9, 1e9),
-        )
+        ),
+        unique_by=lambda step: step.key,
     )
 )
 def test_any_plan_survives_saving(steps: list[Step]) -> None:
     made = plan(steps=tuple(steps))
     assert Plan.from_json(made.to_json()) == made  # P1
+
+
+def tagging(**changes: Any) -> Step:
+    values: dict[str, Any] = {"action": "tag_volume", "name": "a", "region": "nyc3"}
+    return Step(**{"key": "a", **values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ((tagging(), tagging()), "two steps have the key"),
+        ((tagging(after="b"), tagging(key="b")), "no step before it"),
+        ((tagging(after="a"),), "no step before it"),
+        ((tagging(name="a/../../x"),), "not a tag"),
+        ((tagging(action="untag_volume", name="a b"),), "not a tag"),
+        ((tagging(action="create_snapshot", tags=("a b",)),), "not a tag"),
+    ],
+)
+def test_a_plan_that_breaks_its_own_rules_is_not_read(steps: tuple[Step, ...], words: str) -> None:
+    with pytest.raises(PlanError, match=words):  # P2
+        Plan.from_json(plan(steps=steps).to_json())
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 400, "9" * 5000, "-1e999"])
+def test_a_number_out_of_all_bounds_is_a_plan_that_cannot_be_read(number: str) -> None:
+    text = plan().to_json()
+    changed = text.replace('"duration_s":12.5', f'"duration_s":{number}')
+    assert changed != text
+    with pytest.raises(PlanError):
+        Plan.from_json(changed)
+    with pytest.raises(PlanError):
+        Plan.from_json(text.replace('"size_gigabytes":10.0', f'"size_gigabytes":{number}'))
 
 
 def test_what_is_of_this_process_is_not_saved() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from do_blockstore_async.bulk.errors import PlanError
 from do_blockstore_async.bulk.specs import VolumeSpec, parse_specs, read_specs
+from do_blockstore_async.errors import InvalidArgumentError
 
 ONE = VolumeSpec(name="a", region="nyc3", size_gigabytes=10, tags=("x", "y"))
 TWO = VolumeSpec(name="a", region="ams3", snapshot_id="ab-12", filesystem_type="ext4")
@@ -79,3 +80,16 @@ def test_too_many_are_refused_before_they_are_all_read() -> None:
 
     with pytest.raises(PlanError, match="make several plans"):
         read_specs(endless())
+
+
+def test_one_text_is_no_list_of_tags() -> None:
+    with pytest.raises(InvalidArgumentError, match="list of texts"):
+        VolumeSpec(name="a", region="nyc3", size_gigabytes=1, tags="prod")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 400, "9" * 5000])
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_a_huge_number_is_a_file_that_cannot_be_used(number: str, suffix: str) -> None:
+    row = f'{{"name": "a", "region": "nyc3", "size_gigabytes": {number}}}'
+    with pytest.raises(PlanError):
+        parse_specs(f"[{row}]" if suffix == ".json" else row, suffix)

@@ -375,6 +375,22 @@ async def test_a_plan_is_saved_and_loaded(tmp_path: Path) -> None:
             store.bulk.load_plan(path)
 
 
+async def test_a_saved_plan_is_on_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with account() as (store, world):
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        real, synced = os.fsync, list[bool]()
+
+        def fsync(file: int) -> None:
+            synced.append((tmp_path / "plan").exists())
+            real(file)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        store.bulk.save_plan(plan, tmp_path / "plan")
+        assert synced == [False]
+
+
 async def test_no_token_stands_in_plan_or_journal(tmp_path: Path) -> None:
     async with account() as (store, world):
         plan = await store.bulk.plan_snapshots(keep=Retention(last=2), at=at(world))
