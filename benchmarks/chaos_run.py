@@ -103,7 +103,7 @@ class Intent:
     told: Any = None
     cancelled: bool = False
     told_at_s: float = 0.0
-    # When the first attempt of a delete by name had ended, in loop time.
+    # When the first attempt of a delete had ended that was not refused for certain, in loop time.
     first_ended_s: float | None = None
 
 
@@ -191,7 +191,9 @@ class Chaos:
         self.throttle = Throttle(self.config)
 
     def _hook(self, event: Any) -> None:
-        if isinstance(event, AttemptFinished) and event.method == "DELETE":
+        # A 429 is a refusal for certain: what is sent after it is a first attempt again.
+        finished = isinstance(event, AttemptFinished) and event.failure != "RateLimitedError"
+        if finished and event.method == "DELETE":
             number = _intent.get()
             if number:
                 intent = self.intents[number - 1]
