@@ -10,6 +10,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -91,7 +92,12 @@ MODULES = modules()
 TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 
 
-def imported(module: str) -> Iterator[tuple[str, str, ast.stmt]]:
+@cache
+def imported(module: str) -> list[tuple[str, str, ast.stmt]]:
+    return list(imports_of(module))
+
+
+def imports_of(module: str) -> Iterator[tuple[str, str, ast.stmt]]:
     """(absolute module, name or "", node) for each import of a module, wherever it stands."""
     is_package = MODULES[module].name == "__init__.py"
     package = [NAME, *module.split(".")] if module else [NAME]
@@ -208,15 +214,19 @@ def test_the_aiohttp_client_is_known_in_one_place() -> None:
             assert not uses, module
 
 
+@cache
+def for_types_only(module: str) -> set[ast.AST]:
+    return {
+        inner
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+
+
 def is_typing(module: str, wanted: ast.stmt) -> bool:
     """Whether a statement stands under `if TYPE_CHECKING:`."""
-    return any(
-        isinstance(node, ast.If)
-        and isinstance(node.test, ast.Name)
-        and node.test.id == "TYPE_CHECKING"
-        and any(inner is wanted for inner in ast.walk(node))
-        for node in ast.walk(TREES[module])
-    )
+    return wanted in for_types_only(module)
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name != "clock"])
