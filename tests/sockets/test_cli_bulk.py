@@ -264,7 +264,11 @@ def test_ctrl_c_ends_in_order_and_resume_goes_on(home: Path, tmp_path: Path) -> 
         assert done.code == 0, done.err
         assert json.loads(done.out)["counts"]["done"] == 24
         listed = do("snapshots", "list", "-o", "json", env=env)
-        mine = [each for each in json.loads(listed.out) if "bulk-job:interrupted" in (each["tags"] or ())]
+        mine = [
+            each
+            for each in json.loads(listed.out)
+            if "bulk-job:interrupted" in (each["tags"] or ())
+        ]
         assert len(mine) == len({each["resource_id"] for each in mine}) == 24
 
 
