@@ -17,6 +17,7 @@ import logging
 import os
 import pickle
 import re
+import socket
 import ssl
 import traceback
 import warnings
@@ -700,6 +701,31 @@ async def test_connections_are_bounded(server: ScriptedServer) -> None:
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_making_a_connection_is_bounded(watch: Watch) -> None:
+    """A listener that accepts nobody: once its queue is full, the system lets a caller wait."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        fillers = [socket.socket() for _ in range(4)]
+        try:
+            for filler in fillers:
+                filler.setblocking(False)
+                filler.connect_ex(address)
+            config = quick(connect_timeout_s=0.2, max_attempts=1, attempt_timeout_s=PATIENCE_S)
+            url = f"http://127.0.0.1:{address[1]}"
+            async with BlockStore(CANARY, base_url=url, config=config) as store:
+                with pytest.raises(TransportError, match="no connection could be made") as caught:
+                    await store.volumes.create("a", region="nyc1", size_gigabytes=1)
+                assert store.quota.in_flight == 0
+        finally:
+            for filler in fillers:
+                filler.close()
+    assert not caught.value.sent, "nothing was written, so nothing is unknown"
+    watch.error(caught.value)
+    assert not watch.holds(CANARY)
 
 
 def test_nobody_reads_the_tests_environment() -> None:

@@ -471,6 +471,38 @@ def test_two_calls_that_ask_for_the_same_are_never_both_told_yes(commit: float, 
         assert isinstance(result, Volume | ConflictError | OutcomeUnknownError), repr(result)
 
 
+@EVERY_LOSS
+def test_what_a_call_cut_off_may_have_made_is_nobodys(loss: Loss) -> None:
+    """A call is cancelled after its create has arrived; the next one asks for the same."""
+    scene = Scene(latency_s=(0.2, 0.2))
+
+    async def body(store: BlockStore) -> Any:
+        first = asyncio.create_task(create(store))
+        await asyncio.sleep(0.199)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        loss.into(scene, "POST")
+        return await told(create(store))
+
+    error = play(scene, body)
+    assert isinstance(error, ConflictError | OutcomeUnknownError), repr(error)
+    assert len(scene.world.volumes) == 1
+
+
+def test_what_may_still_arrive_is_not_denied_when_the_budget_runs_out() -> None:
+    """Lost, looked for, not there yet; then there is no budget in time to send it again."""
+    scene = Scene(config={"windows": ((3, 60.0), (100, 3600.0)), "burst": 3})
+    scene.faults.add("reset_before", method="POST", times=1)
+
+    async def body(store: BlockStore) -> Any:
+        [_ async for _ in store.regions.list()]
+        return await told(create(store, timeout=20))
+
+    error = play(scene, body, warm=False)
+    assert isinstance(error, OutcomeUnknownError), repr(error)
+    assert isinstance(error.__cause__, QuotaWaitTooLongError | TransportError)
+
+
 # The server's clock.
 
 
