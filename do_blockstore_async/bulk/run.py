@@ -294,6 +294,8 @@ class Run:
     # One unit.
 
     async def _work(self, unit: Unit) -> list[Outcome[Step]]:
+        if self._stopped is not None:
+            return []  # stopped between the making of this task and its first moment
         outcomes: list[Outcome[Step]] = []
         sent: list[Step] = []
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment] # FanOut's
