@@ -99,7 +99,7 @@ class Config:
     max_body_bytes: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
     max_pages: int = attrs.field(default=10_000, validator=_positive)
     max_items: int = attrs.field(default=2_000_000, validator=_positive)
-    page_concurrency: int = attrs.field(default=8, validator=_positive)
+    page_concurrency: int = attrs.field(default=12, validator=_positive)
     max_connections: int = attrs.field(default=100, validator=_positive)
     trust_env: bool = False
     user_agent: str = "do-blockstore-async/0.1.0"

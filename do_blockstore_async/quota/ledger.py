@@ -197,6 +197,10 @@ class Ledger:
             # Close to the end: what is in flight may not have been counted yet.
             self.answer_helps = True
             return _NEVER
+        announced = self.others.announced
+        if background and announced is not None and announced < window.limit:
+            # A share of what there is: of a far larger setting it would be more than everything.
+            kept = min(kept, math.ceil(announced * window.share))
         if background and self.others.left_with_fading(now, held) - kept < 1:
             return min(window.next_release(), now + self.gate.shortest_probe_s)
         return now

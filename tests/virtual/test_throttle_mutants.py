@@ -61,8 +61,11 @@ class ForgetsTheLinger(Ledger):
 
 
 class ForgetsTheHour(Ledger):
-    def _long_until(self, now: float, background: bool, free: int) -> float:
+    def _long_until(self, now: float, background: bool, free: int, kept: int) -> float:
         return now
+
+    def _plainly_free(self, now: float, background: bool) -> bool:
+        return False
 
 
 class LeaksUnusedSlots(Ledger):
