@@ -471,6 +471,36 @@ def test_two_calls_that_ask_for_the_same_are_never_both_told_yes(commit: float, 
         assert isinstance(result, Volume | ConflictError | OutcomeUnknownError), repr(result)
 
 
+def test_what_another_call_is_just_being_given_is_not_adopted() -> None:
+    """The first call's answer is still on its way when the second looks for what it has lost."""
+    scene = Scene()
+    scene.faults.add("drip", method="POST", times=1, seconds=0.005)
+    scene.faults.add("html_502", method="POST", times=1, commit=1.0)
+
+    async def body(store: BlockStore) -> Any:
+        first = asyncio.create_task(told(create(store)))
+        await asyncio.sleep(0.5)  # it has arrived
+        return await told(create(store)), await first
+
+    second, first = play(scene, body)
+    assert isinstance(first, Volume)
+    assert isinstance(second, OutcomeUnknownError), repr(second)
+    assert second.candidate.id == first.id
+
+
+def test_a_create_is_sent_again_at_once() -> None:
+    """The name protects it: a late arrival and the second one cannot both succeed."""
+    scene = Scene(config={"backoff_base_s": 0.001})
+    scene.faults.add("reset_before", method="POST", times=1)
+
+    async def body(store: BlockStore) -> float:
+        began = asyncio.get_running_loop().time()
+        await create(store)
+        return asyncio.get_running_loop().time() - began
+
+    assert play(scene, body) < 1
+
+
 @EVERY_LOSS
 def test_what_a_call_cut_off_may_have_made_is_nobodys(loss: Loss) -> None:
     """A call is cancelled after its create has arrived; the next one asks for the same."""
