@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from do_blockstore_async.bulk.journal import Journal
@@ -97,7 +98,9 @@ class Workers:
         if kill_after_s is not None:
             await asyncio.wait([ended], timeout=kill_after_s)
             if not ended.done():
-                os.kill(child, signal.SIGKILL)
+                # It may have come to its end, and been waited for, in this very moment.
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
         code = int((await ended).split()[1])
         if code not in (0, -signal.SIGKILL):
             raise RuntimeError(f"a run failed with exit code {code}")
