@@ -10,7 +10,7 @@ included, as other SDKs do. The table counts:
 
 - took effect twice: one operation that made two things that were there together, or deleted two;
 - lost: told that it is there, and it never was;
-- wrong deletes: a delete by name that hit what was made after its first attempt had ended;
+- wrong deletes: a delete by name, sent again, that hit what was made after its first attempt;
 - unexplained: told that nothing is there although it made it, or that it made what others made;
 - leaked: tasks, connections or permits left behind;
 - over budget: requests that the server refused as too many in a minute or an hour.
@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from .chaos_run import Intent, Options, Outcome, run, told_id, told_unknown
+from .chaos_run import Books, Intent, Options, Outcome, run, told_id, told_unknown
 
 __all__ = ["COLUMNS", "findings", "judge", "main"]
 
@@ -72,8 +72,7 @@ def _of_deleter(intent: Intent, outcome: Outcome) -> Iterator[tuple[str, Intent]
     if len(deleted) > 1:
         yield "took effect twice", intent
     if intent.kind == "delete by name":
-        ended_s = intent.first_ended_s
-        if any(ended_s is not None and books.made_at_s[gone] > ended_s for gone in deleted):
+        if any(_hit_anew(intent, books, gone) for gone in deleted):
             yield "wrong deletes", intent
     elif any(gone != intent.target for gone in deleted):
         yield "wrong deletes", intent
@@ -82,6 +81,14 @@ def _of_deleter(intent: Intent, outcome: Outcome) -> Iterator[tuple[str, Intent]
     refused = type(intent.told).__name__ in {"ConflictError", "PermissionDeniedError"}
     if deleted and refused:
         yield "unexplained", intent
+
+
+def _hit_anew(intent: Intent, books: Books, gone: str) -> bool:
+    """Whether a repetition deleted what was made after the first attempt had ended."""
+    ended_s, repeated_s = intent.first_ended_s, intent.repeated_s
+    if ended_s is None or repeated_s is None:
+        return False
+    return books.made_at_s[gone] > ended_s and books.deleted_at_s[gone] > repeated_s
 
 
 def judge(outcome: Outcome) -> Counter[str]:

