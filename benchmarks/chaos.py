@@ -26,7 +26,8 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from .chaos_run import Books, Intent, Options, Outcome, run, told_id, told_unknown
+from .chaos_books import Books, Intent, Options, Outcome, told_id, told_unknown
+from .chaos_run import run
 
 __all__ = ["COLUMNS", "findings", "judge", "main"]
 

@@ -1,40 +1,30 @@
-"""One run of chaos: a client, a world, a fifth of everything going wrong, and a book of truth.
+"""One run of chaos: a client, a world, and a fifth of everything going wrong.
 
-Theory: every operation of a run is an intent with a number. The number travels as a context
-variable: from the task that asks, through the client and the transport, into the timer with which
-a request arrives at the world. So the world's own books say which intent made, changed or deleted
-what, without a mark in any request that the client could profit from. Afterwards `judge` compares
-these books with what the callers were told.
+`chaos_books` notes what happens, `chaos` compares it with what the callers were told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from collections.abc import Awaitable
 from typing import Any
 
-import attrs
-
 from do_blockstore_async import (
-    Action,
     BlockStore,
     BlockStoreError,
     Config,
-    OutcomeUnknownError,
     Throttle,
     Volume,
-    VolumeSnapshot,
 )
 from do_blockstore_async.events import AttemptFinished, AttemptSent
 from do_blockstore_async.simulator import Faults, World, connect_in_process
 from do_blockstore_async.wire.messages import Request
 
+from .chaos_books import Books, Intent, Options, Outcome, current_intent
 from .virtual_time import run_virtual
 
-__all__ = ["KINDS", "Books", "Chaos", "Intent", "Options", "Outcome", "run"]
+__all__ = ["KINDS", "NAMES", "REGIONS", "SIZES", "Chaos", "run"]
 
 KINDS = (
     "answer_lost",
@@ -66,98 +56,6 @@ KINDS = (
 NAMES = tuple(f"data-{number}" for number in range(40))
 REGIONS = ("nyc3", "fra1", "sgp1")
 SIZES = (10, 20, 50)
-
-_intent: ContextVar[int] = ContextVar("intent", default=0)
-
-
-@attrs.frozen(kw_only=True)
-class Options:
-    """A run: the same options give the same run.
-
-    Args:
-        operations: how many.
-        seed: for everything.
-        fault_rate: the share of requests that something happens to.
-        workers: tasks that ask at the same time.
-        cancel_rate: the share of operations that are cancelled at a random moment.
-        restarts: how often the client is closed in the middle of things and a new one begins.
-        blindly: repeats everything blindly, POSTs included, as other SDKs do.
-    """
-
-    operations: int = 10_000
-    seed: int = 0
-    fault_rate: float = 0.2
-    workers: int = 8
-    cancel_rate: float = 0.03
-    restarts: int = 20
-    blindly: bool = False
-
-
-@attrs.define
-class Intent:
-    """One operation: what was asked, and what the caller was told."""
-
-    number: int
-    kind: str
-    target: str
-    told: Any = None
-    cancelled: bool = False
-    told_at_s: float = 0.0
-    # Of a delete, in loop time: when its first attempt had ended that was not refused for certain,
-    # and when it was sent again after that.
-    first_ended_s: float | None = None
-    repeated_s: float | None = None
-
-
-@attrs.define
-class Books:
-    """What really happened: intent to things, in the order of happening."""
-
-    made: defaultdict[int, list[str]] = attrs.field(factory=lambda: defaultdict(list))
-    deleted: defaultdict[int, list[str]] = attrs.field(factory=lambda: defaultdict(list))
-    made_at_s: dict[str, float] = attrs.field(factory=dict)
-    deleted_at_s: dict[str, float] = attrs.field(factory=dict)
-
-    def watch(self, world: World) -> None:
-        """Write down whatever the world's state goes through from now on."""
-        state = world.state
-        for name in ("add_volume", "add_snapshot", "add_action"):
-            setattr(state, name, self._noting(getattr(state, name), self._note_made))
-        for name in ("remove_volume", "remove_snapshot"):
-            setattr(state, name, self._noting(getattr(state, name), self._note_deleted))
-
-    @staticmethod
-    def _noting(real: Callable[[Any], None], note: Callable[[str], None]) -> Callable[[Any], None]:
-        def noting(thing: Any) -> None:
-            real(thing)
-            note(str(thing.id))
-
-        return noting
-
-    def _note_made(self, identity: str) -> None:
-        self.made[_intent.get()].append(identity)
-        self.made_at_s[identity] = asyncio.get_running_loop().time()
-
-    def _note_deleted(self, identity: str) -> None:
-        self.deleted[_intent.get()].append(identity)
-        self.deleted_at_s[identity] = asyncio.get_running_loop().time()
-
-    def held(self, identity: str, at_s: float) -> bool:
-        """Whether a thing was there at that moment."""
-        return self.made_at_s[identity] <= at_s < self.deleted_at_s.get(identity, float("inf"))
-
-
-@attrs.define
-class Outcome:
-    """A run, over: what was told, what happened, and what was left behind."""
-
-    options: Options
-    intents: list[Intent]
-    books: Books
-    faults: int
-    requests: int
-    refused: Counter[str]
-    leaked: int
 
 
 class Chaos:
@@ -195,7 +93,7 @@ class Chaos:
     def _hook(self, event: Any) -> None:
         if not isinstance(event, AttemptSent | AttemptFinished):
             return
-        number = _intent.get()
+        number = current_intent.get()
         if not number or event.method != "DELETE":
             return
         intent, now = self.intents[number - 1], asyncio.get_running_loop().time()
@@ -292,9 +190,9 @@ class Chaos:
         loop = asyncio.get_running_loop()
         intent = Intent(len(self.intents) + 1, kind, target)
         self.intents.append(intent)
-        token = _intent.set(intent.number)
+        token = current_intent.set(intent.number)
         task = asyncio.ensure_future(call)
-        _intent.reset(token)
+        current_intent.reset(token)
         if cancel_after_s is not None:
             loop.call_later(cancel_after_s, task.cancel)
         try:
@@ -378,17 +276,3 @@ def _repeat_blindly(store: BlockStore) -> None:
 def run(options: Options) -> Outcome:
     """Do it, in virtual time."""
     return run_virtual(Chaos(options).main())
-
-
-def told_id(told: Any) -> str | None:
-    """The id of what the caller was given."""
-    if isinstance(told, Volume | VolumeSnapshot | Action):
-        return str(told.id)
-    return None
-
-
-def told_unknown(intent: Intent) -> bool:
-    """Whether the caller was told that it cannot be told."""
-    if intent.cancelled:
-        return bool(getattr(intent.told, "__notes__", ()))
-    return isinstance(intent.told, OutcomeUnknownError)

@@ -1,8 +1,8 @@
 """The whole client against the world, by Hypothesis: faults, cancellations, restarts, two at once.
 
 After every step the world's own books (which intent made and deleted what, see
-`benchmarks.chaos_run`) are compared with what the callers were told. A failure prints the steps and
-a blob with which it is replayed.
+`benchmarks.chaos_books`) are compared with what the callers were told. A failure prints the steps
+and a blob with which it is replayed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from benchmarks import chaos
-from benchmarks.chaos_run import KINDS, REGIONS, SIZES, Chaos, Options, run
+from benchmarks.chaos_books import Options
+from benchmarks.chaos_run import KINDS, REGIONS, SIZES, Chaos, run
 from benchmarks.virtual_time import VirtualTimeLoop
 from do_blockstore_async import BlockStore
 
