@@ -70,7 +70,8 @@ async def prepare(
         if step.key in begun and (step.key not in ended or ended[step.key].status == "unknown")
     }
     made = {step.key: step for step in plan.steps if step.action == "create_snapshot"}
-    rests_on = {step.key: made[step.after] for step in pending if step.after in made.keys() - left}
+    made_before = made.keys() - left
+    rests_on = {step.key: made[step.after] for step in pending if step.after in made_before}
     findings: dict[str, Finding] = {}
     if pending and (doubtful or rests_on or not _is_fresh(plan, engine, fresh_s)):
         if doubtful:
