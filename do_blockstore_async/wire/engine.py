@@ -122,7 +122,9 @@ class Engine:
         call = Call(next(self._numbers), deadline, self._last_answer, hooks)
         if hooks:
             emit(hooks, CallStarted(call.number, request.method, request.route))
-        failure: BaseException | None = None
+        # Its name only: an error that a frame holds, holds the frame, until the garbage collector
+        # comes; so does one that the call remembers.
+        failure: str | None = None
         try:
             if request.settle is None:
                 return await self._attempts(request, call)
@@ -132,22 +134,27 @@ class Engine:
             if error.method is None:
                 error.method, error.path = request.method, request.path
             error.attempts = call.attempts
-            failure = error
+            failure = type(error).__name__
             raise
         except BaseException as error:
-            failure = error
+            failure = type(error).__name__
             if not request.repeatable and call.sent_at is not None:
                 self._note_unsettled(request, call, error)
             raise
         finally:
             self._lifetime.leave()
+            call.unknown = None
             if hooks:
-                name = None if failure is None else type(failure).__name__
                 duration_s = self._clock.monotonic() - started
                 emit(
                     hooks,
                     CallFinished(
-                        call.number, request.method, request.route, call.attempts, duration_s, name
+                        call.number,
+                        request.method,
+                        request.route,
+                        call.attempts,
+                        duration_s,
+                        failure,
                     ),
                 )
 
@@ -163,6 +170,8 @@ class Engine:
                 if isinstance(error, NotFoundError) and request.method == "DELETE" and call.unknown:
                     return request.decode(RawResponse(204, {}, b""))  # E3
                 delay_s = await self._after_failure(request, call, error)
+                if delay_s is None:
+                    raise
                 if isinstance(delay_s, Finding):
                     return delay_s.value  # type: ignore[return-value] # adopted: there is one
             else:
@@ -181,7 +190,7 @@ class Engine:
         failure: str | None = None
         call.attempts += 1
         if hooks:
-            attempt.on_sent = partial(self._announce, request, call, attempt, began)
+            attempt.on_sent = partial(self._announce, request, call, began)
         try:
             raw = await self._transport.send(request, attempt)
             status = raw.status
@@ -213,11 +222,11 @@ class Engine:
                     ),
                 )
 
-    def _announce(self, request: Request[Any], call: Call, attempt: Attempt, began: float) -> None:
-        waited_s = (attempt.sent_at or began) - began
+    @staticmethod
+    def _announce(request: Request[Any], call: Call, began: float, sent_at: float) -> None:
         emit(
             call.hooks,
-            AttemptSent(call.number, request.method, request.route, call.attempts, waited_s),
+            AttemptSent(call.number, request.method, request.route, call.attempts, sent_at - began),
         )
 
     def _attempt_deadline(self, request: Request[Any], call: Call) -> float | None:
@@ -229,8 +238,12 @@ class Engine:
 
     async def _after_failure(
         self, request: Request[T], call: Call, error: BlockStoreError
-    ) -> float | Finding[T]:
-        """The delay before the next attempt, or what the lost request turned out to have made."""
+    ) -> float | Finding[T] | None:
+        """The delay before the next attempt, or what the lost request turned out to have made.
+
+        None gives up: the error is to be raised where it was caught. Raised here, it would hold
+        this frame, whose local it is.
+        """
         unknown = is_outcome_unknown(error) or (
             # Taken effect for certain, but the answer cannot be read.
             isinstance(error, DecodeError) and not request.repeatable
@@ -248,21 +261,21 @@ class Engine:
             finding = await self._settler.settle(request, call, error)
             if finding is not None:
                 return finding
-        try:
-            return self._delay(request, call, error, found_absent=lost)
-        except BlockStoreError:
-            if call.unknown is None or request.repeatable or _refused_by_state(error):
-                raise
-            if request.settle is not None and not request.settle.unique:
-                raise  # looked for until it could not arrive any more
-            raise OutcomeUnknownError(
-                "the answer was lost; nothing is there yet, but it may still arrive"
-            ) from error
+        delay_s = self._delay(request, call, error, found_absent=lost)
+        if delay_s is not None or call.unknown is None:
+            return delay_s
+        if request.repeatable or _refused_by_state(error):
+            return None
+        if request.settle is not None and not request.settle.unique:
+            return None  # looked for until it could not arrive any more
+        raise OutcomeUnknownError(
+            "the answer was lost; nothing is there yet, but it may still arrive"
+        ) from error
 
     def _delay(
         self, request: Request[Any], call: Call, error: BlockStoreError, *, found_absent: bool
-    ) -> float:
-        """What `retry.decide` says; raises the error where it says to give up."""
+    ) -> float | None:
+        """What `retry.decide` says, if the budget of retries allows it; None to give up."""
         delay_s = decide(
             error,
             repeatable=request.repeatable or found_absent,
@@ -272,9 +285,9 @@ class Engine:
             retry_after_s=getattr(error, "retry_after", None),
             config=self._config,
         )
-        if delay_s is None or not (isinstance(error, RateLimitedError) or self._budget.take()):
-            raise error
-        return delay_s
+        if delay_s is None or isinstance(error, RateLimitedError) or self._budget.take():
+            return delay_s
+        return None
 
     async def _wait(self, call: Call, delay_s: float, request: Request[Any]) -> None:
         if call.hooks:

@@ -143,18 +143,19 @@ class Attempt(msgspec.Struct):
     Attributes:
         deadline: loop time by which the whole answer must be here, the wait for quota included.
         sent_at: loop time at which the first byte may have left; None while none can have.
-        on_sent: told when that comes to pass, directly before it.
+        on_sent: told that time when it comes to pass, directly before it. It does not hold the
+            attempt itself: a cycle for each call would keep the garbage collector busy.
     """
 
     deadline: float | None = None
     sent_at: float | None = None
-    on_sent: Callable[[], None] | None = None
+    on_sent: Callable[[float], None] | None = None
 
     def begin(self, now: float) -> None:
         """The permit is granted: from `now` on the request may arrive."""
         self.sent_at = now
         if self.on_sent is not None:
-            self.on_sent()
+            self.on_sent(now)
 
 
 # An answer's headers and the loop time at which it came: two of them compare two clocks.

@@ -242,7 +242,10 @@ class AiohttpTransport:
             self._patience.end(scope)
         if self._closed and not _sent(attempt):
             failure = ClientClosedError("the client was closed")
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # it and this frame would hold each other, and the request with them
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """The whole body, decompressed, within the cap."""

@@ -6,10 +6,13 @@ Every test ends with the server counting its connections (fixture `server`): all
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import gzip
 import json
 import zlib
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -687,3 +690,24 @@ async def test_error_body_wins_over_header_for_the_request_id(server: ScriptedSe
     error = await failure(server, http(404, error_body()))
     assert isinstance(error, APIStatusError)
     assert error.request_id == "req-from-body"
+
+
+@pytest.mark.parametrize("answer", [http(404, error_body()), abort, stall])
+async def test_a_failed_call_keeps_nothing_alive(answer: Any, server: ScriptedServer) -> None:
+    """Its frames hold the request and what came of it: they go with it, not with the collector."""
+    server.answers(otherwise=answer)
+    gc.collect()
+    gc.disable()
+    try:
+        async with server.store(max_attempts=1) as store:
+            for _ in range(3):
+                with contextlib.suppress(BlockStoreError):
+                    await store.volumes.get(VOLUME_ID, timeout=0.1)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        kept = [o.f_code.co_filename for o in gc.garbage if isinstance(o, FrameType)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not [name for name in kept if "do_blockstore_async" in name]

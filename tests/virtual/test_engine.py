@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from do_blockstore_async import (
     NotFoundError,
     RateLimitedError,
     RequestTimeoutError,
+    Response,
     ServerError,
     TransportError,
 )
@@ -28,6 +31,7 @@ from do_blockstore_async.events import (
     CallFinished,
     CallStarted,
     RetryScheduled,
+    observing,
 )
 from do_blockstore_async.wire.messages import Attempt, RawResponse, Request
 
@@ -367,3 +371,32 @@ def test_waiting_ends_when_the_client_is_closed() -> None:
         return error
 
     assert isinstance(play(scene, body), ClientClosedError)
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_calls_leave_no_cycles(observed: bool) -> None:
+    """What a call has used is free when it ends: a service must not live by the collector."""
+    lost = TransportError("broke", sent=True)
+    wire = Wire(
+        *(answer(200), answer(404)),
+        *(answer(503), lost, answer(200)),
+        *[answer(503)] * 3,
+    )
+
+    async def body(store: BlockStore) -> int:
+        async def four() -> list[Any]:
+            return [await told(store.request("GET", "/v2/x")) for _ in range(4)]
+
+        gc.collect()
+        gc.disable()
+        try:
+            with observing(lambda event: None) if observed else nullcontext():
+                results = await four()
+            kinds = [type(result) for result in results]
+            assert kinds == [Response, NotFoundError, Response, ServerError]
+            del results
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert run(wire, body, max_attempts=3) == 0
