@@ -171,7 +171,7 @@ class Run:
                 self._plan = self._journal.plan
         try:
             options.guards.check(self.plan)
-            with self._throttle.background(self.plan.job), observing(self._tally):
+            with self._throttle.background(self.plan.job), observing(self._observe):
                 pending = await self._prepare()
                 context = copy_context()
         except BaseException:
@@ -293,28 +293,26 @@ class Run:
 
     # One unit.
 
+    def _observe(self, event: Event) -> None:
+        """Count what the run spends, and note whose request has left."""
+        self._tally(event)
+        if isinstance(event, AttemptSent):
+            self._unsent.discard(asyncio.current_task())
+
     async def _work(self, unit: Unit) -> list[Outcome[Step]]:
         if self._stopped is not None:
             return []  # stopped between the making of this task and its first moment
         outcomes: list[Outcome[Step]] = []
-        sent: list[Step] = []
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment] # FanOut's
-
-        def note_sent(event: Event) -> None:
-            if isinstance(event, AttemptSent) and task in self._unsent:
-                self._unsent.discard(task)
-                sent.extend(unit)
-
         self._unsent.add(task)
         try:
-            with observing(note_sent):
-                await self._carry_out(unit, outcomes)
+            await self._carry_out(unit, outcomes)
         except asyncio.CancelledError as error:
             text = "; ".join(["cancelled while under way", *getattr(error, "__notes__", ())])
             ended = {outcome.key for outcome in outcomes}
             outcomes.extend(
                 Outcome(step, "unknown", step.key, step.region, text, error=error)
-                for step in sent
+                for step in (() if task in self._unsent else unit)
                 if step.key not in ended
             )
         except JournalError as error:

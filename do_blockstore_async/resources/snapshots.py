@@ -147,8 +147,6 @@ class Snapshots:
                     judge_created,
                     is_candidate=lambda found: found.name == name,
                     is_as_asked=lambda found: set(wanted) <= set(found.tags),
-                    made_at=attrgetter("created_at"),
-                    identity=attrgetter("id"),
                 ),
                 # That names are unique on a volume is known of one client's tests only.
                 unique=False,

@@ -215,8 +215,6 @@ class Volumes:
                     judge_created,
                     is_candidate=lambda found: True,
                     is_as_asked=partial(_is_as_asked, body),
-                    made_at=attrgetter("created_at"),
-                    identity=attrgetter("id"),
                 ),
                 unique=True,
                 hint=f"look for volume {name!r} in {region}",
@@ -286,7 +284,7 @@ class Volumes:
             scopes=("block_storage:delete", "api:write"),
             settle=Settlement(
                 look=partial(self._named, name, region),
-                judge=partial(judge_deleted, made_at=attrgetter("created_at")),
+                judge=judge_deleted,
                 unique=True,
                 hint=f"look for volume {name!r} in {region}",
                 key=("volume", name, region),

@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable
 from datetime import datetime
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from .messages import Evidence, Finding, Listing
@@ -41,6 +42,8 @@ _SAME_SECOND_S: Final = 2.0
 _SKEW_S: Final = 5.0
 # No clock is off by a day, not even one that stood still while a machine slept over night.
 _DAY_S: Final = 86_400.0
+_CREATED_AT: Final = attrgetter("created_at")
+_ID: Final = attrgetter("id")
 
 
 def judge_created(
@@ -49,8 +52,8 @@ def judge_created(
     *,
     is_candidate: Callable[[T], bool],
     is_as_asked: Callable[[T], bool],
-    made_at: Callable[[T], datetime],
-    identity: Callable[[T], Hashable],
+    made_at: Callable[[T], datetime] = _CREATED_AT,
+    identity: Callable[[T], Hashable] = _ID,
     exclusive: bool = True,
 ) -> Finding[T]:
     """Judge a lost create by S1 to S4; the newest candidate that is not somebody else's counts.
@@ -83,7 +86,7 @@ def judge_deleted(
     listing: Listing[T],
     evidence: Evidence,
     *,
-    made_at: Callable[[T], datetime],
+    made_at: Callable[[T], datetime] = _CREATED_AT,
 ) -> Finding[None]:
     """Judge a lost delete by name.
 
