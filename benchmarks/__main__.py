@@ -6,8 +6,8 @@
     python -m benchmarks --plot charts            PNGs too
 
 The peers come with the extra `bench`; one that is not installed says so in its row. What each of
-them does and does not do stands in `benchmarks/peers.py`. Progress goes to stderr, the tables to
-stdout as Markdown. The exit code is 0 whatever the figures are.
+them does and does not do stands in `benchmarks/side_by_side/peers.py`. Progress goes to stderr, the
+tables to stdout as Markdown. The exit code is 0 whatever the figures are.
 
 The budget is compared in virtual time, by `python -m benchmarks.quota`.
 """
@@ -19,9 +19,9 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from .cases import CASES, Case, Scale
-from .measure import machine, run_case
-from .report import Results, bars_table, case_table, plot
+from .side_by_side.cases import CASES, Case, Scale
+from .side_by_side.measure import machine, run_case
+from .side_by_side.report import Results, bars_table, case_table, plot
 
 
 def _progress(case: Case, client: str, repeat: int) -> None:

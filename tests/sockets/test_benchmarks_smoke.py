@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cases import BARS, CASES
-from benchmarks.decoding import prepare
-from benchmarks.measure import Measured
-from benchmarks.report import missed
+from benchmarks.side_by_side.cases import BARS, CASES
+from benchmarks.side_by_side.decoding import prepare
+from benchmarks.side_by_side.measure import Measured
+from benchmarks.side_by_side.report import missed
 
 ROOT = Path(__file__).parents[2]
 

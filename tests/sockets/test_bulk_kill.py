@@ -1,10 +1,10 @@
-"""kill -9 at random moments, in small; `benchmarks/kill9.py` does it two hundred times."""
+"""kill -9 at random moments, in small; `benchmarks/bulk/kill9.py` does it two hundred times."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.kill9 import campaign
+from benchmarks.bulk.kill9 import campaign
 
 
 async def test_killed_at_any_moment_and_resumed_every_volume_has_one_snapshot(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from quota_world import GUARD_S, LINGER_S, LONG, SHORT, Traffic, judge, now, scaled, watched
 
-from benchmarks.judges import Model
+from benchmarks.quota.judges import Model
 from benchmarks.virtual_time import run_virtual
 from do_blockstore_async.errors import QuotaWaitTooLongError
 from do_blockstore_async.quota.throttle import Throttle

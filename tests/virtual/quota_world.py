@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.judges import Judge, Model
+from benchmarks.quota.judges import Judge, Model
 from do_blockstore_async.config import Config
 from do_blockstore_async.quota import throttle as throttle_module
 from do_blockstore_async.quota.context import current_job

@@ -1,10 +1,10 @@
-"""The nightly job under the real limits, in small; `benchmarks/bulk_virtual.py` runs it whole."""
+"""The nightly job under the real limits, in small; `benchmarks/bulk/nightly.py` runs it whole."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.bulk_virtual import ideal_s, nightly
+from benchmarks.bulk.nightly import ideal_s, nightly
 from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import Config
 from do_blockstore_async.bulk import Retention

@@ -1,7 +1,7 @@
 """The whole client against the world, by Hypothesis: faults, cancellations, restarts, two at once.
 
 After every step the world's own books (which intent made and deleted what, see
-`benchmarks.chaos_books`) are compared with what the callers were told. A failure prints the steps
+`benchmarks.chaos.books`) are compared with what the callers were told. A failure prints the steps
 and a blob with which it is replayed.
 """
 
@@ -16,14 +16,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from benchmarks import chaos
-from benchmarks.chaos_books import Options
-from benchmarks.chaos_run import KINDS, REGIONS, SIZES, Chaos, run
+from benchmarks.chaos import __main__ as chaos_program
+from benchmarks.chaos import judging
+from benchmarks.chaos.books import Options
+from benchmarks.chaos.run import KINDS, REGIONS, SIZES, Chaos, run
 from benchmarks.virtual_time import VirtualTimeLoop
 from do_blockstore_async import BlockStore
 
 NAMES = ("a", "b", "c")
-WRONG = (*chaos.COLUMNS,)
+WRONG = judging.COLUMNS
 
 
 class Machine(RuleBasedStateMachine):
@@ -143,7 +144,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def what_was_told_is_true(self) -> None:
         if hasattr(self, "chaos"):
-            wrong = [f"{what}: {intent}" for what, intent in chaos.findings(self.chaos.outcome())]
+            wrong = [f"{what}: {intent}" for what, intent in judging.findings(self.chaos.outcome())]
             assert not wrong
 
 
@@ -157,27 +158,27 @@ TestMachine.settings = settings(
 def test_a_short_run_of_chaos(seed: int) -> None:
     """`python -m benchmarks.chaos` in small: nothing doubled, nothing lost, nothing unexplained."""
     outcome = run(Options(operations=500, seed=seed, restarts=3))
-    counts = chaos.judge(outcome)
+    counts = judging.judge(outcome)
     assert {column: counts[column] for column in WRONG} == dict.fromkeys(WRONG, 0), (
         f"python -m benchmarks.chaos --operations 500 --first-seed {seed} --seeds 1 --explain: "
-        f"{list(chaos.findings(outcome))}"
+        f"{list(judging.findings(outcome))}"
     )
     assert counts["faults"] > 50
 
 
 def test_a_run_is_replayed_by_its_seed() -> None:
-    first, second = (chaos.judge(run(Options(operations=200, seed=7))) for _ in range(2))
+    first, second = (judging.judge(run(Options(operations=200, seed=7))) for _ in range(2))
     assert first == second
 
 
 def test_the_books_notice_a_client_that_repeats_blindly() -> None:
     """The comparison is able to fail: without the care, callers are told what is not true."""
-    wrong = chaos.judge(run(Options(operations=700, seed=1, restarts=2, blindly=True)))
+    wrong = judging.judge(run(Options(operations=700, seed=1, restarts=2, blindly=True)))
     assert wrong["unexplained"] > 5
 
 
 def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert chaos.main(["--operations", "60", "--seeds", "1"]) == 0
+    assert chaos_program.main(["--operations", "60", "--seeds", "1"]) == 0
     printed = capsys.readouterr().out
     assert "| took effect twice | **0** |" in printed
     assert "Seeds 0 to 0, 60 operations each" in printed

@@ -6,7 +6,7 @@ import quota_invariants as invariants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.judges import MODELS
+from benchmarks.quota.judges import MODELS
 
 seeds = st.integers(0, 2**32)
 shares = st.floats(0.0, 0.5)

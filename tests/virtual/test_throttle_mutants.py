@@ -15,7 +15,7 @@ import quota_invariants as invariants
 import quota_world
 from async_solipsism import SleepForeverError
 
-from benchmarks.judges import MODELS
+from benchmarks.quota.judges import MODELS
 from do_blockstore_async.config import Config
 from do_blockstore_async.quota import ledger as ledger_module
 from do_blockstore_async.quota import line as line_module

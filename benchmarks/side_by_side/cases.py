@@ -43,7 +43,7 @@ class Case:
         unit: of that figure in the table; `factor` brings seconds or bytes to it.
         clients: who takes part, the project first.
         quick_clients: who takes part in `--quick`; the others cost seconds to import.
-        kind: `work` runs `benchmarks.work`, `command` times a whole process, `size` counts files,
+        kind: `work` runs `work.py`, `command` times a whole process, `size` counts files,
             `simulator` loads the simulator.
         server: settings of the server at each scale (full, quick), or None where it needs none.
         spec: what the process of the case is told, at each scale.

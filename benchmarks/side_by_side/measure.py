@@ -29,7 +29,7 @@ from .sizes import installed_bytes
 
 __all__ = ["Measured", "machine", "run_case"]
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 _LIMIT_S = 300.0
 _IMPORTS = {
     # The package loads its names when they are used: importing it alone would prove nothing.
@@ -132,7 +132,12 @@ def _server(case: Case, scale: Scale) -> Iterator[dict[str, str]]:
     with contextlib.ExitStack() as stack:
         urls = {"volumes": settings["volumes"]}
         for name in ("server", *(("simulator_load",) if case.kind == "simulator" else ())):
-            program = [sys.executable, "-m", f"benchmarks.{name}", json.dumps(settings)]
+            program = [
+                sys.executable,
+                "-m",
+                f"benchmarks.side_by_side.{name}",
+                json.dumps(settings),
+            ]
             process = stack.enter_context(
                 subprocess.Popen(program, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             )
@@ -160,7 +165,7 @@ def _once(
         told["client"] = "aiohttp"
         if client == "project":
             told |= urls["simulator_load"]
-    done = _run([sys.executable, "-m", "benchmarks.work", json.dumps(told)])
+    done = _run([sys.executable, "-m", "benchmarks.side_by_side.work", json.dumps(told)])
     if done.returncode:
         raise RuntimeError(f"{case.name} of {client} failed:\n{done.stderr.decode()[-4_000:]}")
     found: dict[str, Any] = json.loads(done.stdout)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from pathlib import Path
 
-from .quota import ours
 from .rivals import NestedLimiters, RetryOnly, SmoothedLimiter
-from .scenarios import Case, Outcome, run_case
+from .scenarios import Case, Outcome, ours, run_case
 
 __all__ = ["draw"]
 

@@ -1,6 +1,6 @@
 """One case of one client in a process of its own: the work is timed in here, and nothing else is.
 
-    python -m benchmarks.work '{"work": "get", "client": "aiohttp", "url": "http://...", ...}'
+    python -m benchmarks.side_by_side.work '{"work": "get", "client": "aiohttp", "url": "...", ...}'
 
 Prints one JSON object: `wall` and `cpu`, each a list of seconds for one operation in each round
 (`cpu` is the process's own, all its threads), or `value`. A client that is not installed makes it

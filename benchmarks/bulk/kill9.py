@@ -1,6 +1,6 @@
 """kill -9 at random moments of a bulk run, then resume: nothing twice, nothing forgotten.
 
-    python -m benchmarks.kill9 --kills 200 --items 300
+    python -m benchmarks.bulk.kill9 --kills 200 --items 300
 
 Each trial snapshots a fresh fleet in a process of its own, over real sockets, with the limits off
 and without the snapshot cooldown (which would hide a repetition). The process is killed at a random

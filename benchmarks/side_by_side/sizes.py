@@ -56,6 +56,6 @@ def _size(name: str) -> int:
     distribution = metadata.distribution(name)
     files = [Path(str(distribution.locate_file(file))) for file in distribution.files or ()]
     if any(path.name.startswith("_editable_") or path.suffix == ".pth" for path in files):
-        package = Path(__file__).parent.parent / name.replace("-", "_")
+        package = Path(__file__).parents[2] / name.replace("-", "_")
         files += [path for path in package.rglob("*") if path.suffix in (".py", ".typed")]
     return sum(path.stat().st_size for path in files if path.suffix != ".pyc" and path.is_file())

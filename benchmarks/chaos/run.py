@@ -21,8 +21,8 @@ from do_blockstore_async.events import AttemptFinished, AttemptSent
 from do_blockstore_async.simulator import Faults, World, connect_in_process
 from do_blockstore_async.wire.messages import Request
 
-from .chaos_books import Books, Intent, Options, Outcome, current_intent
-from .virtual_time import run_virtual
+from ..virtual_time import run_virtual
+from .books import Books, Intent, Options, Outcome, current_intent
 
 __all__ = ["KINDS", "NAMES", "REGIONS", "SIZES", "Chaos", "run"]
 

@@ -1,6 +1,6 @@
 """The nightly job in virtual time: 5,000 volumes and 20,000 snapshots under the real limits.
 
-    python -m benchmarks.bulk_virtual [--volumes 5000] [--snapshots 20000] [--keep-last 4]
+    python -m benchmarks.bulk.nightly [--volumes 5000] [--snapshots 20000] [--keep-last 4]
 
 Snapshots every volume of twelve regions and prunes this job's older ones, with the default limits
 (250 a minute, 5,000 an hour) and latencies of 50 to 400 ms, while interactive calls are made at a
@@ -23,7 +23,7 @@ from do_blockstore_async import Config
 from do_blockstore_async.bulk import Retention
 from do_blockstore_async.simulator import World, connect_in_process
 
-from .virtual_time import run_virtual
+from ..virtual_time import run_virtual
 
 
 @attrs.frozen

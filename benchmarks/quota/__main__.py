@@ -19,9 +19,11 @@ from pathlib import Path
 from do_blockstore_async.config import Config
 from do_blockstore_async.quota.throttle import Throttle
 
+from ..virtual_time import run_virtual
 from .judges import MODELS, Judge
 from .rivals import NestedLimiters, RetryOnly, SendTimeLog, SmoothedLimiter
 from .scenarios import (
+    NO_RESERVE,
     Case,
     OurThrottle,
     Outcome,
@@ -29,18 +31,13 @@ from .scenarios import (
     Server,
     Unthrottled,
     crowd,
+    ours,
     predecessor_burst,
     predecessor_hour,
     run_case,
 )
-from .virtual_time import run_virtual
 
-NO_RESERVE = Config(reserve=(0.0, 0.0))
 MINUTE_OPTIMUM_S, HOUR_OPTIMUM_S = 180.0, 3780.0
-
-
-def ours() -> Runner:
-    return OurThrottle(NO_RESERVE)
 
 
 THROTTLES: dict[str, Callable[[], Runner]] = {
@@ -310,7 +307,7 @@ def main() -> None:
     print(f"\nWorst of {seeds} seeds under each of the three server models; latency 50 to 400 ms\n")
     print("\n".join(table.lines))
     if options.plot is not None:
-        from .quota_plot import draw
+        from .plot import draw
 
         draw(options.plot)
     if table.missed:

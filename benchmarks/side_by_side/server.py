@@ -1,6 +1,6 @@
 """A server that costs little: every body is made before the first request comes.
 
-    python -m benchmarks.server '{"volumes": 10000, "latency_s": 0.03}'
+    python -m benchmarks.side_by_side.server '{"volumes": 10000, "latency_s": 0.03}'
 
 It prints its URL and ends when its standard input does. It speaks just enough HTTP/1.1 for the
 clients measured here: keep-alive, Content-Length, one request after the other on a connection. The

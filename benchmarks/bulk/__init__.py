@@ -1,0 +1,1 @@
+"""Bulk jobs: a whole night's work, memory, and kill -9."""

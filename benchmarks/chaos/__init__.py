@@ -1,0 +1,1 @@
+"""What callers were told against what happened: `python -m benchmarks.chaos`."""

@@ -1,0 +1,1 @@
+"""The budget in virtual time: `python -m benchmarks.quota`."""

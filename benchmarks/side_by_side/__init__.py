@@ -1,0 +1,1 @@
+"""The clients people use today on the same work: `python -m benchmarks`."""
