@@ -6,10 +6,11 @@
     python -m benchmarks --plot charts            PNGs too
 
 The peers come with the extra `bench`; one that is not installed says so in its row. What each of
-them does and does not do stands in `benchmarks/side_by_side/peers.py`. Progress goes to stderr, the
-tables to stdout as Markdown. The exit code is 0 whatever the figures are.
+them does and does not do stands in `benchmarks/side_by_side/peers.py`. Progress goes to stderr,
+each case's table to stdout as Markdown once it is measured, at the end the bars with what was
+found. The exit code is 0 whatever the figures are.
 
-The budget is compared in virtual time, by `python -m benchmarks.quota`.
+The case `budget` compares throttles in virtual time; `python -m benchmarks.quota` shows more of it.
 """
 
 from __future__ import annotations
@@ -19,17 +20,25 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from .side_by_side.cases import CASES, Case, Scale
+from .quota.comparison import comparison
+from .quota.plot import draw
+from .side_by_side.cases import BARS, CASES, Case, Scale
 from .side_by_side.measure import machine, run_case
 from .side_by_side.report import Results, bars_table, case_table, plot
+
+_BUDGET = "budget"
 
 
 def _progress(case: Case, client: str, repeat: int) -> None:
     print(f"{case.name}: {client} {repeat + 1}", file=sys.stderr, flush=True)
 
 
+def _show(text: str) -> None:
+    print(f"{text}\n", flush=True)
+
+
 def main(arguments: list[str]) -> int:
-    names = [case.name for case in CASES]
+    names = [*(case.name for case in CASES), _BUDGET]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -43,21 +52,29 @@ def main(arguments: list[str]) -> int:
     scale = Scale(options.quick)
     repeats = options.repeats or scale.of(7, 1)
     where = machine()
+    command = " ".join(["python -m benchmarks", *arguments])
+    today = datetime.now().astimezone().date().isoformat()
+    _show(f"`{command}`, {today}, {repeats} processes of each client: {where}.")
     results: Results = {}
     for case in CASES:
         if not options.case or case.name in options.case:
             results[case.name] = case, run_case(case, scale, repeats, _progress)
-    command = " ".join(["python -m benchmarks", *arguments])
-    today = datetime.now().astimezone().date().isoformat()
-    print(f"`{command}`, {today}, {repeats} processes of each client: {where}.\n")
-    print(bars_table(results))
-    for case, measured in results.values():
-        print(f"\n{case_table(case, measured)}")
-    if options.plot:
-        for path in plot(results, options.plot):
-            print(path, file=sys.stderr)
+            _show(case_table(*results[case.name]))
+    pictures = plot(results, options.plot) if options.plot else []
+    if not options.case or _BUDGET in options.case:
+        _show(comparison((1000,) if options.quick else (1000, 6000)))
+        if options.plot:
+            pictures.append(options.plot / f"{_BUDGET}.png")
+            draw(pictures[-1])
+    if any(bar.case in results for bar in BARS):
+        _show(bars_table(results))
+    for path in pictures:
+        print(path, file=sys.stderr)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

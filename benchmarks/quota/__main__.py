@@ -13,15 +13,14 @@ import random
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 from do_blockstore_async.config import Config
 from do_blockstore_async.quota.throttle import Throttle
 
 from ..virtual_time import run_virtual
+from .comparison import comparison
 from .judges import MODELS, Judge
-from .rivals import NestedLimiters, RetryOnly, SendTimeLog, SmoothedLimiter
 from .scenarios import (
     NO_RESERVE,
     Case,
@@ -38,34 +37,6 @@ from .scenarios import (
 )
 
 MINUTE_OPTIMUM_S, HOUR_OPTIMUM_S = 180.0, 3780.0
-
-
-THROTTLES: dict[str, Callable[[], Runner]] = {
-    "429 and retry, no throttle": RetryOnly,
-    "nested `AsyncLimiter(250, 60)`, `(5000, 3600)`": NestedLimiters,
-    "smoothed `AsyncLimiter(1, 0.24)`, `(5000, 3600)`": SmoothedLimiter,
-    "sliding log, counted at send time": SendTimeLog,
-    "**this throttle**": ours,
-}
-
-
-def comparison() -> str:
-    """429s and seconds of every throttle, for 1,000 and 6,000 requests, under every model."""
-    lines = [
-        "429s · seconds to finish, alone on the token "
-        "(best possible: 180 s for 1,000 requests, 3,780 s for 6,000)",
-        "",
-        "| throttle | " + " | ".join(f"{n:,}, {m}" for n in (1000, 6000) for m in MODELS) + " |",
-        "| --- |" + " --- |" * 6,
-    ]
-    for name, make in THROTTLES.items():
-        cells = []
-        for requests in (1000, 6000):
-            for model in MODELS:
-                outcome = run_case(Case(requests=requests, model=model), make)
-                cells.append(f"{outcome.refused:,} · {outcome.seconds:,.0f}")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 class Table:

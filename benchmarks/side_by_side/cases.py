@@ -241,15 +241,15 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         name="simulator",
-        title="GET from the simulator, 32 at a time: time of one",
+        title="the simulator under load, GET on 32 connections: time of one",
         metric="wall",
         unit="µs",
         factor=1e6,
-        clients=("project", "bench-server"),
-        quick_clients=("project",),
+        clients=("project", "aiohttp-web", "bench-server"),
+        quick_clients=("project", "aiohttp-web"),
         kind="simulator",
         server=_FLEET,
-        spec=_calls("get", 32),
+        spec=_calls("load", 32),
     ),
 )
 
@@ -259,6 +259,7 @@ BARS: tuple[Bar, ...] = (
     Bar("list", "gradient", 0.15, "list 10,000, no latency, typed models: time"),
     Bar("list-30ms", "pydo-aio", 0.15, "list 10,000, 30 ms a page: time"),
     Bar("decode", "json", 1.0, "decode one volume of a page into its model: CPU"),
+    Bar("decode-one", "json", 1.0, "decode an answer of one volume into its model: CPU"),
     Bar("get-32", "aiohttp", 1.5, "GET at concurrency 32: CPU of one call"),
     Bar("get-32", "pydo-aio", 0.25, "GET at concurrency 32: CPU of one call"),
     Bar("import", "aiohttp", 1.3, "import: CPU"),

@@ -109,47 +109,58 @@ def run_case(
     clients = case.quick_clients if scale.quick else case.clients
     measured = {client: Measured() for client in clients}
     spec = case.spec[scale.quick]
-    with _server(case, scale) as urls:
+    with _server(case, scale) as servers:
         for repeat in range(1 if case.kind == "size" else repeats):
             for client in clients:
                 one = measured[client]
                 if case.kind == "command" and repeat == 0:
                     # Once for the bytecode, which pip writes for everybody else.
-                    _once(case, client, repeat, spec, urls)
+                    _once(case, client, repeat, spec, servers)
                 if one.missing is None:
                     progress(case, client, repeat)
-                    one.take(_once(case, client, repeat, spec, urls))
+                    one.take(_once(case, client, repeat, spec, servers))
     return measured
 
 
 @contextlib.contextmanager
-def _server(case: Case, scale: Scale) -> Iterator[dict[str, str]]:
-    """The URL of the server, and of the simulator where the case is about that."""
+def _server(case: Case, scale: Scale) -> Iterator[dict[str, Any]]:
+    """The servers that a case needs: what the processes of each client are told of them."""
     if case.server is None:
         yield {}
         return
     settings = case.server[scale.quick]
     with contextlib.ExitStack() as stack:
-        urls = {"volumes": settings["volumes"]}
-        for name in ("server", *(("simulator_load",) if case.kind == "simulator" else ())):
-            program = [
-                sys.executable,
-                "-m",
-                f"benchmarks.side_by_side.{name}",
-                json.dumps(settings),
-            ]
-            process = stack.enter_context(
-                subprocess.Popen(program, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            )
-            assert process.stdin is not None
-            stack.callback(process.stdin.close)
-            assert process.stdout is not None
-            urls[name] = json.loads(process.stdout.readline())
-        yield urls
+        told = {"": {"volumes": settings["volumes"], **_started("server", settings, stack)}}
+        if case.kind == "simulator":
+            for kind in {"project", "aiohttp-web"}.intersection(case.clients):
+                # A fleet of the size that the server's prepared answers have.
+                small = {"kind": kind, "volumes": min(1_000, settings["volumes"])}
+                told[kind] = _started("simulator_server", small, stack)
+        yield told
+
+
+def _started(name: str, settings: dict[str, Any], stack: contextlib.ExitStack) -> dict[str, Any]:
+    """What a server that was just started says of itself; it lives as long as the stack."""
+    program = [sys.executable, "-m", f"benchmarks.side_by_side.{name}", json.dumps(settings)]
+    process = stack.enter_context(
+        # A session of its own: Ctrl-C is for us, and the server ends when we do.
+        subprocess.Popen(
+            program,
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stack.callback(process.stdin.close)
+    said: dict[str, Any] = json.loads(process.stdout.readline())
+    return said
 
 
 def _once(
-    case: Case, client: str, repeat: int, spec: dict[str, Any], urls: dict[str, Any]
+    case: Case, client: str, repeat: int, spec: dict[str, Any], servers: dict[str, Any]
 ) -> dict[str, Any]:
     if case.kind == "size":
         try:
@@ -159,12 +170,7 @@ def _once(
     if case.kind == "command":
         return _command(case, client, inside=bool(spec))
     told = {"client": client, "token": f"dop_v1_{case.name}_{client}_{repeat}", **spec}
-    if urls:
-        told |= {"volumes": urls["volumes"], "url": urls["server"]["url"]}
-    if case.kind == "simulator":
-        told["client"] = "aiohttp"
-        if client == "project":
-            told |= urls["simulator_load"]
+    told |= servers.get("", {}) | servers.get(client, {})
     done = _run([sys.executable, "-m", "benchmarks.side_by_side.work", json.dumps(told)])
     if done.returncode:
         raise RuntimeError(f"{case.name} of {client} failed:\n{done.stderr.decode()[-4_000:]}")

@@ -86,7 +86,7 @@ async def list_volumes(spec: dict[str, Any]) -> Result:
 async def get_volumes(spec: dict[str, Any]) -> Result:
     rounds = _Rounds()
     count, concurrency = spec["count"], spec["concurrency"]
-    known = spec.get("ids") or [volume_id(n) for n in range(min(1_000, spec["volumes"]))]
+    known = [volume_id(n) for n in range(min(1_000, spec["volumes"]))]
     ids = list(itertools.islice(itertools.cycle(known), count))
     async with _opened(spec) as peer:
         if spec.get("shared"):
@@ -111,6 +111,20 @@ async def _someone_else(spec: dict[str, Any]) -> None:
         await reader.readuntil(b"}")
     writer.close()
     await writer.wait_closed()
+
+
+async def load(spec: dict[str, Any]) -> Result:
+    """A server under load; how much this process has to do for it stands in `cpu`."""
+    from .load import Load
+
+    count = spec["count"]
+    known = spec.get("ids") or [volume_id(n) for n in range(min(1_000, spec["volumes"]))]
+    ids = list(itertools.islice(itertools.cycle(known), count))
+    driver = await Load.open(spec["url"], spec["token"], ids, spec["concurrency"])
+    rounds = _Rounds()
+    await rounds.run(spec["rounds"], count, driver.run)
+    driver.close()
+    return rounds.result()
 
 
 async def create_volumes(spec: dict[str, Any]) -> Result:
@@ -167,6 +181,7 @@ async def local(spec: dict[str, Any]) -> Result:
 
 _WORK: dict[str, Callable[[dict[str, Any]], Awaitable[Result]]] = {
     "list": list_volumes,
+    "load": load,
     "get": get_volumes,
     "create": create_volumes,
     "memory": memory,

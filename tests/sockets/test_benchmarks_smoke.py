@@ -51,6 +51,8 @@ def test_quick_runs_every_case_and_prints_its_tables(tmp_path: Path) -> None:
                 assert re.fullmatch(r"[\d,]+(\.\d+)?", figure), (case.name, figure)
         picture = tmp_path / f"{case.name}.png"
         assert picture.read_bytes().startswith(b"\x89PNG")
+    assert rows(done.stdout, "throttle")[-1][:2] == ["**this throttle**", "0 · 190"]
+    assert (tmp_path / "budget.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_every_bar_is_about_a_case_that_both_take_part_in() -> None:
