@@ -21,7 +21,7 @@ from .resources.actions import Actions
 from .resources.regions import Regions
 from .resources.snapshots import Snapshots
 from .resources.volumes import Volumes
-from .wire.arguments import check_base_url, check_path, check_token
+from .wire.arguments import check_base_url, check_params, check_path, check_token
 from .wire.codec import Codec, check_encodable
 from .wire.engine import Engine
 from .wire.messages import RawResponse, Request
@@ -53,8 +53,8 @@ class BlockStore:
     When a request fails, it is sent again by these rules:
 
     1. never written (no connection): any request, after a jittered delay;
-    2. connection lost, timeout, 500, 502, 503, 504: GET and DELETE. A DELETE that then meets a 404
-       has succeeded;
+    2. connection lost, timeout, 500, 502 to 504, 520 to 524: GET and DELETE. A DELETE that then
+       meets a 404 has succeeded;
     3. a create, action or delete by name whose answer was lost is looked up: adopted if it is
        there, sent again if it is not, `OutcomeUnknownError` if that cannot be told;
     4. 429: any request, once the server would take it: after its retry-after, or as the budget
@@ -223,7 +223,7 @@ class BlockStore:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str | int] | None = None,
+        params: Mapping[str, str | int | float | bool] | None = None,
         json: Any = None,
         timeout: float | None = None,
     ) -> Response:
@@ -235,7 +235,7 @@ class BlockStore:
         Args:
             method: GET, HEAD, POST, PUT, PATCH or DELETE.
             path: absolute and escaped, such as `/v2/account`; never a host.
-            params: query parameters, not yet escaped.
+            params: query parameters, not yet escaped; True and False become `true` and `false`.
             json: the body, anything that JSON can hold.
             timeout: seconds, the wait for quota included.
 
@@ -250,7 +250,7 @@ class BlockStore:
         if verb not in _METHODS:
             raise InvalidArgumentError(f"not a method: {method!r}")
 
-        query = tuple((name, str(value)) for name, value in (params or {}).items())
+        query = check_params(params or {})
         check_encodable(query, json)
 
         def decode(raw: RawResponse) -> Response:

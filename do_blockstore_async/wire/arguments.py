@@ -8,7 +8,7 @@ part of a URL and joining paths protects nobody (`/v2/volumes/../droplets/1` is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +21,7 @@ __all__ = [
     "check_droplet_id",
     "check_filesystem",
     "check_id",
+    "check_params",
     "check_path",
     "check_per_page",
     "check_region",
@@ -93,6 +94,16 @@ def check_path(path: str) -> str:
     if {".", ".."} & set(re.split(r"[/\\]", plain)):
         raise InvalidArgumentError("path must not contain dot segments")
     return path
+
+
+def check_params(params: Mapping[str, str | int | float | bool]) -> tuple[tuple[str, str], ...]:
+    """Query parameters as the texts that JSON would write; not yet escaped."""
+    query = []
+    for name, value in params.items():
+        if not isinstance(name, str) or not isinstance(value, str | int | float):
+            raise InvalidArgumentError(f"params takes texts and numbers, not {name!r}: {value!r}")
+        query.append((name, str(value).lower() if isinstance(value, bool) else str(value)))
+    return tuple(query)
 
 
 def check_id(value: str, what: str) -> str:

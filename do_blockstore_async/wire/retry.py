@@ -8,8 +8,9 @@ The rules, first match wins (the failure, then what is done):
 4. 429 `snapshot_cooldown`: wait it out only if the call has a deadline that lies beyond it.
 5. Any other 429: provably refused, so any method again, after retry-after where given.
    `burst` and `hourly` without one queue at the throttle at once, which knows when to go on.
-6. Connection lost, timeout, 500, 502, 503, 504: again only what is repeatable (GET, DELETE).
-   What is not is settled by looking (`settle.py`), never by repeating blindly.
+6. Connection lost, timeout, 500, 502, 503, 504, and 520 to 524, by which an edge says the same of
+   its origin: again only what is repeatable (GET, DELETE). What is not is settled by looking
+   (`settle.py`), never by repeating blindly.
 7. Everything else is an answer, not a failure: give up.
 
 Delays are full jitter: a random share of min(cap, base * 2^(attempt-1)), so that clients that
@@ -27,7 +28,7 @@ from ..errors import APIStatusError, BlockStoreError, RateLimitedError, Transpor
 
 __all__ = ["RETRIED_STATUSES", "RetryBudget", "decide", "is_outcome_unknown"]
 
-RETRIED_STATUSES: Final = frozenset({500, 502, 503, 504})
+RETRIED_STATUSES: Final = frozenset({500, 502, 503, 504, *range(520, 525)})
 _SNAPSHOT_COOLDOWN_S: Final = 600.0
 
 

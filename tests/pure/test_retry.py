@@ -54,6 +54,7 @@ def ask(error: BlockStoreError, **changes: Any) -> float | None:
 
 LOST = TransportError("x", sent=True)
 NEVER_SENT = TransportError("x", sent=False)
+AGAIN = (500, 502, 503, 504, 520, 521, 522, 523, 524)
 # (rule, error, keywords, delay)
 TABLE: list[tuple[str, BlockStoreError, dict[str, Any], float | None]] = [
     ("1 all attempts used", NEVER_SENT, {"attempt": 4}, None),
@@ -78,8 +79,8 @@ TABLE: list[tuple[str, BlockStoreError, dict[str, Any], float | None]] = [
     ("6 lost, not repeatable", LOST, {}, None),
     ("6 lost, repeatable", LOST, {"repeatable": True}, 0.5),
     ("6 timed out", RequestTimeoutError("x"), {"repeatable": True}, 0.5),
-    *((f"6 {s}", server(s), {"repeatable": True}, 0.5) for s in (500, 502, 503, 504)),
-    *((f"6 {s} of a POST", server(s), {}, None) for s in (500, 502, 503, 504)),
+    *((f"6 {s}", server(s), {"repeatable": True}, 0.5) for s in AGAIN),
+    *((f"6 {s} of a POST", server(s), {}, None) for s in AGAIN),
     ("6 with a hint", server(503), {"repeatable": True, "retry_after_s": 9.0}, 9.0),
     ("7 other 5xx", server(501), {"repeatable": True}, None),
     ("7 599", server(599), {"repeatable": True}, None),

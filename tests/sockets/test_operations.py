@@ -193,6 +193,8 @@ BAD_ARGUMENTS: list[tuple[str, Any]] = [
     ),
     ("json", lambda s: s.request("POST", "/v2/tags", json=object())),
     ("half a character in json", lambda s: s.request("POST", "/v2/tags", json="\ud800")),
+    ("None in params", lambda s: s.request("GET", "/v2/tags", params={"a": None})),
+    ("a list in params", lambda s: s.request("GET", "/v2/tags", params={"a": [1]})),
     ("half a character in params", lambda s: s.request("GET", "/v2/tags", params={"a": "\ud800"})),
     ("snapshot name", lambda s: s.snapshots.create(VOLUME_ID, "")),
     ("snapshot name control", lambda s: s.snapshots.create(VOLUME_ID, "a\r\nb")),
@@ -249,7 +251,7 @@ async def test_request_reaches_any_other_endpoint(
     wanted = {"a": [1, None, "ä"]} if method in {"post", "PUT", "PATCH"} else None
     async with server.store() as store:
         answer = await store.request(
-            method, "/v2/account/%41", params={"q": "a b&c", "n": 5}, json=wanted
+            method, "/v2/account/%41", params={"q": "a b&c", "n": 5, "all": True}, json=wanted
         )
     assert isinstance(answer, Response)
     assert answer.status == status
@@ -257,7 +259,7 @@ async def test_request_reaches_any_other_endpoint(
     assert answer.body == (None if empty else body)
     (sent,) = server.requests
     assert (sent.method, sent.path) == (method.upper(), "/v2/account/%41")
-    assert sent.query == {"q": "a b&c", "n": "5"}
+    assert sent.query == {"q": "a b&c", "n": "5", "all": "true"}
     assert sent.json() == wanted
 
 
