@@ -20,8 +20,6 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from .quota.comparison import comparison
-from .quota.plot import draw
 from .side_by_side.cases import BARS, CASES, Case, Scale
 from .side_by_side.measure import machine, run_case
 from .side_by_side.report import Results, bars_table, case_table, plot
@@ -54,22 +52,29 @@ def main(arguments: list[str]) -> int:
     where = machine()
     command = " ".join(["python -m benchmarks", *arguments])
     today = datetime.now().astimezone().date().isoformat()
-    _show(f"`{command}`, {today}, {repeats} processes of each client: {where}.")
+    _show(f"`{command}`, {today}, up to {repeats} processes of each client: {where}.")
     results: Results = {}
     for case in CASES:
         if not options.case or case.name in options.case:
             results[case.name] = case, run_case(case, scale, repeats, _progress)
             _show(case_table(*results[case.name]))
-    pictures = plot(results, options.plot) if options.plot else []
-    if not options.case or _BUDGET in options.case:
+    with_budget = not options.case or _BUDGET in options.case
+    if with_budget:
+        from .quota.comparison import comparison
+
+        print(f"{_BUDGET}: in virtual time", file=sys.stderr, flush=True)
         _show(comparison((1000,) if options.quick else (1000, 6000)))
-        if options.plot:
-            pictures.append(options.plot / f"{_BUDGET}.png")
-            draw(pictures[-1])
     if any(bar.case in results for bar in BARS):
         _show(bars_table(results))
-    for path in pictures:
-        print(path, file=sys.stderr)
+    if options.plot:
+        pictures = plot(results, options.plot)
+        if with_budget:
+            from .quota.plot import draw
+
+            pictures.append(options.plot / f"{_BUDGET}.png")
+            draw(pictures[-1])
+        for path in pictures:
+            print(path, file=sys.stderr)
     return 0
 
 

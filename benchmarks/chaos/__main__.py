@@ -33,7 +33,9 @@ __all__ = ["main"]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, print Markdown; 1 if anything of this client's is not 0."""
-    parser = argparse.ArgumentParser(description="Chaos: what was told against what happened.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.chaos", description="Chaos: what was told against what happened."
+    )
     parser.add_argument("--operations", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)

@@ -19,8 +19,9 @@ from do_blockstore_async.config import Config
 from do_blockstore_async.quota.throttle import Throttle
 
 from ..virtual_time import run_virtual
-from .comparison import comparison
+from .comparison import BEST_S, comparison
 from .judges import MODELS, Judge
+from .plot import draw
 from .scenarios import (
     NO_RESERVE,
     Case,
@@ -35,8 +36,6 @@ from .scenarios import (
     predecessor_hour,
     run_case,
 )
-
-MINUTE_OPTIMUM_S, HOUR_OPTIMUM_S = 180.0, 3780.0
 
 
 class Table:
@@ -70,10 +69,8 @@ def every(seeds: int, requests: int, **what: object) -> list[Case]:
 
 
 def alone_rows(table: Table, seeds: int) -> None:
-    for requests, optimum_s, share in (
-        (1000, MINUTE_OPTIMUM_S, 1.06),
-        (6000, HOUR_OPTIMUM_S, 1.01),
-    ):
+    for requests, share in ((1000, 1.06), (6000, 1.01)):
+        optimum_s = BEST_S[requests]
         _, refused, seconds = worst(every(seeds, requests))
         table.row(
             f"alone, {requests:,} requests, reserve 0",
@@ -278,8 +275,6 @@ def main() -> None:
     print(f"\nWorst of {seeds} seeds under each of the three server models; latency 50 to 400 ms\n")
     print("\n".join(table.lines))
     if options.plot is not None:
-        from .plot import draw
-
         draw(options.plot)
     if table.missed:
         raise SystemExit(f"{table.missed} bars missed")

@@ -13,7 +13,7 @@ Metric = Literal["wall", "cpu", "value"]
 _ALL = (
     "project",
     "aiohttp",
-    "aiohttp-8",
+    "aiohttp-12",
     "aiohttp-cattrs",
     "httpx",
     "pydo-aio",
@@ -43,8 +43,8 @@ class Case:
         unit: of that figure in the table; `factor` brings seconds or bytes to it.
         clients: who takes part, the project first.
         quick_clients: who takes part in `--quick`; the others cost seconds to import.
-        kind: `work` runs `work.py`, `command` times a whole process, `size` counts files,
-            `simulator` loads the simulator.
+        kind: `work` runs `work.py` against one server, `serving` against a server of each client
+            (what is compared are these), `command` times a whole process, `size` counts files.
         server: settings of the server at each scale (full, quick), or None where it needs none.
         spec: what the process of the case is told, at each scale.
     """
@@ -56,7 +56,7 @@ class Case:
     factor: float
     clients: tuple[str, ...]
     quick_clients: tuple[str, ...] = ("project", "aiohttp")
-    kind: Literal["work", "command", "size", "simulator"] = "work"
+    kind: Literal["work", "serving", "command", "size"] = "work"
     server: tuple[dict[str, Any], dict[str, Any]] | None = None
     spec: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
 
@@ -131,7 +131,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         name="get-32-shared",
-        title="the same on a token that others have used",
+        title="GET, 32 at a time, on a token that others have used: CPU of a call",
         metric="cpu",
         unit="µs",
         factor=1e6,
@@ -181,7 +181,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         name="bulk",
-        title="bulk of 2,000 snapshots, limits off: time of one",
+        title="bulk of 2,000 snapshots, limits off: time for each",
         metric="wall",
         unit="µs",
         factor=1e6,
@@ -195,7 +195,7 @@ CASES: tuple[Case, ...] = (
         metric="value",
         unit="MiB",
         factor=1 / 2**20,
-        clients=("project", "aiohttp", "aiohttp-8", "httpx", "pydo-aio", "gradient"),
+        clients=("project", "aiohttp", "aiohttp-12", "httpx", "pydo-aio", "gradient"),
         server=_LARGE,
         spec=({"work": "memory"}, {"work": "memory"}),
     ),
@@ -241,23 +241,24 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         name="simulator",
-        title="the simulator under load, GET on 32 connections: time of one",
+        title="the simulator under load, GET on 32 connections: time for each answer",
         metric="wall",
         unit="µs",
         factor=1e6,
-        clients=("project", "aiohttp-web", "bench-server"),
+        clients=("project", "aiohttp-web"),
         quick_clients=("project", "aiohttp-web"),
-        kind="simulator",
-        server=_FLEET,
+        kind="serving",
+        server=({"volumes": 1_000}, {"volumes": 100}),
         spec=_calls("load", 32),
     ),
 )
 
 BARS: tuple[Bar, ...] = (
-    Bar("list", "aiohttp", 1.25, "list 10,000, no latency, typed models: time"),
+    Bar("list", "aiohttp", 1.25, "list 10,000, no latency, models against dicts: time"),
+    Bar("list", "aiohttp-12", 1.25, "the same, both 12 pages at a time: time"),
     Bar("list", "pydo-aio", 0.40, "list 10,000, no latency: time"),
-    Bar("list", "gradient", 0.15, "list 10,000, no latency, typed models: time"),
-    Bar("list-30ms", "pydo-aio", 0.15, "list 10,000, 30 ms a page: time"),
+    Bar("list", "gradient", 0.15, "list 10,000, no latency, both typed models: time"),
+    Bar("list-30ms", "pydo-aio", 0.15, "list 10,000, 30 ms a page, one by one there: time"),
     Bar("decode", "json", 1.0, "decode one volume of a page into its model: CPU"),
     Bar("decode-one", "json", 1.0, "decode an answer of one volume into its model: CPU"),
     Bar("get-32", "aiohttp", 1.5, "GET at concurrency 32: CPU of one call"),

@@ -1,4 +1,4 @@
-"""A client that costs less than any server: what it measures is the server.
+"""A client that costs as little as can be, so that it is the server that is measured.
 
 It writes requests made in advance, looks for the end of each answer and for nothing else.
 """
@@ -19,18 +19,21 @@ class _Connection(asyncio.Protocol):
         self._buffer = b""
         self._requests: Iterator[bytes] = iter(())
         self._ended: asyncio.Future[None] | None = None
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def run(self, requests: Iterator[bytes]) -> asyncio.Future[None]:
+    async def run(self, requests: Iterator[bytes]) -> None:
         self._requests = requests
         self._ended = asyncio.get_running_loop().create_future()
         self._next()
-        return self._ended
+        await self._ended
 
     def _next(self) -> None:
+        if self._transport is None:
+            raise ConnectionError("the server closed the connection")
         request = next(self._requests, None)
         if request is not None:
             self._transport.write(request)
@@ -51,8 +54,13 @@ class _Connection(asyncio.Protocol):
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
         if self._ended is not None and not self._ended.done():
             self._ended.set_exception(exc or ConnectionError("the server closed the connection"))
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
 
 class Load:
@@ -85,4 +93,4 @@ class Load:
 
     def close(self) -> None:
         for connection in self._connections:
-            connection._transport.close()
+            connection.close()

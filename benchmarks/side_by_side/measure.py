@@ -15,7 +15,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from statistics import median, quantiles
@@ -109,34 +109,40 @@ def run_case(
     clients = case.quick_clients if scale.quick else case.clients
     measured = {client: Measured() for client in clients}
     spec = case.spec[scale.quick]
-    with _server(case, scale) as servers:
+    with _servers(case, scale, clients) as servers:
         for repeat in range(1 if case.kind == "size" else repeats):
-            for client in clients:
+            # Whoever comes first in one turn comes last in the next.
+            turn = repeat % len(clients)
+            for client in (*clients[turn:], *clients[:turn]):
                 one = measured[client]
                 if case.kind == "command" and repeat == 0:
                     # Once for the bytecode, which pip writes for everybody else.
-                    _once(case, client, repeat, spec, servers)
+                    _once(case, client, repeat, spec)
                 if one.missing is None:
                     progress(case, client, repeat)
-                    one.take(_once(case, client, repeat, spec, servers))
+                    told = {**spec, **servers.get(client, {})}
+                    one.take(_once(case, client, repeat, told))
     return measured
 
 
 @contextlib.contextmanager
-def _server(case: Case, scale: Scale) -> Iterator[dict[str, Any]]:
-    """The servers that a case needs: what the processes of each client are told of them."""
+def _servers(
+    case: Case, scale: Scale, clients: Sequence[str]
+) -> Iterator[dict[str, dict[str, Any]]]:
+    """The servers that a case needs: what the processes of each client are told of theirs."""
     if case.server is None:
         yield {}
         return
     settings = case.server[scale.quick]
     with contextlib.ExitStack() as stack:
-        told = {"": {"volumes": settings["volumes"], **_started("server", settings, stack)}}
-        if case.kind == "simulator":
-            for kind in {"project", "aiohttp-web"}.intersection(case.clients):
-                # A fleet of the size that the server's prepared answers have.
-                small = {"kind": kind, "volumes": min(1_000, settings["volumes"])}
-                told[kind] = _started("simulator_server", small, stack)
-        yield told
+        if case.kind == "serving":
+            started = {
+                client: _started("loaded_server", {"kind": client, **settings}, stack)
+                for client in clients
+            }
+        else:
+            started = dict.fromkeys(clients, _started("server", settings, stack))
+        yield {client: {"volumes": settings["volumes"], **said} for client, said in started.items()}
 
 
 def _started(name: str, settings: dict[str, Any], stack: contextlib.ExitStack) -> dict[str, Any]:
@@ -159,18 +165,16 @@ def _started(name: str, settings: dict[str, Any], stack: contextlib.ExitStack) -
     return said
 
 
-def _once(
-    case: Case, client: str, repeat: int, spec: dict[str, Any], servers: dict[str, Any]
-) -> dict[str, Any]:
+def _once(case: Case, client: str, repeat: int, told: dict[str, Any]) -> dict[str, Any]:
     if case.kind == "size":
         try:
             return {"value": installed_bytes(client)}
         except metadata.PackageNotFoundError as error:
             return {"missing": f"{error.name} is not installed"}
     if case.kind == "command":
-        return _command(case, client, inside=bool(spec))
-    told = {"client": client, "token": f"dop_v1_{case.name}_{client}_{repeat}", **spec}
-    told |= servers.get("", {}) | servers.get(client, {})
+        return _command(case, client, inside="inside" in told)
+    # A token of its own: nobody has spent anything of its budget yet.
+    told = {"client": client, "token": f"dop_v1_{case.name}_{client}_{repeat}", **told}
     done = _run([sys.executable, "-m", "benchmarks.side_by_side.work", json.dumps(told)])
     if done.returncode:
         raise RuntimeError(f"{case.name} of {client} failed:\n{done.stderr.decode()[-4_000:]}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from .cases import BARS, Bar, Case
 from .measure import Measured
 
-__all__ = ["Results", "bars_table", "case_table", "missed", "plot"]
+__all__ = ["Results", "bars_table", "case_table", "plot"]
 
 Results = dict[str, tuple[Case, dict[str, Measured]]]
 
@@ -34,11 +34,6 @@ def ratio(results: Results, bar: Bar) -> float | None:
     mine = measured["project"].median(case.metric)
     peer = measured[bar.against].median(case.metric) if bar.against in measured else None
     return None if mine is None or not peer else mine / peer
-
-
-def missed(results: Results) -> list[Bar]:
-    """The bars that were measured and are not met."""
-    return [bar for bar in BARS if (found := ratio(results, bar)) and found > bar.at_most]
 
 
 def bars_table(results: Results) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -97,13 +98,17 @@ def check_path(path: str) -> str:
 
 
 def check_params(params: Mapping[str, str | int | float | bool]) -> tuple[tuple[str, str], ...]:
-    """Query parameters as the texts that JSON would write; not yet escaped."""
-    query = []
-    for name, value in params.items():
-        if not isinstance(name, str) or not isinstance(value, str | int | float):
-            raise InvalidArgumentError(f"params takes texts and numbers, not {name!r}: {value!r}")
-        query.append((name, str(value).lower() if isinstance(value, bool) else str(value)))
-    return tuple(query)
+    """Query parameters as texts, not yet escaped: numbers and booleans as JSON writes them."""
+    return tuple((str(name), _query_text(name, value)) for name, value in params.items())
+
+
+def _query_text(name: str, value: str | float) -> str:
+    if isinstance(name, str):
+        if isinstance(value, str):
+            return str.__str__(value)  # of an enum's member, the text
+        if isinstance(value, int | float) and isfinite(value):
+            return str(value).lower() if isinstance(value, bool) else str(value)
+    raise InvalidArgumentError(f"params takes texts and finite numbers, not {name!r}: {value!r}")
 
 
 def check_id(value: str, what: str) -> str:

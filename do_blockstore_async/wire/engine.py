@@ -169,15 +169,15 @@ class Engine:
             except BlockStoreError as error:
                 if isinstance(error, NotFoundError) and request.method == "DELETE" and call.unknown:
                     return request.decode(RawResponse(204, {}, b""))  # E3
-                delay_s = await self._after_failure(request, call, error)
-                if delay_s is None:
+                decision = await self._after_failure(request, call, error)
+                if decision is None:
                     raise
-                if isinstance(delay_s, Finding):
-                    return delay_s.value  # type: ignore[return-value] # adopted: there is one
+                if isinstance(decision, Finding):
+                    return decision.value  # type: ignore[return-value] # adopted: there is one
             else:
                 self._budget.succeeded()
                 return result
-            await self._wait(call, delay_s, request)
+            await self._wait(call, decision, request)
             if call.instead is not None:
                 request = call.instead
 
@@ -239,7 +239,7 @@ class Engine:
     async def _after_failure(
         self, request: Request[T], call: Call, error: BlockStoreError
     ) -> float | Finding[T] | None:
-        """The delay before the next attempt, or what the lost request turned out to have made.
+        """The delay in seconds before the next attempt, or what the lost request has made.
 
         None gives up: the error is to be raised where it was caught. Raised here, it would hold
         this frame, whose local it is.
@@ -260,7 +260,7 @@ class Engine:
         if lost and not request.repeatable:
             finding = await self._settler.settle(request, call, error)
             if finding is not None:
-                return finding
+                return finding if finding.verdict == "adopted" else None
         delay_s = self._delay(request, call, error, found_absent=lost)
         if delay_s is not None or call.unknown is None:
             return delay_s

@@ -30,6 +30,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Final, TypeVar
 
+from ..models import Volume
 from .messages import Evidence, Finding, Listing
 
 __all__ = ["judge_created", "judge_deleted"]
@@ -82,12 +83,7 @@ def judge_created(
     return Finding("adopted", value=found, candidate=found)
 
 
-def judge_deleted(
-    listing: Listing[T],
-    evidence: Evidence,
-    *,
-    made_at: Callable[[T], datetime] = _CREATED_AT,
-) -> Finding[None]:
+def judge_deleted(listing: Listing[Volume], evidence: Evidence) -> Finding[None]:
     """Judge a lost delete by name.
 
     Gone, or there anew since: it was deleted, and what is there now is not what was asked to go.
@@ -98,7 +94,7 @@ def judge_deleted(
     found = listing.items[0]
     if evidence.sent_s is None:
         return Finding("unknown", candidate=found)
-    made_s = made_at(found).timestamp()
+    made_s = found.created_at.timestamp()
     if made_s + 1.0 + _surely_s(evidence) <= evidence.sent_s:
         return Finding("absent", candidate=found)
     if made_s >= evidence.sent_s + _SAME_SECOND_S:

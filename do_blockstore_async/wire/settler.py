@@ -85,10 +85,14 @@ class Settler:
     async def settle(
         self, request: Request[T], call: Call, error: BlockStoreError
     ) -> Finding[T] | None:
-        """What became of a lost request: a finding to return, or None to send it again.
+        """What became of a lost request.
+
+        Returns:
+            `adopted`, with the result; `conflict`, where `error` says already that the name was
+            taken before the call; None to send the request again.
 
         Raises:
-            ConflictError: the name was taken before the call.
+            ConflictError: the name was taken before the call, and `error` does not say so.
             OutcomeUnknownError: it cannot be told.
         """
         cause = call.unknown if call.unknown is not None else error
@@ -109,7 +113,7 @@ class Settler:
             return None
         if finding.verdict == "conflict":
             if isinstance(error, ConflictError):
-                raise error
+                return finding
             raise ConflictError(
                 "the name was taken before this call", status=409, id="conflict"
             ) from cause

@@ -53,7 +53,8 @@ class Transport(Protocol):
     async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
         """Transmit once and return the whole answer, whatever its status.
 
-        Takes a permit from the throttle, keeps to `attempt.deadline`, calls `attempt.begin`.
+        Takes a permit from the throttle, keeps to `attempt.deadline`, calls `attempt.begin` in the
+        caller's own task.
 
         Raises:
             TransportError: no usable answer; `sent` says whether the request may have arrived.

@@ -82,8 +82,7 @@ TABLE: list[tuple[str, BlockStoreError, dict[str, Any], float | None]] = [
     *((f"6 {s}", server(s), {"repeatable": True}, 0.5) for s in AGAIN),
     *((f"6 {s} of a POST", server(s), {}, None) for s in AGAIN),
     ("6 with a hint", server(503), {"repeatable": True, "retry_after_s": 9.0}, 9.0),
-    ("7 other 5xx", server(501), {"repeatable": True}, None),
-    ("7 599", server(599), {"repeatable": True}, None),
+    *((f"7 {s}", server(s), {"repeatable": True}, None) for s in (501, 505, 519, 525, 530, 599)),
     *(
         (f"7 {cls.__name__}", cls("x", status=status), {"repeatable": True}, None)
         for cls, status in (

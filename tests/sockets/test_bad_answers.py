@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import gzip
 import json
 import zlib
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -27,6 +25,7 @@ from helpers import (
     ScriptedServer,
     error_body,
     http,
+    left_to_the_collector,
     listing,
 )
 from helpers_operations import OPERATIONS, Operation, every, ids
@@ -696,18 +695,9 @@ async def test_error_body_wins_over_header_for_the_request_id(server: ScriptedSe
 async def test_a_failed_call_keeps_nothing_alive(answer: Any, server: ScriptedServer) -> None:
     """Its frames hold the request and what came of it: they go with it, not with the collector."""
     server.answers(otherwise=answer)
-    gc.collect()
-    gc.disable()
-    try:
+    with left_to_the_collector() as left:
         async with server.store(max_attempts=1) as store:
             for _ in range(3):
                 with contextlib.suppress(BlockStoreError):
                     await store.volumes.get(VOLUME_ID, timeout=0.1)
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        kept = [o.f_code.co_filename for o in gc.garbage if isinstance(o, FrameType)]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
-    assert not [name for name in kept if "do_blockstore_async" in name]
+    assert left == []

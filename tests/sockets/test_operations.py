@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -195,6 +197,9 @@ BAD_ARGUMENTS: list[tuple[str, Any]] = [
     ("half a character in json", lambda s: s.request("POST", "/v2/tags", json="\ud800")),
     ("None in params", lambda s: s.request("GET", "/v2/tags", params={"a": None})),
     ("a list in params", lambda s: s.request("GET", "/v2/tags", params={"a": [1]})),
+    ("no number in params", lambda s: s.request("GET", "/v2/tags", params={"a": math.nan})),
+    ("no end in params", lambda s: s.request("GET", "/v2/tags", params={"a": math.inf})),
+    ("a number for a name", lambda s: s.request("GET", "/v2/tags", params={1: "a"})),
     ("half a character in params", lambda s: s.request("GET", "/v2/tags", params={"a": "\ud800"})),
     ("snapshot name", lambda s: s.snapshots.create(VOLUME_ID, "")),
     ("snapshot name control", lambda s: s.snapshots.create(VOLUME_ID, "a\r\nb")),
@@ -241,6 +246,10 @@ METHODS = [
 ]
 
 
+class Colour(StrEnum):
+    RED = "red"
+
+
 @pytest.mark.parametrize(("method", "status"), METHODS)
 async def test_request_reaches_any_other_endpoint(
     method: str, status: int, server: ScriptedServer
@@ -248,18 +257,18 @@ async def test_request_reaches_any_other_endpoint(
     body = {"account": {"uuid": "x"}}
     empty = status == 204 or method == "HEAD"
     server.answers(http(status, b"" if empty else body, headers={"X-Thing": "Yes"}))
+    params = {"q": "a b&c", "n": 5, "x": 0.5, "yes": True, "no": False, "colour": Colour.RED}
     wanted = {"a": [1, None, "ä"]} if method in {"post", "PUT", "PATCH"} else None
     async with server.store() as store:
-        answer = await store.request(
-            method, "/v2/account/%41", params={"q": "a b&c", "n": 5, "all": True}, json=wanted
-        )
+        answer = await store.request(method, "/v2/account/%41", params=params, json=wanted)
     assert isinstance(answer, Response)
     assert answer.status == status
     assert answer.headers["x-thing"] == "Yes"
     assert answer.body == (None if empty else body)
     (sent,) = server.requests
     assert (sent.method, sent.path) == (method.upper(), "/v2/account/%41")
-    assert sent.query == {"q": "a b&c", "n": "5", "all": "true"}
+    numbers = {"n": "5", "x": "0.5", "yes": "true", "no": "false"}
+    assert sent.query == {"q": "a b&c", "colour": "red", **numbers}
     assert sent.json() == wanted
 
 

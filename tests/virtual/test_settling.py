@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import msgspec
 import pytest
+from helpers import left_to_the_collector
 from helpers_virtual import Scene, play
 
 from do_blockstore_async import (
@@ -780,3 +781,24 @@ def test_a_reading_call_ends_by_its_deadline() -> None:
         return error
 
     assert isinstance(play(scene, body), RequestTimeoutError)
+
+
+@EVERY_LOSS
+@pytest.mark.parametrize("situation", ["free", "taken", "taken meanwhile", "hidden"])
+def test_a_settled_call_leaves_no_cycles(loss: Loss, situation: str) -> None:
+    """Neither the value nor the error, the look-up included, is left to the garbage collector."""
+    scene = Scene()
+    if situation == "taken":
+        scene.world.add_volume("db", region="nyc3", size_gigabytes=10, tags=["t"], age_s=3600)
+
+    async def body(store: BlockStore) -> list[str]:
+        if situation == "taken meanwhile":
+            scene.world.add_volume("db", region="nyc3", size_gigabytes=11)
+        if situation == "hidden":
+            scene.faults.add("html_502", method="GET", times=50)
+        with left_to_the_collector() as left:
+            loss.into(scene, "POST")
+            await told(create(store))
+        return left
+
+    assert play(scene, body) == []

@@ -1,13 +1,14 @@
 """A server to be put under load, in a process of its own on the server's core.
 
-    python -m benchmarks.side_by_side.simulator_server '{"kind": "project", "volumes": 1000}'
+    python -m benchmarks.side_by_side.loaded_server '{"kind": "project", "volumes": 1000}'
 
 | kind | what answers |
 | --- | --- |
 | project | the simulator: a whole world, its limits switched off |
 | aiohttp-web | aiohttp's server and one prepared answer: the floor of any simulator on it |
 
-It prints its URL, its token and the ids it serves, and ends when its standard input does.
+It prints its URL, a token and the ids it serves, and ends when its standard input does. The second
+answers as fast as `load.py` asks: then it is the load that is measured.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ async def _prepared(volumes: int) -> AsyncIterator[dict[str, Any]]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
-    yield {"url": f"http://{host}:{port}", "ids": [volume_id(n) for n in range(volumes)]}
+    ids = [volume_id(n) for n in range(volumes)]
+    yield {"url": f"http://{host}:{port}", "token": "dop_v1_any", "ids": ids}
     await runner.cleanup()
 
 
