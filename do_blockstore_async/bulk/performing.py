@@ -29,7 +29,7 @@ from .outcome import Outcome
 from .plan import Step
 from .recheck import Finding
 
-__all__ = ["Performer", "verdict_of"]
+__all__ = ["Performer", "outcome_of", "verdict_of"]
 
 # A job waits as long as the budget needs, also where each call of a service has a short timeout.
 _PATIENCE_S: Final = 86_400.0
@@ -65,11 +65,11 @@ class Performer:
             value, gone = await self._call_for_those_there(steps)
         except Exception as error:  # noqa: BLE001 -- of whatever kind, it is the steps' outcome
             took_s = clock.monotonic() - began
-            return [_outcome(step, verdict_of(step, error), error, took_s) for step in steps]
+            return [outcome_of(step, verdict_of(step, error), error, took_s) for step in steps]
         took_s = clock.monotonic() - began
         vanished = Finding("skipped", "gone", "changed: the volume is gone")
         return [
-            _outcome(step, vanished, None, took_s)
+            outcome_of(step, vanished, took_s=took_s)
             if step in gone
             else Outcome(step, "done", step.key, step.region, value=value, duration_s=took_s)
             for step in steps
@@ -170,7 +170,10 @@ def _server_failed(error: BlockStoreError) -> bool:
     return getattr(error, "status", 0) >= 500
 
 
-def _outcome(step: Step, verdict: Finding, error: Exception | None, took_s: float) -> Outcome[Step]:
+def outcome_of(
+    step: Step, verdict: Finding, error: Exception | None = None, took_s: float = 0.0
+) -> Outcome[Step]:
+    """The outcome of a step of which this was found; one found done needed no request."""
     return Outcome(
         step,
         verdict.status,
@@ -179,5 +182,7 @@ def _outcome(step: Step, verdict: Finding, error: Exception | None, took_s: floa
         verdict.reason,
         verdict.code,
         error,
-        duration_s=took_s,
+        verdict.value,
+        took_s,
+        resumed=verdict.status == "done",
     )

@@ -10,7 +10,7 @@ X2. A step's request is only sent after its intent is on disk, and an outcome is
 X3. Each step is begun at most once in a run. In all runs of one journal, a step that has an outcome
     is not begun again, but for `only_failed` and for those whose outcome is unknown; these, and
     steps that were under way when a run died, are looked up first and repeated only if not found.
-X4. A step with `after` is only begun once that step was done, in this run or an earlier one.
+X4. A step with `after` is only begun once that step was done (`standing.py`, G1).
 X5. However a run ends, each step whose request has left has an outcome, `unknown` at worst.
     Stopping gives up those whose request still waits for its turn: they remain to be done.
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from itertools import groupby
@@ -41,11 +41,11 @@ from .looking import Looker
 from .mapping import check_bounds
 from .outcome import Ended, Outcome
 from .outlasting import outlast
-from .performing import Performer
+from .performing import Performer, outcome_of
 from .plan import Plan, Step
 from .preparing import prepare
-from .recheck import Finding
 from .report import Report, report_of
+from .standing import Standing
 from .tally import Tally
 
 __all__ = ["Run", "RunOptions"]
@@ -102,10 +102,7 @@ class Run:
         self._performer = performer
         self._journal: Journal | None = None
         self._fan: FanOut[Unit, list[Outcome[Step]]] | None = None
-        self._findings: Mapping[str, Finding] = {}
-        self._met: dict[str, asyncio.Future[bool]] = {}
-        self._ended: dict[str, Ended] = {}
-        self._earlier: set[str] = set()
+        self._standing = Standing()
         self._line: deque[Outcome[Step]] = deque()
         self._unsent: set[asyncio.Task[Any]] = set()
         self._failures = 0
@@ -131,12 +128,12 @@ class Run:
     @property
     def remaining(self) -> int:
         """How many of them have no outcome yet."""
-        return self.total - len(self._ended)
+        return self.total - len(self._standing.ended)
 
     @property
     def counts(self) -> Counter[str]:
         """How many steps have ended in each status, those of earlier runs included."""
-        return Counter(ended.status for ended in self._ended.values())
+        return self._standing.counts
 
     @property
     def stopped(self) -> str | None:
@@ -148,8 +145,8 @@ class Run:
         until_s = self._ended_s or self._clock.monotonic()
         return report_of(
             self.plan,
-            self._ended,
-            earlier=self._earlier,
+            self._standing.ended,
+            earlier=self._standing.earlier,
             stopped=self._stopped,
             requests=self._tally.requests,
             refused=self._tally.refused,
@@ -200,17 +197,7 @@ class Run:
             engine=self._engine,
             looker=self._looker,
         )
-        self._ended.update(left.ended)
-        self._earlier.update(left.ended)
-        self._findings = left.findings
-        loop = asyncio.get_running_loop()
-        steps = {step.key: step for step in self.plan.steps}
-        waiting = {step.key for step in left.pending}
-        for key in {step.after for step in left.pending if step.after}:
-            met = self._met[key] = loop.create_future()
-            if key not in waiting:
-                ended = self._ended.get(key)
-                met.set_result(ended is not None and _is_met(steps[key], ended))
+        self._standing.begin(self.plan, left)
         return left.pending
 
     @staticmethod
@@ -323,7 +310,7 @@ class Run:
             self._unsent.discard(task)
         is_on_disk = await self._write(outcomes)
         for outcome in outcomes:
-            self._note(outcome)
+            self._standing.note(outcome)
         # Steps that share a request fail together, and once.
         self._failures += any(outcome.status in {"failed", "unknown"} for outcome in outcomes)
         most = self._options.max_failures
@@ -334,24 +321,11 @@ class Run:
     async def _carry_out(self, unit: Unit, outcomes: list[Outcome[Step]]) -> None:
         live: list[Step] = []
         for step in unit:
-            finding = self._findings.get(step.key)
-            if finding is None and step.after and not await asyncio.shield(self._met[step.after]):
-                finding = Finding("skipped", "before", f"{step.after} was not done")
+            finding = await self._standing.decided(step)
             if finding is None:
                 live.append(step)
-                continue
-            outcomes.append(
-                Outcome(
-                    step,
-                    finding.status,
-                    step.key,
-                    step.region,
-                    finding.reason,
-                    finding.code,
-                    value=finding.value,
-                    resumed=finding.status == "done",
-                )
-            )
+            else:
+                outcomes.append(outcome_of(step, finding))
         if not live or self._broken is not None:
             return
         if self._journal is not None:
@@ -371,17 +345,3 @@ class Run:
             self._stop("journal")
             return False
         return True
-
-    def _note(self, outcome: Outcome[Step]) -> None:
-        self._ended[outcome.key] = Ended.of(outcome)
-        if outcome.resumed:
-            self._earlier.add(outcome.key)
-        met = self._met.get(outcome.key)
-        if met is not None and not met.done():
-            met.set_result(_is_met(outcome.item, self._ended[outcome.key]))
-
-
-def _is_met(step: Step, ended: Ended) -> bool:
-    """Whether what waits for the step may be begun: it was made, or what was to go is gone."""
-    is_gone = step.deletes and (ended.status, ended.code) == ("skipped", "gone")
-    return ended.status == "done" or is_gone
