@@ -26,6 +26,7 @@ from .wire.codec import Codec, check_encodable
 from .wire.engine import Engine
 from .wire.messages import RawResponse, Request
 from .wire.protocol import rate_limit
+from .wire.secret import Secret, hidden
 from .wire.transport import Transport, make_transport
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ __all__ = ["BlockStore"]
 _BASE_URL: Final = "https://api.digitalocean.com"
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "DELETE"})
 _METHODS: Final = _REPEATABLE | {"POST", "PUT", "PATCH"}
+
+
+def _from_environment(environ: Mapping[str, str]) -> tuple[Secret | None, str]:
+    """The token, if there is one, and the API's address."""
+    token = environ.get("DIGITALOCEAN_TOKEN") or environ.get("DIGITALOCEAN_ACCESS_TOKEN")
+    return hidden(token or None), environ.get("DIGITALOCEAN_API_URL") or _BASE_URL
 
 
 class BlockStore:
@@ -76,6 +83,11 @@ class BlockStore:
         ConfigError: the token, URL or settings are not usable.
     """
 
+    # As it is shown, and thrown away, when a setting is refused.
+    _engine: Engine | None = None
+    _closed = False
+    _base_url = ""
+
     def __init__(
         self,
         token: str,
@@ -85,8 +97,7 @@ class BlockStore:
         session: aiohttp.ClientSession | Transport | None = None,
         throttle: Throttle | None = None,
     ) -> None:
-        self._engine: Engine | None = None
-        self._closed = False
+        token = hidden(token)
         self._token = check_token(token)
         self._base_url = check_base_url(base_url)
         self._config = Config() if config is None else config
@@ -111,11 +122,10 @@ class BlockStore:
         Raises:
             ConfigError: neither variable is set, or what they hold is not usable.
         """
-        env = os.environ if environ is None else environ
-        token = env.get("DIGITALOCEAN_TOKEN") or env.get("DIGITALOCEAN_ACCESS_TOKEN")
+        token, base_url = _from_environment(os.environ if environ is None else environ)
+        del environ  # it holds the token too
         if not token:
             raise ConfigError("set DIGITALOCEAN_TOKEN or DIGITALOCEAN_ACCESS_TOKEN to a token")
-        base_url = env.get("DIGITALOCEAN_API_URL") or _BASE_URL
         return cls(token, base_url=base_url, config=config, session=session, throttle=throttle)
 
     # Lifetime.
@@ -160,7 +170,7 @@ class BlockStore:
                 await self._throttle.leave()
 
     def __del__(self) -> None:
-        if getattr(self, "_engine", None) is not None and not self._closed:
+        if self._engine is not None and not self._closed:
             warnings.warn(
                 f"unclosed {self!r}: use `async with` or `await store.aclose()`",
                 ResourceWarning,

@@ -11,7 +11,7 @@ T3. Redirects are not followed. Bodies are read to `Config.max_body_bytes` after
 T4. A transmission ends by its deadline and by `Config.attempt_timeout_s` from the moment of its
     permit, and at once when the transport is closed; its connection goes with it.
 T5. No exception that leaves this module refers to the request's headers, and no local variable of
-    this module shows the token, for the sake of tools that report those too.
+    this package shows the token (`secret.py`), for the sake of tools that report those too.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from ..errors import (
 from .codec import encode_json
 from .messages import Attempt, RawResponse, Request
 from .patience import Patience, expire
+from .secret import Secret
 
 if TYPE_CHECKING:
     from ..quota.throttle import Throttle
@@ -143,15 +144,6 @@ def _reason(error: BaseException) -> str:
     return f"the connection broke ({type(error).__name__})"
 
 
-class _Secret(str):
-    """A text that is sent as it is but not shown: error reporters show local variables."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'(secret)'"
-
-
 class AiohttpTransport:
     """The transport over an aiohttp session, of its own or injected.
 
@@ -176,7 +168,7 @@ class AiohttpTransport:
         # In the form that aiohttp would bring them into for each request.
         self._headers = CIMultiDict(
             {
-                istr("Authorization"): _Secret(f"Bearer {token}"),
+                istr("Authorization"): Secret(f"Bearer {token}"),
                 istr("Accept"): "application/json",
                 istr("User-Agent"): config.user_agent,
             }

@@ -4,9 +4,8 @@ Where it is practical that is shown here: a "mutant" is the same client with one
 the test asserts that the harm then happens.
 
 What is promised of the token: it is in no repr, text, log record, exception (with its chain,
-attributes, notes and pickle), event or warning, and in no local variable of this package's frames
-while a call is under way, for the sake of tools that report those. The caller's own frames hold it,
-and so does the constructor's frame while it runs.
+attributes, notes and pickle), event or warning, and in no local variable of this package's frames,
+for the sake of tools that report those. The caller's own frames hold it.
 """
 
 from __future__ import annotations
@@ -249,7 +248,7 @@ async def test_the_token_is_nowhere_to_be_read(
 async def test_mutant_headers_that_show_themselves(
     server: ScriptedServer, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "_Secret", str)
+    monkeypatch.setattr(transport, "Secret", str)
     await everything(watch, server, then_close(b""))
     assert watch.holds(CANARY)
 
@@ -328,6 +327,21 @@ def test_tokens_that_no_header_may_carry(token: Any) -> None:
         BlockStore(token)
     assert "canary" not in str(caught.value)
     assert "canary" not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"DIGITALOCEAN_TOKEN": f"{CANARY}\n"},
+        {"DIGITALOCEAN_ACCESS_TOKEN": f"dor_v1_{CANARY}"},
+        {"DIGITALOCEAN_TOKEN": CANARY, "DIGITALOCEAN_API_URL": "http://api.example"},
+    ],
+)
+def test_a_refused_token_is_not_shown(settings: dict[str, str], watch: Watch) -> None:
+    with pytest.raises(ConfigError) as caught:
+        BlockStore.from_env(settings)
+    watch.error(caught.value)
+    assert not watch.holds(CANARY)
 
 
 @pytest.mark.parametrize("token", ["dop_v1_x", "doo_v1_x", "x", "new_v9_~!#$%^&*()", "a" * 5000])

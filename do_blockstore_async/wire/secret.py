@@ -1,0 +1,21 @@
+"""A text that is sent as it is, but not shown: error reporters show local variables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["Secret", "hidden"]
+
+
+class Secret(str):
+    """A text whose repr does not tell it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'(secret)'"
+
+
+def hidden(value: Any) -> Any:
+    """`value` as a `Secret` if it is a text, for the variable that held it."""
+    return Secret(value) if isinstance(value, str) else value
