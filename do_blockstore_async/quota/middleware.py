@@ -10,12 +10,13 @@ nothing was written are known by name.
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
+
+from .permit import Ticket
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
-
-    from .throttle import Throttle
 
 __all__ = ["never_written", "send_with_permit"]
 
@@ -34,10 +35,10 @@ def never_written(error: BaseException) -> bool:
 
 
 async def send_with_permit(
-    throttle: Throttle, request: ClientRequest, handler: ClientHandlerType
+    permit: AbstractAsyncContextManager[Ticket], request: ClientRequest, handler: ClientHandlerType
 ) -> ClientResponse:
-    """Take a permit, send, and close the ticket with what came of it."""
-    async with throttle.permit() as ticket:
+    """Wait for the permit, send, and close the ticket with what came of it."""
+    async with permit as ticket:
         try:
             response = await handler(request)
         except Exception as error:

@@ -15,14 +15,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .ledger import Lease
 
-if TYPE_CHECKING:
-    from .throttle import Throttle
+__all__ = ["Giver", "Permit", "Ticket"]
 
-__all__ = ["Permit", "Ticket"]
+
+class Giver(Protocol):
+    """What gives permits and takes tickets back: the throttle."""
+
+    def _grant_now(self, permit: Permit) -> Ticket | None: ...
+    async def _wait(self, permit: Permit) -> Ticket: ...
+    def _done(self, ticket: Ticket, headers: Mapping[str, str], status: int) -> None: ...
+    def _lost(self, ticket: Ticket) -> None: ...
+    def _unused(self, ticket: Ticket) -> None: ...
 
 
 class Ticket(Lease):
@@ -30,7 +37,7 @@ class Ticket(Lease):
 
     __slots__ = ("_throttle",)
 
-    def __init__(self, throttle: Throttle) -> None:
+    def __init__(self, throttle: Giver) -> None:
         self._throttle = throttle
 
     def done(self, headers: Mapping[str, str], status: int = 200) -> None:
@@ -75,7 +82,7 @@ class Permit:
     number: int
 
     def __init__(
-        self, throttle: Throttle, deadline: float | None, job: Hashable | None, weight: float
+        self, throttle: Giver, deadline: float | None, job: Hashable | None, weight: float
     ) -> None:
         self._throttle = throttle
         self.deadline = deadline

@@ -381,7 +381,7 @@ class Throttle:
 
         aiohttp.ClientSession(middlewares=(throttle.middleware,))
         """
-        return await send_with_permit(self, request, handler)
+        return await send_with_permit(self.permit(), request, handler)
 
     def join(self) -> None:
         """One more client uses this throttle."""

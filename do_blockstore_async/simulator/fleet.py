@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping
 from random import Random
 
 from .messages import iso, uuid_text
-from .ops_actions import MAX_VOLUMES_OF_DROPLET
 from .options import WorldOptions
 from .regions import REGIONS, STORAGE_REGIONS
 from .state import State
-from .things import SimDroplet, SimSnapshot, SimVolume
+from .things import MAX_VOLUMES_OF_DROPLET, SimDroplet, SimSnapshot, SimVolume
 
 __all__ = ["build_fleet"]
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
+from .access import Call
+from .account import Account
 from .messages import uuid_text
 from .ops_volumes import check_tags, volume_of
 from .paging import page_of, page_of_list
 from .refusals import refuse
 from .things import SimSnapshot
-
-if TYPE_CHECKING:
-    from .world import Call, World
 
 __all__ = [
     "create_snapshot",
@@ -23,15 +21,15 @@ __all__ = [
 ]
 
 
-def list_snapshots(world: World, call: Call) -> tuple[int, bytes]:
+def list_snapshots(account: Account, call: Call) -> tuple[int, bytes]:
     """GET /v2/snapshots: there are no snapshots of Droplets here."""
     kind = call.query.get("resource_type")
     if kind not in (None, "", "volume"):
         # GUESS: an unknown type filters everything out.
         return 200, b'{"snapshots":[],"links":{},"meta":{"total":0}}'
-    index, nulls = world.state.snapshots_in_order, world.nulls
+    index, nulls = account.state.snapshots_in_order, account.nulls
     return page_of(
-        world,
+        account,
         call,
         "snapshots",
         len(index),
@@ -39,51 +37,51 @@ def list_snapshots(world: World, call: Call) -> tuple[int, bytes]:
     )
 
 
-def list_snapshots_of(world: World, call: Call) -> tuple[int, bytes]:
+def list_snapshots_of(account: Account, call: Call) -> tuple[int, bytes]:
     """GET /v2/volumes/{id}/snapshots. GUESS: 404 once the volume is gone."""
-    volume, nulls = volume_of(world, call), world.nulls
-    found = list(world.state.snapshots_of.get(volume.id, {}).values())
-    return page_of_list(world, call, "snapshots", found, lambda s: s.json(nulls))
+    volume, nulls = volume_of(account, call), account.nulls
+    found = list(account.state.snapshots_of.get(volume.id, {}).values())
+    return page_of_list(account, call, "snapshots", found, lambda s: s.json(nulls))
 
 
-def _snapshot_of(world: World, call: Call) -> SimSnapshot:
-    snapshot = world.state.snapshots.get(call.values[0].lower())
+def _snapshot_of(account: Account, call: Call) -> SimSnapshot:
+    snapshot = account.state.snapshots.get(call.values[0].lower())
     if snapshot is None:
         raise refuse("not_found")
     return snapshot
 
 
-def get_snapshot(world: World, call: Call) -> tuple[int, bytes]:
+def get_snapshot(account: Account, call: Call) -> tuple[int, bytes]:
     """GET /v2/snapshots/{id} and /v2/volumes/snapshots/{id}."""
-    return 200, b'{"snapshot":%s}' % _snapshot_of(world, call).json(world.nulls)
+    return 200, b'{"snapshot":%s}' % _snapshot_of(account, call).json(account.nulls)
 
 
-def delete_snapshot(world: World, call: Call) -> tuple[int, bytes]:
+def delete_snapshot(account: Account, call: Call) -> tuple[int, bytes]:
     """DELETE /v2/snapshots/{id} and /v2/volumes/snapshots/{id}."""
-    world.state.remove_snapshot(_snapshot_of(world, call))
+    account.state.remove_snapshot(_snapshot_of(account, call))
     return 204, b""
 
 
-def create_snapshot(world: World, call: Call) -> tuple[int, bytes]:
+def create_snapshot(account: Account, call: Call) -> tuple[int, bytes]:
     """POST /v2/volumes/{id}/snapshots."""
-    volume = volume_of(world, call)
+    volume = volume_of(account, call)
     name = call.text("name")
     if not name:
         raise refuse("snapshot_name")
-    tags = check_tags(world, call)
-    siblings = world.state.snapshots_of.get(volume.id, {})
+    tags = check_tags(account, call)
+    siblings = account.state.snapshots_of.get(volume.id, {})
     if any(other.name == name for other in siblings.values()):
         raise refuse("snapshot_taken")
-    limit = world.max_snapshots
+    limit = account.max_snapshots
     if limit is not None and len(siblings) >= limit:
         raise refuse("snapshot_many")
     if volume.snapshot_s is not None:
-        wait_s = volume.snapshot_s + world.snapshot_cooldown_s - call.now
+        wait_s = volume.snapshot_s + account.snapshot_cooldown_s - call.now
         if wait_s > 0:
-            hint_s = math.ceil(wait_s) if world.cooldown_retry_after else None
+            hint_s = math.ceil(wait_s) if account.cooldown_retry_after else None
             raise refuse("cooldown", retry_after_s=hint_s)
     snapshot = SimSnapshot(
-        id=uuid_text(world.random.getrandbits(128)),
+        id=uuid_text(account.random.getrandbits(128)),
         name=name,
         volume_id=volume.id,
         region=volume.region,
@@ -91,10 +89,10 @@ def create_snapshot(world: World, call: Call) -> tuple[int, bytes]:
         # Evidence: terraform provider's test. 0 for an empty volume.
         size_gigabytes=volume.used_gigabytes,
         created_s=call.shown_s,
-        seq=world.state.next_seq(),
+        seq=account.state.next_seq(),
         tags=tags,
     )
     # GUESS: the cooldown counts from the last snapshot that was taken, deleted or not.
     volume.snapshot_s = call.now
-    world.state.add_snapshot(snapshot)
-    return 201, b'{"snapshot":%s}' % snapshot.json(world.nulls)
+    account.state.add_snapshot(snapshot)
+    return 201, b'{"snapshot":%s}' % snapshot.json(account.nulls)

@@ -6,16 +6,15 @@ One request tags or untags many resources. GUESS: all of them or, where one is u
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .access import Call
+from .account import Account
 from .messages import encode
 from .paging import page_of_list
 from .refusals import refuse
 from .regions import REGION_JSON
 from .things import SimSnapshot, SimVolume
-
-if TYPE_CHECKING:
-    from .world import Call, World
 
 __all__ = [
     "create_tag",
@@ -35,85 +34,85 @@ _UPDATE_SCOPES = {
 }
 
 
-def list_regions(world: World, call: Call) -> tuple[int, bytes]:
+def list_regions(account: Account, call: Call) -> tuple[int, bytes]:
     """GET /v2/regions."""
-    return page_of_list(world, call, "regions", list(REGION_JSON.values()), lambda text: text)
+    return page_of_list(account, call, "regions", list(REGION_JSON.values()), lambda text: text)
 
 
-def list_droplets(world: World, call: Call) -> tuple[int, bytes]:
+def list_droplets(account: Account, call: Call) -> tuple[int, bytes]:
     """GET /v2/droplets: a small part of each."""
-    droplets = list(world.state.droplets.values())
-    return page_of_list(world, call, "droplets", droplets, lambda droplet: droplet.json())
+    droplets = list(account.state.droplets.values())
+    return page_of_list(account, call, "droplets", droplets, lambda droplet: droplet.json())
 
 
-def _tag_json(world: World, tag: str) -> bytes:
-    resources = world.state.tagged[tag]
+def _tag_json(account: Account, tag: str) -> bytes:
+    resources = account.state.tagged[tag]
     counts: dict[str, Any] = {"count": len(resources)}
     for key, kind in (("volumes", "volume"), ("volume_snapshots", "volume_snapshot")):
         counts[key] = {"count": sum(1 for have, _ in resources if have == kind)}
     return encode({"name": tag, "resources": counts})
 
 
-def list_tags(world: World, call: Call) -> tuple[int, bytes]:
+def list_tags(account: Account, call: Call) -> tuple[int, bytes]:
     """GET /v2/tags."""
-    tags = list(world.state.tagged)
-    return page_of_list(world, call, "tags", tags, lambda tag: _tag_json(world, tag))
+    tags = list(account.state.tagged)
+    return page_of_list(account, call, "tags", tags, lambda tag: _tag_json(account, tag))
 
 
-def get_tag(world: World, call: Call) -> tuple[int, bytes]:
+def get_tag(account: Account, call: Call) -> tuple[int, bytes]:
     """GET /v2/tags/{tag}."""
-    _known(world, call)
-    return 200, b'{"tag":%s}' % _tag_json(world, call.values[0])
+    _known(account, call)
+    return 200, b'{"tag":%s}' % _tag_json(account, call.values[0])
 
 
-def create_tag(world: World, call: Call) -> tuple[int, bytes]:
+def create_tag(account: Account, call: Call) -> tuple[int, bytes]:
     """POST /v2/tags. GUESS: 201 also for one that is there."""
     name = call.text("name")
     if _TAG.fullmatch(name) is None:
         raise refuse("tag")
-    world.state.tagged.setdefault(name, {})
-    return 201, b'{"tag":%s}' % _tag_json(world, name)
+    account.state.tagged.setdefault(name, {})
+    return 201, b'{"tag":%s}' % _tag_json(account, name)
 
 
-def delete_tag(world: World, call: Call) -> tuple[int, bytes]:
+def delete_tag(account: Account, call: Call) -> tuple[int, bytes]:
     """DELETE /v2/tags/{tag}: the resources stay."""
-    _known(world, call)
+    _known(account, call)
     tag = call.values[0]
-    for kind, identifier in list(world.state.tagged[tag]):
-        resource = _find(world, kind, identifier)
+    for kind, identifier in list(account.state.tagged[tag]):
+        resource = _find(account, kind, identifier)
         if resource is not None:
-            world.state.untag(tag, resource)
-    del world.state.tagged[tag]
+            account.state.untag(tag, resource)
+    del account.state.tagged[tag]
     return 204, b""
 
 
-def tag_resources(world: World, call: Call) -> tuple[int, bytes]:
+def tag_resources(account: Account, call: Call) -> tuple[int, bytes]:
     """POST /v2/tags/{tag}/resources."""
-    for resource in _resources(world, call):
-        world.state.tag(call.values[0], resource)
+    for resource in _resources(account, call):
+        account.state.tag(call.values[0], resource)
     return 204, b""
 
 
-def untag_resources(world: World, call: Call) -> tuple[int, bytes]:
+def untag_resources(account: Account, call: Call) -> tuple[int, bytes]:
     """DELETE /v2/tags/{tag}/resources."""
-    for resource in _resources(world, call):
-        world.state.untag(call.values[0], resource)
+    for resource in _resources(account, call):
+        account.state.untag(call.values[0], resource)
     return 204, b""
 
 
-def _known(world: World, call: Call) -> None:
-    if call.values[0] not in world.state.tagged:
+def _known(account: Account, call: Call) -> None:
+    if call.values[0] not in account.state.tagged:
         raise refuse("not_found")
 
 
-def _find(world: World, kind: str, identifier: str) -> SimVolume | SimSnapshot | None:
+def _find(account: Account, kind: str, identifier: str) -> SimVolume | SimSnapshot | None:
     if kind == "volume":
-        return world.state.volumes.get(identifier)
-    return world.state.snapshots.get(identifier)
+        return account.state.volumes.get(identifier)
+    return account.state.snapshots.get(identifier)
 
 
-def _resources(world: World, call: Call) -> list[SimVolume | SimSnapshot]:
-    _known(world, call)
+def _resources(account: Account, call: Call) -> list[SimVolume | SimSnapshot]:
+    _known(account, call)
     asked = call.body.get("resources")
     if not isinstance(asked, list):
         raise refuse("body")
@@ -129,7 +128,7 @@ def _resources(world: World, call: Call) -> list[SimVolume | SimSnapshot]:
             raise refuse("resource_type")
         if not call.grant.allows("POST", (scope,)):
             raise refuse("scope")
-        resource = _find(world, kind, identifier)
+        resource = _find(account, kind, identifier)
         if resource is None:
             raise refuse("not_found")
         found.append(resource)

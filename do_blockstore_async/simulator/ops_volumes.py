@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from .access import Call
+from .account import Account
 from .messages import uuid_text
 from .paging import page_of, page_of_list
 from .refusals import refuse
 from .regions import REGIONS, STORAGE_REGIONS
 from .things import SimSnapshot, SimVolume
-
-if TYPE_CHECKING:
-    from .world import Call, World
 
 __all__ = [
     "check_tags",
@@ -31,17 +29,17 @@ _TAG = re.compile(r"[a-zA-Z0-9_:-]{1,255}")
 _LABEL_LENGTH = {"ext4": 16, "xfs": 12}
 
 
-def volume_of(world: World, call: Call) -> SimVolume:
+def volume_of(account: Account, call: Call) -> SimVolume:
     """The volume whose id stands first in the path, or a 404."""
-    volume = world.state.volumes.get(call.values[0].lower())
+    volume = account.state.volumes.get(call.values[0].lower())
     if volume is None:
         raise refuse("not_found")
     return volume
 
 
-def list_volumes(world: World, call: Call) -> tuple[int, bytes]:
+def list_volumes(account: Account, call: Call) -> tuple[int, bytes]:
     """GET /v2/volumes, all or by region, name, or both."""
-    state, nulls = world.state, world.nulls
+    state, nulls = account.state, account.nulls
     region, name = call.query.get("region"), call.query.get("name")
     if name:
         # GUESS: an empty name filters nothing; the match is exact.
@@ -49,7 +47,7 @@ def list_volumes(world: World, call: Call) -> tuple[int, bytes]:
         found = sorted(
             (v for v in named.values() if not region or v.region == region), key=lambda v: v.seq
         )
-        return page_of_list(world, call, "volumes", found, lambda v: v.json(nulls))
+        return page_of_list(account, call, "volumes", found, lambda v: v.json(nulls))
     index = state.volumes_in_order
     if region:
         if region not in REGIONS:
@@ -57,7 +55,7 @@ def list_volumes(world: World, call: Call) -> tuple[int, bytes]:
             return 200, b'{"volumes":[],"links":{},"meta":{"total":0}}'
         index = state.volumes_in[region]
     return page_of(
-        world,
+        account,
         call,
         "volumes",
         len(index),
@@ -65,12 +63,12 @@ def list_volumes(world: World, call: Call) -> tuple[int, bytes]:
     )
 
 
-def get_volume(world: World, call: Call) -> tuple[int, bytes]:
+def get_volume(account: Account, call: Call) -> tuple[int, bytes]:
     """GET /v2/volumes/{id}."""
-    return 200, b'{"volume":%s}' % volume_of(world, call).json(world.nulls)
+    return 200, b'{"volume":%s}' % volume_of(account, call).json(account.nulls)
 
 
-def create_volume(world: World, call: Call) -> tuple[int, bytes]:
+def create_volume(account: Account, call: Call) -> tuple[int, bytes]:
     """POST /v2/volumes."""
     name, region = call.text("name"), call.text("region")
     if _NAME.fullmatch(name) is None:
@@ -79,7 +77,7 @@ def create_volume(world: World, call: Call) -> tuple[int, bytes]:
         raise refuse("region_unknown")
     if region not in STORAGE_REGIONS:
         raise refuse("region_storage")
-    snapshot = _source(world, call, region)
+    snapshot = _source(account, call, region)
     if snapshot is None:
         size = call.number("size_gigabytes") or 0
         if not 1 <= size <= MAX_GIGABYTES:
@@ -89,32 +87,32 @@ def create_volume(world: World, call: Call) -> tuple[int, bytes]:
         size = snapshot.min_disk_size
     filesystem_type, filesystem_label = _filesystem(call)
     description = call.text("description")
-    tags = check_tags(world, call)
-    if region in world.state.volumes_by_name.get(name, {}):
+    tags = check_tags(account, call)
+    if region in account.state.volumes_by_name.get(name, {}):
         raise refuse("taken")
-    world.check_capacity(size)
+    account.check_capacity(size)
     volume = SimVolume(
-        id=uuid_text(world.random.getrandbits(128)),
+        id=uuid_text(account.random.getrandbits(128)),
         name=name,
         region=region,
         size_gigabytes=size,
         created_s=call.shown_s,
-        seq=world.state.next_seq(),
+        seq=account.state.next_seq(),
         description=description,
         filesystem_type=filesystem_type,
         filesystem_label=filesystem_label,
         tags=tags,
         used_gigabytes=0.0 if snapshot is None else snapshot.size_gigabytes,
     )
-    world.state.add_volume(volume)
-    return 201, b'{"volume":%s}' % volume.json(world.nulls)
+    account.state.add_volume(volume)
+    return 201, b'{"volume":%s}' % volume.json(account.nulls)
 
 
-def _source(world: World, call: Call, region: str) -> SimSnapshot | None:
+def _source(account: Account, call: Call, region: str) -> SimSnapshot | None:
     snapshot_id = call.text("snapshot_id")
     if not snapshot_id:
         return None
-    snapshot = world.state.snapshots.get(snapshot_id)
+    snapshot = account.state.snapshots.get(snapshot_id)
     if snapshot is None:
         raise refuse("not_found")
     if snapshot.region != region:
@@ -132,7 +130,7 @@ def _filesystem(call: Call) -> tuple[str, str]:
     return filesystem_type, label
 
 
-def check_tags(world: World, call: Call) -> tuple[str, ...]:
+def check_tags(account: Account, call: Call) -> tuple[str, ...]:
     """The tags of a body, each once; refuses bad ones, and tokens that may not make tags."""
     tags = tuple(dict.fromkeys(call.texts("tags")))
     if tags and not call.grant.allows("POST", ("tag:create",)):
@@ -142,11 +140,11 @@ def check_tags(world: World, call: Call) -> tuple[str, ...]:
     return tags
 
 
-def named_volume(world: World, name: str, region: str) -> SimVolume:
+def named_volume(account: Account, name: str, region: str) -> SimVolume:
     """The volume of that name; the region may only be left out where one volume has it (GUESS)."""
     if not name:
         raise refuse("name_missing")
-    named = world.state.volumes_by_name.get(name, {})
+    named = account.state.volumes_by_name.get(name, {})
     if region:
         if region not in named:
             raise refuse("not_found")
@@ -158,23 +156,23 @@ def named_volume(world: World, name: str, region: str) -> SimVolume:
     return next(iter(named.values()))
 
 
-def delete_volume(world: World, call: Call) -> tuple[int, bytes]:
+def delete_volume(account: Account, call: Call) -> tuple[int, bytes]:
     """DELETE /v2/volumes/{id}."""
-    return _delete(world, volume_of(world, call))
+    return _delete(account, volume_of(account, call))
 
 
-def delete_volume_by_name(world: World, call: Call) -> tuple[int, bytes]:
+def delete_volume_by_name(account: Account, call: Call) -> tuple[int, bytes]:
     """DELETE /v2/volumes?name=...&region=..."""
-    volume = named_volume(world, call.query.get("name", ""), call.query.get("region", ""))
-    return _delete(world, volume)
+    volume = named_volume(account, call.query.get("name", ""), call.query.get("region", ""))
+    return _delete(account, volume)
 
 
-def _delete(world: World, volume: SimVolume) -> tuple[int, bytes]:
+def _delete(account: Account, volume: SimVolume) -> tuple[int, bytes]:
     # Also while detaching (doctl#543). GUESS: attaching counts as attached.
-    action = world.state.actions.get(volume.busy) if volume.busy is not None else None
+    action = account.state.actions.get(volume.busy) if volume.busy is not None else None
     if volume.droplet_ids or (action is not None and action.type != "resize_volume"):
         raise refuse("attached")
     if action is not None:
         raise refuse("busy")
-    world.state.remove_volume(volume)
+    account.state.remove_volume(volume)
     return 204, b""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode
 
+from .access import Call
+from .account import Account
 from .messages import encode
 from .refusals import refuse
-
-if TYPE_CHECKING:
-    from .world import Call, World
 
 __all__ = ["page_of", "page_of_list"]
 
@@ -31,7 +30,7 @@ def _positive(call: Call, name: str, default: int) -> int:
 
 
 def page_of(
-    world: World,
+    account: Account,
     call: Call,
     key: str,
     total: int,
@@ -40,7 +39,7 @@ def page_of(
     """The answer to a listing.
 
     Args:
-        world: for the base of the links.
+        account: for the base of the links.
         call: the request.
         key: the name of the list in the answer.
         total: how many items there are.
@@ -60,7 +59,7 @@ def page_of(
             numbers["next"] = page + 1
             numbers["last"] = last
         kept = {k: v for k, v in call.query.items() if k not in ("page", "per_page")}
-        base = world.link_base + call.path
+        base = account.link_base + call.path
         links = {
             "pages": {
                 rel: f"{base}?{urlencode({**kept, 'page': number, 'per_page': per_page})}"
@@ -72,11 +71,11 @@ def page_of(
 
 
 def page_of_list(
-    world: World, call: Call, key: str, items: Sequence[T], encoded: Callable[[T], bytes]
+    account: Account, call: Call, key: str, items: Sequence[T], encoded: Callable[[T], bytes]
 ) -> tuple[int, bytes]:
     """The answer to a short listing; only what is on the page gets encoded."""
     return page_of(
-        world,
+        account,
         call,
         key,
         len(items),

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from . import ops_actions, ops_snapshots, ops_tags, ops_volumes
+from .access import Call
+from .account import Account
 from .refusals import refuse
-
-if TYPE_CHECKING:
-    from .world import Call, World
 
 __all__ = ["Route", "find_route"]
 
-Operation = Callable[["World", "Call"], tuple[int, bytes]]
+Operation = Callable[["Account", "Call"], tuple[int, bytes]]
 
 # Evidence: digitalocean/openapi#52, #53. Anything else in that place is no route at all.
 _PARTS = {

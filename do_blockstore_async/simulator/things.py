@@ -13,7 +13,9 @@ import msgspec
 from .messages import encode, iso
 from .regions import REGION_JSON, REGIONS
 
-__all__ = ["SimAction", "SimDroplet", "SimSnapshot", "SimVolume"]
+__all__ = ["MAX_VOLUMES_OF_DROPLET", "SimAction", "SimDroplet", "SimSnapshot", "SimVolume"]
+
+MAX_VOLUMES_OF_DROPLET = 15
 
 _RAW_REGION = {slug: msgspec.Raw(text) for slug, text in REGION_JSON.items()}
 
