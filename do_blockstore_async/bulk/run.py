@@ -25,12 +25,12 @@ from contextlib import suppress
 from contextvars import copy_context
 from itertools import groupby
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import attrs
 
 from ..errors import InvalidArgumentError
-from ..events import AttemptSent, Event, observing
+from ..events import AttemptFinished, AttemptSent, Event, observing
 from ..quota.throttle import Throttle
 from ..wire.engine import Engine
 from .errors import JournalError, PlanError
@@ -46,11 +46,12 @@ from .plan import Plan, Step
 from .preparing import prepare
 from .report import Report, report_of
 from .standing import Standing
-from .tally import Tally
 
 __all__ = ["Run", "RunOptions"]
 
 Unit: TypeAlias = tuple[Step, ...]
+
+_TOO_MANY: Final = 429
 
 
 @attrs.frozen(kw_only=True)
@@ -108,7 +109,7 @@ class Run:
         self._failures = 0
         self._broken: JournalError | None = None
         self._began_s = self._ended_s = 0.0
-        self._tally = Tally()
+        self._requests = self._refused = 0
         self._stopped: str | None = None
 
     # What it tells.
@@ -148,8 +149,8 @@ class Run:
             self._standing.ended,
             earlier=self._standing.earlier,
             stopped=self._stopped,
-            requests=self._tally.requests,
-            refused=self._tally.refused,
+            requests=self._requests,
+            refused=self._refused,
             duration_s=until_s - self._began_s,
         )
 
@@ -282,9 +283,11 @@ class Run:
 
     def _observe(self, event: Event) -> None:
         """Count what the run spends, and note whose request has left."""
-        self._tally(event)
         if isinstance(event, AttemptSent):
+            self._requests += 1
             self._unsent.discard(asyncio.current_task())
+        elif isinstance(event, AttemptFinished):
+            self._refused += event.status == _TOO_MANY
 
     async def _work(self, unit: Unit) -> list[Outcome[Step]]:
         if self._stopped is not None:
