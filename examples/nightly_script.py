@@ -1,10 +1,12 @@
 """A plain script for cron: snapshots of the volumes of a region, old ones pruned, a report.
 
     DIGITALOCEAN_TOKEN=... python examples/nightly_script.py --region nyc3 --keep-daily 7
-    python examples/nightly_script.py --journal nightly.journal     # goes on where it was stopped
+    python examples/nightly_script.py --journal nightly.journal
 
-Everything it sends is background work: whoever shares the client's throttle goes first. It ends
-with 0 when everything was done, 1 when something failed, 2 when there was nothing it could plan.
+With a journal, a run that was stopped or killed is finished by the next one; once nothing is left
+of it the journal goes, and the run after that makes a plan of its own. Everything it sends is
+background work: whoever shares the client's throttle goes first. It ends with 0 when everything was
+done, 1 when something failed, 2 when there was nothing it could plan.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 from do_blockstore_async import BlockStore, BlockStoreError
 from do_blockstore_async.bulk import PlanError, Retention, Run, Selection
@@ -21,19 +24,34 @@ from do_blockstore_async.bulk import PlanError, Retention, Run, Selection
 async def nightly(options: argparse.Namespace) -> int:
     """Plan, run, report."""
     async with BlockStore.from_env() as store:
-        chosen = Selection(regions=tuple(options.region))
-        keep = Retention(last=2, daily=options.keep_daily)
-        plan = await store.bulk.plan_snapshots(chosen, job="nightly", keep=keep)
-        print(f"{len(plan.steps)} steps, about {plan.duration_s:.0f} s at today's budget")
-        async with store.bulk.run(plan, journal=options.journal) as run:
+        async with await resumed_or_planned(store, options) as run:
             stop_on_signal(run)
             async for outcome in run:
                 if outcome.status in {"failed", "unknown"}:
                     print(f"{outcome.item.name}: {outcome.reason}", file=sys.stderr)
         report = run.report()
         print(*(f"{count} {status}" for status, count in sorted(report.counts.items())), sep=", ")
+        if options.journal and not report.remaining:
+            options.journal.unlink()
         ended = report.counts
         return 1 if ended["failed"] or ended["unknown"] or report.remaining else 0
+
+
+async def resumed_or_planned(store: BlockStore, options: argparse.Namespace) -> Run:
+    """The run that a journal holds, or else a new one."""
+    if holds_a_run(options.journal):
+        print(f"going on with {options.journal}")
+        return store.bulk.resume(options.journal)
+    chosen = Selection(regions=tuple(options.region))
+    keep = Retention(last=2, daily=options.keep_daily)
+    plan = await store.bulk.plan_snapshots(chosen, job="nightly", keep=keep)
+    print(f"{len(plan.steps)} steps, about {plan.duration_s:.0f} s at today's budget")
+    return store.bulk.run(plan, journal=options.journal)
+
+
+def holds_a_run(journal: Path | None) -> bool:
+    """Whether an earlier run is to be finished first."""
+    return journal is not None and journal.exists() and journal.stat().st_size > 0
 
 
 def stop_on_signal(run: Run) -> None:
@@ -48,7 +66,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--region", action="append", default=[], help="may be given several times")
     parser.add_argument("--keep-daily", type=int, default=7)
-    parser.add_argument("--journal", help="where to note what was done, to go on after a stop")
+    parser.add_argument("--journal", type=Path, help="note what was done, to go on after a stop")
     try:
         return asyncio.run(nightly(parser.parse_args()))
     except PlanError as error:

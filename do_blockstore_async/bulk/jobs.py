@@ -228,6 +228,10 @@ class Bulk(Planner):
             selection: which volumes; all by default. None need match.
             snapshots: whether to list them.
             job, at, prices: as `plan_snapshots`.
+
+        Raises:
+            PlanError: a job's name that cannot be.
+            InvalidArgumentError: `at` without a time zone.
         """
         chosen = Selection() if selection is None else selection
         with self._throttle.background(check_job(job)):
@@ -294,8 +298,10 @@ class Bulk(Planner):
         client made the plan less than `fresh_s` ago, a look at the account. What has changed since
         the plan was made is `skipped`, code `changed` (see `recheck` for the exact guarantee).
 
-        With a journal that exists already, the run goes on where the earlier one ended: steps that
-        have an outcome are not repeated, those under way are looked up.
+        With a journal of this same plan the run goes on where the earlier one ended: steps that
+        have an outcome are not repeated, those under way are looked up. A plan made anew is
+        another plan, and its journal another file: to go on without the plan at hand, `resume`.
+        The file is the caller's; delete it when nothing of the plan remains.
 
         Requests: `plan.requests`, and `plan.requests_to_check` for the look, and retries.
 

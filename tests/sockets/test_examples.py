@@ -331,10 +331,15 @@ async def test_the_script_takes_snapshots_and_reports() -> None:
         assert re.search(rf"{len(made)} done|\d+ done", output)
 
 
+def is_there(path: str) -> bool:
+    return Path(path).exists()
+
+
 async def test_the_script_stops_at_a_signal_and_goes_on(tmp_path: Path) -> None:
     journal = str(tmp_path / "nightly.journal")
     arguments = ["examples/nightly_script.py", "--journal", journal]
     async with Simulator(volumes=60, latency_s=0.2) as simulator:
+        earlier = set(simulator.world.snapshots)
         env = environment(simulator)
         async with program(*arguments, env=env) as process:
             await until(lambda: any(r.method == "POST" for r in simulator.requests))
@@ -343,8 +348,16 @@ async def test_the_script_stops_at_a_signal_and_goes_on(tmp_path: Path) -> None:
                 output = (await process.communicate())[0].decode()
         assert process.returncode == 1, output
         assert "Traceback" not in output, output
-        names = [(s.volume_id, s.name) for s in simulator.world.snapshots.values()]
-        assert len(names) == len(set(names)), "no snapshot twice"
+        assert is_there(journal)
+        assert 0 < len(simulator.world.snapshots.keys() - earlier) < 60
+        async with program(*arguments, env=env) as process:
+            async with asyncio.timeout(PATIENCE_S):
+                output = (await process.communicate())[0].decode()
+        assert process.returncode == 0, output
+        assert output.startswith("going on with"), output
+        assert not is_there(journal), "the next night makes a plan of its own"
+        made = [s for i, s in simulator.world.snapshots.items() if i not in earlier]
+        assert len(made) == len({s.volume_id for s in made}) == 60, "each volume once"
 
 
 async def test_the_script_says_what_it_cannot_plan() -> None:
