@@ -77,7 +77,8 @@ class BlockStore:
         config: settings; see `Config`.
         session: an aiohttp session to use instead of an own one; it is never closed here, and its
             own middlewares do not see these requests.
-        throttle: the throttle of another client of the same token, to share one budget.
+        throttle: the throttle of another client of the same token, to share one budget; its
+            windows, reserve, burst and the like are then in force, not those of `config`.
 
     Raises:
         ConfigError: the token, URL or settings are not usable.
@@ -287,7 +288,10 @@ class BlockStore:
 
     @property
     def quota(self) -> QuotaStatus:
-        """The budget as it stands: used and remaining in each window, waiting, paused."""
+        """The budget as it stands: used and remaining in each window, waiting, paused.
+
+        Needs the running event loop, as `forecast` does.
+        """
         return self._throttle.status()
 
     def forecast(self, requests: int) -> timedelta:
@@ -295,6 +299,9 @@ class BlockStore:
 
         Args:
             requests: 0 or more.
+
+        Raises:
+            InvalidArgumentError: `requests` is negative.
         """
         return self._throttle.forecast(requests)
 
@@ -308,6 +315,9 @@ class BlockStore:
         Args:
             job: calls of one job share that job's turn; None makes each block a job of its own.
             weight: this job's share against other jobs, more than 0.
+
+        Raises:
+            InvalidArgumentError: `weight` is not a positive, finite number.
         """
         return self._throttle.background(job, weight)
 
@@ -324,6 +334,9 @@ class BlockStore:
 
         Args:
             timeout_s: seconds from now, 0 or more.
+
+        Raises:
+            InvalidArgumentError: `timeout_s` is not a number of seconds, 0 or more.
         """
         return context.deadline(timeout_s)
 

@@ -48,25 +48,28 @@ class Config:
         windows: the token's budget as (requests, seconds) pairs, shortest first. DigitalOcean's
             is 250 a minute and 5,000 an hour (API reference, "Rate Limit"). When the server
             announces another hourly limit it is adopted.
-        guard_s: added to each window, against clock drift and whole-second bookkeeping.
-        linger_s: how long a request whose answer was lost may still be under way to the server.
+        guard_s: added to each window, against clock drift and whole-second bookkeeping; 1.
+        linger_s: how long a request whose answer was lost may still be under way to the server; 30.
         reserve: the share of each window that background (bulk) calls leave to interactive ones.
-            One share in [0, 1) for each window.
-        burst: how many requests may leave at once on an idle budget before pacing begins.
-        cold_start: how many requests may be in flight before the first answer is known.
-        timeout_s: default for each call's `timeout=`; None waits as long as the budget needs.
-        attempt_timeout_s: bound on one transmission from sending to the last byte of the answer.
-        connect_timeout_s: bound on making one connection.
-        max_attempts: transmissions of one call at most, the first included.
-        backoff_base_s: the first retry waits up to this long, each further one up to twice as long.
-        backoff_cap_s: no retry without a retry-after waits longer than this.
+            One share in [0, 1) for each window; 0.10 of the shortest, 0.05 of the others.
+        burst: how many requests may leave at once on an idle budget before pacing begins; 60.
+        cold_start: how many requests may be in flight before the first answer is known; 2.
+        timeout_s: default for each call's `timeout=`, of a listing for each page; None waits as
+            long as the budget needs. `actions.wait` has a default of its own.
+        attempt_timeout_s: bound on one transmission from sending to the last byte of the answer;
+            60.
+        connect_timeout_s: bound on making one connection; 10.
+        max_attempts: transmissions of one call at most, the first included; 5.
+        backoff_base_s: the first retry waits up to this long, each further one up to twice as long;
+            0.5.
+        backoff_cap_s: no retry without a retry-after waits longer than this; 20.
         retry_budget: retries a client may have outstanding before it stops retrying; each success
-            earns a tenth of one back, so an outage is not multiplied.
-        max_body_bytes: cap on one decoded answer.
-        max_pages: cap on the pages of one listing.
-        max_items: cap on the items of one listing.
-        page_concurrency: pages of one listing in flight at most.
-        max_connections: sockets a client opens at most.
+            earns a tenth of one back, so an outage is not multiplied; 100.
+        max_body_bytes: cap on one decoded answer; 32 MiB.
+        max_pages: cap on the pages of one listing; 10,000.
+        max_items: cap on the items of one listing; 2,000,000.
+        page_concurrency: pages of one listing in flight at most; 12.
+        max_connections: sockets a client opens at most; 100.
         trust_env: whether proxies and credentials are taken from the environment. Off by default.
         user_agent: the User-Agent header.
         jitter_seed: makes the jitter of retries reproducible, for tests.

@@ -1,4 +1,4 @@
-"""Every error this package raises.
+"""Every error of a call; those of bulk jobs derive from the same root (`bulk.errors`).
 
     BlockStoreError
     ├── TransportError               no usable answer arrived

@@ -1,6 +1,6 @@
 """A map over a million trivial items: how much memory it takes above its start.
 
-python -m benchmarks.bulk.memory [--items 1000000] [--regions 12]
+python -m benchmarks.bulk.memory [--items 1000000]
 """
 
 from __future__ import annotations

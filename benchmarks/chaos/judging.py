@@ -1,4 +1,4 @@
-"""Compares what callers were told with what happened; the columns stand in `__main__.py`."""
+"""Compares what callers were told with what happened; `__main__.py` says what the columns mean."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """One run of chaos: a client, a world, and a fifth of everything going wrong.
 
-`chaos_books` notes what happens, `chaos` compares it with what the callers were told.
+`books` notes what happens, `judging` compares it with what the callers were told.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Prints two Markdown tables: how this throttle and others fare with the same work under each of the
 three server models, and the cases the throttle must pass, each with its bar and its figure. All of
-it runs in virtual time but the last row, which measures CPU. `--plot` draws the first table.
+it runs in virtual time but the last row, which measures CPU. `--plot` draws four of the throttles.
 """
 
 from __future__ import annotations

@@ -168,7 +168,10 @@ _ABOUT = """DigitalOcean Block Storage, within the token's request budget.
 
 Try it without an account: do-blockstore --simulate bulk snapshot --keep-last 2 --yes"""
 
-_EXITS = "Exit codes: 0 done, 1 failed, 2 usage, 3 partly done, 4 stopped by a guard, 5 quota, 130."
+_EXITS = (
+    "Exit codes: 0 done, 1 failed, 2 usage, 3 partly done, 4 stopped by a guard, 5 quota, "
+    "130 interrupted."
+)
 
 
 def _version() -> str:
@@ -236,7 +239,8 @@ def build(launch: Launch) -> App:
             token_file: a file that holds the token and nothing else; - is standard input.
             context: take the token of this doctl context.
             budget: REQUESTS/SECONDS,... if yours is not 250/60,5000/3600.
-            timeout: seconds for each call, the wait for the budget included.
+            timeout: seconds for each call, the wait for the budget included; bulk jobs wait as long
+                as it takes.
             verbose: events on stderr, and tracebacks of failures.
         """
         settings = Settings(

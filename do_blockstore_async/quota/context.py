@@ -12,6 +12,7 @@ from contextvars import ContextVar
 
 import attrs
 
+from ..errors import InvalidArgumentError
 from ..events import unobserved
 
 __all__ = [
@@ -49,10 +50,10 @@ def background(job: Hashable | None = None, weight: float = 1.0) -> Iterator[Non
         weight: this job's share of the service, against the weights of the others; more than 0.
 
     Raises:
-        ValueError: `weight` is not a positive, finite number.
+        InvalidArgumentError: `weight` is not a positive, finite number.
     """
     if not 0 < weight < float("inf"):
-        raise ValueError(f"weight must be more than 0 and finite, not {weight!r}")
+        raise InvalidArgumentError(f"weight must be more than 0 and finite, not {weight!r}")
     token = _job.set(Job(object() if job is None else job, weight))
     try:
         yield
@@ -82,10 +83,10 @@ def deadline(timeout_s: float) -> Iterator[None]:
     """Calls made inside end within `timeout_s` seconds from now, all together.
 
     Raises:
-        ValueError: `timeout_s` is not a number of seconds, 0 or more.
+        InvalidArgumentError: `timeout_s` is not a number of seconds, 0 or more.
     """
     if not 0 <= timeout_s < float("inf"):
-        raise ValueError(f"timeout_s must be seconds, 0 or more, not {timeout_s!r}")
+        raise InvalidArgumentError(f"timeout_s must be seconds, 0 or more, not {timeout_s!r}")
     with deadline_at(asyncio.get_running_loop().time() + timeout_s):
         yield
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..clock import Clock
 from ..config import Config
-from ..errors import ClientClosedError, QuotaWaitTooLongError, RateLimitKind
+from ..errors import ClientClosedError, InvalidArgumentError, QuotaWaitTooLongError, RateLimitKind
 from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited, emit
 from . import context
 from .context import current_deadline, current_job, deadline_at
@@ -339,10 +339,10 @@ class Throttle:
             background: whether they are bulk; None takes it from the surrounding `background()`.
 
         Raises:
-            ValueError: `requests` is negative.
+            InvalidArgumentError: `requests` is negative.
         """
         if requests < 0:
-            raise ValueError(f"requests must be 0 or more, not {requests!r}")
+            raise InvalidArgumentError(f"requests must be 0 or more, not {requests!r}")
         if requests == 0:
             return timedelta(0)
         if background is None:
@@ -367,9 +367,12 @@ class Throttle:
 
         Args:
             wait_s: seconds from now, 0 or more.
+
+        Raises:
+            InvalidArgumentError: `wait_s` is not a number of seconds, 0 or more.
         """
         if not 0 <= wait_s < _NEVER:
-            raise ValueError(f"wait_s must be seconds, 0 or more, not {wait_s!r}")
+            raise InvalidArgumentError(f"wait_s must be seconds, 0 or more, not {wait_s!r}")
         self._ledger.expect(self._clock.monotonic() + wait_s)
 
     # -- other sessions, and the end ------------------------------------------------------------

@@ -33,7 +33,7 @@ _NOT_FOUND_YET_S = 10.0
 
 
 class Actions:
-    """`store.actions`."""
+    """What is being done to volumes, and waiting for its end: `store.actions`."""
 
     def __init__(self, engine: Engine, codec: Codec) -> None:
         self._engine = engine
@@ -53,6 +53,7 @@ class Actions:
         Raises:
             InvalidArgumentError: not an id; nothing was sent.
             NotFoundError: no such volume.
+            ListingChangedError: it kept changing while it was read.
         """
         source = items(self._engine, listing_of(self._codec, volume_id), timeout=timeout)
         try:
@@ -101,7 +102,7 @@ class Actions:
     async def wait(self, action: Action, *, timeout: float | None = 120.0) -> Action:
         """Wait until an action has ended.
 
-        Polls after 1 s, then ever more slowly, at most every 10 s; actions take 3 to 5 s mostly.
+        Polls after 1 s, then at growing intervals of 10 s at most; actions take 3 to 5 s mostly.
         An action addressed by the volume's name is polled at `/v2/actions/{id}`.
 
         Scopes: `block_storage_action:read` (by name: `actions:read`).
@@ -115,6 +116,8 @@ class Actions:
             The action, completed.
 
         Raises:
+            InvalidArgumentError: `timeout` is not a number of seconds; nothing was sent.
+            NotFoundError: the API still knows of no such action after 10 s.
             ActionFailedError: it ended `errored`; `.action` holds it.
             ActionTimeoutError: it has not ended in time; `.action` holds it as last seen.
             ClientClosedError: the client was closed meanwhile.

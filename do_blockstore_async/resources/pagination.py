@@ -28,9 +28,9 @@ yielded. An item that exists throughout is missed by no clean pass. Three passes
 `ListingChangedError` says that the listing may lack items, instead of losing one silently.
 
 A listing that stands still costs ceil(n / per_page) requests (twice that without a total, where it
-has several pages) and two round trips for each
-`Config.page_concurrency` pages: the first page tells how many there are, the others are fetched
-side by side and yielded in order. Memory holds the pages in flight and the ids seen.
+has several pages), one round trip for the first page, which tells how many there are, and one for
+every `Config.page_concurrency` others: these are fetched side by side and yielded in order. Memory
+holds the pages in flight and the ids seen.
 """
 
 from __future__ import annotations

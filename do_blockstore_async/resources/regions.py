@@ -13,7 +13,7 @@ __all__ = ["Regions"]
 
 
 class Regions:
-    """`store.regions`."""
+    """The data center regions: `store.regions`."""
 
     def __init__(self, engine: Engine, codec: Codec) -> None:
         self._engine = engine

@@ -22,7 +22,7 @@ _OF_VOLUME = "/v2/volumes/{volume_id}/snapshots"
 
 
 class Snapshots:
-    """`store.snapshots`."""
+    """Snapshots of volumes: `store.snapshots`."""
 
     def __init__(self, engine: Engine, codec: Codec) -> None:
         self._engine = engine

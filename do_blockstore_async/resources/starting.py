@@ -28,6 +28,7 @@ __all__ = ["start_action"]
 
 _BY_ID = "/v2/volumes/{volume_id}/actions"
 _BY_NAME = "/v2/volumes/actions"
+_SCOPE = "block_storage_action:create"
 # Actions take 3 to 5 s (rexray 1368).
 _ENDS_S = 15.0
 _POLL_S = 1.0
@@ -103,7 +104,7 @@ async def start_action(
         route=_BY_NAME if volume_id is None else _BY_ID,
         decode=partial(decode_action, codec, volume_id),
         json=fields,
-        scopes=("block_storage_action:create", "api:write"),
+        scopes=(_SCOPE,) if volume_id is not None else (_SCOPE, "api:write"),
         settle=Settlement(
             look=look,
             judge=partial(

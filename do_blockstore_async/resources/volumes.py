@@ -36,7 +36,7 @@ _ONE = "/v2/volumes/{volume_id}"
 
 
 class Volumes:
-    """`store.volumes`."""
+    """Volumes, and what is done to them: `store.volumes`."""
 
     def __init__(self, engine: Engine, codec: Codec) -> None:
         self._engine = engine
@@ -186,6 +186,7 @@ class Volumes:
             ConflictError: the name is taken in this region.
             PermissionDeniedError: a scope is lacking, or the account's capacity is used up.
             UnprocessableEntityError: the region has no block storage, and the like.
+            RateLimitedError: kind `capacity`: the account's capacity, told in another way.
             OutcomeUnknownError: the answer was lost and what became of it could not be found out.
         """
         check_filesystem(filesystem_type, filesystem_label)
