@@ -239,8 +239,7 @@ def build(launch: Launch) -> App:
             token_file: a file that holds the token and nothing else; - is standard input.
             context: take the token of this doctl context.
             budget: REQUESTS/SECONDS,... if yours is not 250/60,5000/3600.
-            timeout: seconds for each call, the wait for the budget included; bulk jobs wait as long
-                as it takes.
+            timeout: seconds for each call, the wait for the budget included; not for bulk jobs.
             verbose: events on stderr, and tracebacks of failures.
         """
         settings = Settings(
