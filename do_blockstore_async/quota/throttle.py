@@ -1,11 +1,9 @@
 """The throttle: who may send next, and when.
 
-`ledger.py` knows how many requests may leave and `pacing.py` how fast; this module keeps the line.
-Interactive requests go first, always; bulk requests follow in fair turns (`fairness.py`) and leave
-the reserve alone. Exactly one dispatcher exists while somebody waits: it waits until the ledger has
-a slot for the first in line, then for the pace, and only then picks whom to serve, so that nobody
-overtakes and a late interactive request still goes before an early bulk one. When nobody waits and
-a slot is free, a permit is granted on the spot, without a switch of tasks.
+`ledger.py` knows how many requests may leave and `pacing.py` how fast; this module lets them ask.
+When nobody waits and a slot is free, a permit is granted on the spot, without a switch of tasks.
+Else it joins the line, and `dispatcher.py` serves that: interactive requests first, always; bulk
+requests in fair turns (`fairness.py`), leaving the reserve alone.
 
 Invariants (numbers of the design's list in brackets):
  1. Every permit is granted, refused, or cancelled; a granted one that nobody takes is unused. [I2]
@@ -27,10 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..clock import Clock
 from ..config import Config
-from ..errors import ClientClosedError, InvalidArgumentError, QuotaWaitTooLongError, RateLimitKind
+from ..errors import ClientClosedError, InvalidArgumentError, RateLimitKind
 from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited, emit
 from . import context
 from .context import current_deadline, current_job, deadline_at
+from .dispatcher import Dispatcher, too_late
 from .forecast import Forecast
 from .ledger import Ledger
 from .line import Line
@@ -71,9 +70,9 @@ class Throttle:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._line = Line()
         self._waiting = self._line.waiting
-        self._dispatcher: asyncio.Task[None] | None = None
-        self._wake: asyncio.Future[None] | None = None
-        self._timed = False
+        self._dispatcher = Dispatcher(
+            self._ledger, self._pacer, self._line, self._forecast, self._clock, self._serve
+        )
         self._holders = 0
         self._closed = False
         self._paused_at: float | None = None
@@ -154,11 +153,11 @@ class Throttle:
         if permit.deadline is not None:
             at = self._granted_at(permit, now, returned)
             if at > permit.deadline:
-                raise _too_late(at - now)
+                raise too_late(at - now)
         future: asyncio.Future[Ticket] = loop.create_future()
         permit.future = future
         self._line.join(permit, returned=returned)
-        self._notify()
+        self._dispatcher.call()
         try:
             return await future
         except asyncio.CancelledError:
@@ -170,8 +169,7 @@ class Throttle:
                 future.cancel()
                 self._line.gave_up(permit)
                 # The dispatcher may be asleep until a time that concerned this permit alone.
-                if self._wake is not None:
-                    self._notify()
+                self._dispatcher.wake()
             raise
 
     def _granted_at(self, permit: Permit, now: float, returned: bool) -> float:
@@ -189,66 +187,10 @@ class Throttle:
             at = self._forecast.grant_at(now, ahead + by_then, background)
         return at
 
-    # -- the dispatcher -----------------------------------------------------------------------
-
-    def _notify(self) -> None:
-        if self._dispatcher is None:
-            self._dispatcher = self._here().create_task(self._dispatch(), name="quota dispatcher")
-        elif self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    async def _dispatch(self) -> None:
-        paced = False
-        waiting = self._waiting
-        try:
-            while waiting[0] or waiting[1]:
-                now = self._clock.monotonic()
-                if self._line.first_deadline < _NEVER:
-                    self._expire(now)
-                    if not (waiting[0] or waiting[1]):
-                        break
-                background = not waiting[0]
-                until = self._ledger.until(now, background)
-                if until > now:
-                    await self._sleep_until(until)
-                elif paced or self._pacer.take(now):
-                    paced = not self._serve(now, background)
-                else:
-                    await self._pacer.wait()
-                    paced = True
-        finally:
-            self._dispatcher = None
-
-    def _expire(self, now: float) -> None:
-        """Fail the permits whose deadline has come, or lies inside a pause."""
-        limit = max(now, self._ledger.gate_until(now))
-        while (overdue := self._line.overdue(limit)) is not None:
-            permit, ahead = overdue
-            at = self._forecast.grant_at(now, 1 + ahead, permit.job is not None)
-            permit.fail(_too_late(at - now))
-            self._line.gave_up(permit)
-
-    async def _sleep_until(self, until: float) -> None:
-        loop = self._here()
-        self._timed = until < _NEVER and not self._ledger.answer_helps
-        until = min(until, self._line.first_deadline)
-        self._wake = loop.create_future()
-        timer = loop.call_at(until, _finish, self._wake) if until < _NEVER else None
-        try:
-            await self._wake
-        finally:
-            self._wake = None
-            if timer is not None:
-                timer.cancel()
-
-    def _serve(self, now: float, background: bool) -> bool:
-        permit = self._line.next(background)
-        if permit is None:
-            return False
+    def _serve(self, permit: Permit, now: float) -> None:
         permit.grant(self._open(now))
         if self._hooks:
-            emit(self._hooks, QuotaWaited(now - permit.asked_at, background))
-        return True
+            emit(self._hooks, QuotaWaited(now - permit.asked_at, permit.job is not None))
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -263,20 +205,18 @@ class Throttle:
             self._after_refusal(now, kind)
         if self._ledger.limits.changes:
             self._limits_changed(now)
-        # A dispatcher that sleeps until a known time need not hear of an answer: the slot it
-        # frees comes free later than that.
-        if self._wake is not None and (not self._timed or kind is not None):
-            self._notify()
+        if kind is None:
+            self._dispatcher.answered()
+        else:
+            self._dispatcher.wake()
 
     def _lost(self, ticket: Ticket) -> None:
         self._ledger.close_lost(ticket, self._clock.monotonic())
-        if self._wake is not None:
-            self._notify()
+        self._dispatcher.wake()
 
     def _unused(self, ticket: Ticket) -> None:
         self._ledger.close_unused(ticket, self._clock.monotonic())
-        if self._wake is not None:
-            self._notify()
+        self._dispatcher.wake()
 
     def refused(self, kind: RateLimitKind, retry_after_s: float | None) -> None:
         """The engine found out which kind of 429 an answer was.
@@ -292,8 +232,7 @@ class Throttle:
         self._after_refusal(now, kind)
         if self._ledger.limits.changes:
             self._limits_changed(now)
-        if self._wake is not None:
-            self._notify()
+        self._dispatcher.wake()
 
     def _after_refusal(self, now: float, kind: RateLimitKind) -> None:
         if kind == "burst":
@@ -314,8 +253,7 @@ class Throttle:
         self._pacer.resize(shortest.limit, shortest.length_s, self.config.burst)
         for limit, previous, reason in changes:
             emit(self._hooks, LimitChanged(limit, previous, reason))
-        if self._wake is not None:
-            self._notify()
+        self._dispatcher.wake()
 
     def _resumed(self, now: float) -> None:
         if self._paused_at is not None and not self._ledger.gate.probing:
@@ -400,16 +338,12 @@ class Throttle:
         """Close for good: waiting permits and later ones get ClientClosedError."""
         self._closed = True
         self._fail_waiting()
-        dispatcher = self._dispatcher
-        if dispatcher is not None and self._loop is asyncio.get_running_loop():
-            dispatcher.cancel()
-            await asyncio.gather(dispatcher, return_exceptions=True)
+        await self._dispatcher.aclose()
 
     def _fail_waiting(self) -> None:
         for permit in self._line.clear():
             permit.fail(ClientClosedError("the client was closed while a request waited for quota"))
-        if self._wake is not None:
-            self._notify()
+        self._dispatcher.wake()
 
     async def __aenter__(self) -> Throttle:
         self.join()
@@ -419,16 +353,3 @@ class Throttle:
         await self.leave()
         if self._holders <= 0:
             await self.aclose()
-
-
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def _too_late(wait_s: float) -> QuotaWaitTooLongError:
-    wait_s = max(0.0, wait_s)
-    return QuotaWaitTooLongError(
-        f"the token's budget cannot serve this call in time; it could in {wait_s:.1f} s",
-        retry_after=wait_s,
-    )

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import quota_invariants as invariants
-import quota_world
 from async_solipsism import SleepForeverError
 
 from benchmarks.quota.judges import MODELS
@@ -20,12 +19,12 @@ from do_blockstore_async.config import Config
 from do_blockstore_async.quota import ledger as ledger_module
 from do_blockstore_async.quota import line as line_module
 from do_blockstore_async.quota import throttle as throttle_module
+from do_blockstore_async.quota.dispatcher import Dispatcher
 from do_blockstore_async.quota.fairness import FairQueue
 from do_blockstore_async.quota.forecast import Forecast
 from do_blockstore_async.quota.gate import Gate
 from do_blockstore_async.quota.ledger import Lease, Ledger
 from do_blockstore_async.quota.line import Line
-from do_blockstore_async.quota.throttle import Throttle
 
 
 class CountsAtSendTime(Ledger):
@@ -122,10 +121,9 @@ class ServesBulkFirst(Line):
         return super().next(background or self.waiting[1] > 0)
 
 
-class NeverWakes(Throttle):
-    def _notify(self) -> None:
-        if self._dispatcher is None:
-            super()._notify()
+class NeverWakes(Dispatcher):
+    def wake(self) -> None:
+        pass
 
 
 def catches(check: Callable[[int], None]) -> bool:
@@ -203,10 +201,6 @@ CASES: dict[str, tuple[type[Any], Callable[[int], None]]] = {
 
 
 def put_in_place(patch: pytest.MonkeyPatch, mutant: type[Any]) -> None:
-    if issubclass(mutant, Throttle):
-        patch.setattr(invariants, "Throttle", mutant)
-        patch.setattr(quota_world, "Throttle", mutant)
-        return
     module = throttle_module
     if issubclass(mutant, Gate):
         module = ledger_module
