@@ -87,7 +87,7 @@ class BlockStore:
     # As it is shown, and thrown away, when a setting is refused.
     _engine: Engine | None = None
     _closed = False
-    _base_url = ""
+    _base_url = "(refused)"
 
     def __init__(
         self,
@@ -98,7 +98,8 @@ class BlockStore:
         session: aiohttp.ClientSession | Transport | None = None,
         throttle: Throttle | None = None,
     ) -> None:
-        token = hidden(token)
+        # Error reporters show local variables, so the plain token is to be none.
+        token = hidden(token)  # type: ignore[assignment]
         self._token = check_token(token)
         self._base_url = check_base_url(base_url)
         self._config = Config() if config is None else config
@@ -316,7 +317,7 @@ class BlockStore:
             job: calls of one job share that job's turn; None makes each block a job of its own.
             weight: this job's share against other jobs, more than 0.
 
-        Raises:
+        Raises (on entering):
             InvalidArgumentError: `weight` is not a positive, finite number.
         """
         return self._throttle.background(job, weight)
@@ -335,7 +336,7 @@ class BlockStore:
         Args:
             timeout_s: seconds from now, 0 or more.
 
-        Raises:
+        Raises (on entering):
             InvalidArgumentError: `timeout_s` is not a number of seconds, 0 or more.
         """
         return context.deadline(timeout_s)

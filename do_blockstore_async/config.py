@@ -46,8 +46,9 @@ class Config:
 
     Args:
         windows: the token's budget as (requests, seconds) pairs, shortest first. DigitalOcean's
-            is 250 a minute and 5,000 an hour (API reference, "Rate Limit"). When the server
-            announces another hourly limit it is adopted.
+            is 250 a minute and 5,000 an hour (API reference, "Rate Limit"). Where the hour is
+            5,000 and the server announces another limit, that is adopted. To share a token among
+            processes divide the minute only: others' use of the hour is read from the headers.
         guard_s: added to each window, against clock drift and whole-second bookkeeping; 1.
         linger_s: how long a request whose answer was lost may still be under way to the server; 30.
         reserve: the share of each window that background (bulk) calls leave to interactive ones.

@@ -3,10 +3,11 @@
     DIGITALOCEAN_TOKEN=... python examples/nightly_script.py --region nyc3 --keep-daily 7
     python examples/nightly_script.py --journal nightly.journal
 
-With a journal, a run that was stopped or killed is finished by the next one; once nothing is left
-of it the journal goes, and the run after that makes a plan of its own. Everything it sends is
-background work: whoever shares the client's throttle goes first. It ends with 0 when everything was
-done, 1 when something failed, 2 when there was nothing it could plan.
+With a journal, a run that was stopped or killed is finished by the next one, whatever its options;
+once nothing of it is left or unknown the journal goes, and the run after that makes a plan of its
+own. Everything it sends is background work: whoever shares the client's throttle goes first. It
+ends with 0 when everything was done, 1 when something failed, 2 when there was nothing it could
+plan, or the journal is of another account.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ async def nightly(options: argparse.Namespace) -> int:
                     print(f"{outcome.item.name}: {outcome.reason}", file=sys.stderr)
         report = run.report()
         print(*(f"{count} {status}" for status, count in sorted(report.counts.items())), sep=", ")
-        if options.journal and not report.remaining:
-            options.journal.unlink()
+        if options.journal and not (report.remaining or report.counts["unknown"]):
+            options.journal.unlink(missing_ok=True)
         ended = report.counts
         return 1 if ended["failed"] or ended["unknown"] or report.remaining else 0
 
@@ -50,8 +51,8 @@ async def resumed_or_planned(store: BlockStore, options: argparse.Namespace) -> 
 
 
 def holds_a_run(journal: Path | None) -> bool:
-    """Whether an earlier run is to be finished first."""
-    return journal is not None and journal.exists() and journal.stat().st_size > 0
+    """Whether an earlier run is to be finished first: its plan is the first line."""
+    return journal is not None and journal.exists() and b"\n" in journal.read_bytes()
 
 
 def stop_on_signal(run: Run) -> None:

@@ -301,7 +301,7 @@ class Bulk(Planner):
         With a journal of this same plan the run goes on where the earlier one ended: steps that
         have an outcome are not repeated, those under way are looked up. A plan made anew is
         another plan, and its journal another file: to go on without the plan at hand, `resume`.
-        The file is the caller's; delete it when nothing of the plan remains.
+        The file is the caller's; delete it when nothing of the plan remains and nothing is unknown.
 
         Requests: `plan.requests`, and `plan.requests_to_check` for the look, and retries.
 

@@ -31,7 +31,7 @@ from .recheck import Finding
 
 __all__ = ["Performer", "outcome_of", "verdict_of"]
 
-# A job waits as long as the budget needs, also where each call of a service has a short timeout.
+# A step waits as long as the budget needs, also where each call of a service has a short timeout.
 _PATIENCE_S: Final = 86_400.0
 
 
@@ -88,7 +88,7 @@ class Performer:
             except NotFoundError:
                 if not steps[0].batch:
                     raise
-                there = {volume.id async for volume in self._volumes.list()}
+                there = {volume.id async for volume in self._volumes.list(timeout=self._timeout_s)}
                 left = [step for step in live if step.target_id in there]
                 if len(left) == len(live):
                     raise
@@ -171,9 +171,14 @@ def _server_failed(error: BlockStoreError) -> bool:
 
 
 def outcome_of(
-    step: Step, verdict: Finding, error: Exception | None = None, took_s: float = 0.0
+    step: Step,
+    verdict: Finding,
+    error: Exception | None = None,
+    took_s: float = 0.0,
+    *,
+    resumed: bool = False,
 ) -> Outcome[Step]:
-    """The outcome of a step of which this was found; one found done needed no request."""
+    """The outcome of a step of which this was found; `resumed`: without a request of this run."""
     return Outcome(
         step,
         verdict.status,
@@ -184,5 +189,5 @@ def outcome_of(
         error,
         verdict.value,
         took_s,
-        resumed=verdict.status == "done",
+        resumed=resumed,
     )

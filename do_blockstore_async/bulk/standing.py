@@ -3,7 +3,8 @@
 Theory: a step is let go once nothing is known that decides it. What decides it is a finding of the
 preparation (it is there already, it has changed), or the end of the step it comes after.
 
-G1. A step with `after` is let go only once that step was done, in this run or an earlier one.
+G1. A step with `after` is let go only once that step was done, or what it was to delete was found
+    gone, in this run or an earlier one.
 G2. Whoever waits for a step is told as soon as it has ended; nobody waits for one that has, nor
     for one that the run will not begin.
 """

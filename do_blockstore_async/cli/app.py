@@ -169,8 +169,8 @@ _ABOUT = """DigitalOcean Block Storage, within the token's request budget.
 Try it without an account: do-blockstore --simulate bulk snapshot --keep-last 2 --yes"""
 
 _EXITS = (
-    "Exit codes: 0 done, 1 failed, 2 usage, 3 partly done, 4 stopped by a guard, 5 quota, "
-    "130 interrupted."
+    "Exit codes: 0 done, 1 failed, 2 usage or an unusable plan, journal or setting, 3 partly done "
+    "or stopped, 4 stopped by a guard, --max-failures or your no, 5 quota, 130 interrupted."
 )
 
 

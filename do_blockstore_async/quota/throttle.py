@@ -111,6 +111,9 @@ class Throttle:
         Args:
             job: names the job; each `with` block is a job of its own by default.
             weight: the job's share of bulk service, more than 0.
+
+        Raises (on entering):
+            InvalidArgumentError: `weight` is not a positive, finite number.
         """
         return context.background(job, weight)
 

@@ -19,7 +19,7 @@ from .refusals import refuse
 
 __all__ = ["Route", "find_route"]
 
-Operation = Callable[["Account", "Call"], tuple[int, bytes]]
+Operation = Callable[[Account, Call], tuple[int, bytes]]
 
 # Evidence: digitalocean/openapi#52, #53. Anything else in that place is no route at all.
 _PARTS = {

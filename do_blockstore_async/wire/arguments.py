@@ -48,7 +48,7 @@ MAX_SIZE_GIGABYTES: Final = 16 * 1024
 MAX_PER_PAGE: Final = 200
 
 
-def check_token(token: str) -> str:
+def check_token(token: str | None) -> str:
     """A bearer token that is safe in a header and is not a refresh token.
 
     Unknown prefixes are allowed: the API may introduce new ones.

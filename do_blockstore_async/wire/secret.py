@@ -16,6 +16,6 @@ class Secret(str):
         return "'(secret)'"
 
 
-def hidden(value: Any) -> Any:
-    """`value` as a `Secret` if it is a text, for the variable that held it."""
-    return Secret(value) if isinstance(value, str) else value
+def hidden(value: Any) -> Secret | None:
+    """A text as a `Secret`, for the variable that held it; None for whatever is no text."""
+    return Secret(str.__str__(value)) if isinstance(value, str) else None

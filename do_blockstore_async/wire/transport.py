@@ -11,7 +11,7 @@ T3. Redirects are not followed. Bodies are read to `Config.max_body_bytes` after
 T4. A transmission ends by its deadline and by `Config.attempt_timeout_s` from the moment of its
     permit, and at once when the transport is closed; its connection goes with it.
 T5. No exception that leaves this module refers to the request's headers, and no local variable of
-    this package shows the token (`secret.py`), for the sake of tools that report those too.
+    this layer or of `client.py` shows the token (`secret.py`): some tools report those too.
 """
 
 from __future__ import annotations

@@ -66,6 +66,8 @@ class WorldMachine(RuleBasedStateMachine):
 
     @rule(volume=volumes)
     def delete(self, volume: str) -> None:
+        # What was under way may have ended while the machine waited.
+        self.world.tick(self.now)
         held = self.world.volumes.get(volume)
         busy = held is not None and (held.droplet_ids or held.busy is not None)
         expected = 404 if held is None else 409 if busy else 204

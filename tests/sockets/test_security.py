@@ -4,8 +4,8 @@ Where it is practical that is shown here: a "mutant" is the same client with one
 the test asserts that the harm then happens.
 
 What is promised of the token: it is in no repr, text, log record, exception (with its chain,
-attributes, notes and pickle), event or warning, and in no local variable of this package's frames,
-for the sake of tools that report those. The caller's own frames hold it.
+attributes, notes and pickle), event or warning, and in no local variable of the client's frames, for
+the sake of tools that report those. The caller's own frames hold it.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from do_blockstore_async import (
 from do_blockstore_async.resources import volumes
 from do_blockstore_async.wire import codec, transport
 
+PACKAGE = Path(do_blockstore_async.__file__).parent
 CANARY = "dop_v1_canary5f3c9a7e1d2b4c6f8a0b1c2d3e4f5a6b"
 GOOD = http(200, {"volume": VOLUME})
 
@@ -84,7 +85,7 @@ class Watch:
         self.text("".join(traceback.format_exception(error)))
         told = traceback.TracebackException.from_exception(error, capture_locals=True)
         for frame in told.stack:
-            if "do_blockstore_async" in frame.filename:
+            if Path(frame.filename).is_relative_to(PACKAGE):
                 self.texts += [str(frame.locals)]
         if isinstance(error, BlockStoreError):
             self.texts.append(repr(pickle.dumps(error)))
@@ -329,6 +330,9 @@ def test_tokens_that_no_header_may_carry(token: Any) -> None:
     assert "canary" not in repr(caught.value)
 
 
+GOOD_URL = "https://api.digitalocean.com"
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -338,9 +342,15 @@ def test_tokens_that_no_header_may_carry(token: Any) -> None:
     ],
 )
 def test_a_refused_token_is_not_shown(settings: dict[str, str], watch: Watch) -> None:
-    with pytest.raises(ConfigError) as caught:
+    token, url = next(iter(settings.values())), settings.get("DIGITALOCEAN_API_URL", GOOD_URL)
+    with pytest.raises(ConfigError) as by_environment:
         BlockStore.from_env(settings)
-    watch.error(caught.value)
+    with pytest.raises(ConfigError) as by_hand:
+        BlockStore(token, base_url=url)
+    with pytest.raises(ConfigError) as as_bytes:
+        BlockStore(token.encode())  # type: ignore[arg-type]
+    for caught in (by_environment, by_hand, as_bytes):
+        watch.error(caught.value)
     assert not watch.holds(CANARY)
 
 
