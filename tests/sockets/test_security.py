@@ -4,8 +4,8 @@ Where it is practical that is shown here: a "mutant" is the same client with one
 the test asserts that the harm then happens.
 
 What is promised of the token: it is in no repr, text, log record, exception (with its chain,
-attributes, notes and pickle), event or warning, and in no local variable of the client's frames, for
-the sake of tools that report those. The caller's own frames hold it.
+attributes, notes and pickle), event or warning, and in no local variable of the client's frames,
+for the sake of tools that report those. The caller's own frames hold it.
 """
 
 from __future__ import annotations
