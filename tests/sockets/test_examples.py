@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -22,7 +23,7 @@ from helpers_services import PATIENCE_S, Visitor, serving_aiohttp, until
 from benchmarks.service_load import files, measure, serving
 from do_blockstore_async import BlockStore, Config
 from do_blockstore_async.simulator import Simulator
-from examples import aiohttp_service, fastapi_service
+from examples import aiohttp_service, fastapi_service, nightly_script
 
 ROOT = Path(__file__).parents[2]
 ROOMY = Config(windows=((10**6, 60.0), (10**7, 3600.0)), cold_start=100, burst=10**5)
@@ -358,6 +359,40 @@ async def test_the_script_stops_at_a_signal_and_goes_on(tmp_path: Path) -> None:
         assert not is_there(journal), "the next night makes a plan of its own"
         made = [s for i, s in simulator.world.snapshots.items() if i not in earlier]
         assert len(made) == len({s.volume_id for s in made}) == 60, "each volume once"
+
+
+async def test_the_script_keeps_the_journal_while_something_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = argparse.Namespace(region=[], keep_daily=1, journal=tmp_path / "nightly.journal")
+    config = Config(windows=((10**6, 60.0),), linger_s=0.05, max_attempts=1)
+    monkeypatch.setattr(nightly_script, "stop_on_signal", lambda run: None)
+    async with Simulator(volumes=6, limits="none") as simulator:
+        monkeypatch.setattr(
+            BlockStore,
+            "from_env",
+            lambda: BlockStore(simulator.token, base_url=simulator.url, config=config),
+        )
+        earlier = set(simulator.world.snapshots)
+        # An answer is lost, and so is every look at what became of it.
+        simulator.faults.add("answer_lost", method="POST", times=1)
+        simulator.faults.add("html_502", method="GET", path="/v2/volumes/*/snapshots")
+        assert await nightly_script.nightly(options) == 1
+        assert is_there(str(options.journal))
+        simulator.faults.clear()
+        assert await nightly_script.nightly(options) == 0
+        assert not is_there(str(options.journal))
+        made = [s for i, s in simulator.world.snapshots.items() if i not in earlier]
+        assert len(made) == len({s.volume_id for s in made}) == 6
+
+
+def test_the_script_begins_anew_where_a_journal_broke_off_at_once(tmp_path: Path) -> None:
+    journal = tmp_path / "nightly.journal"
+    assert not nightly_script.holds_a_run(journal)
+    journal.write_bytes(b'{"format": "do-blockstore')
+    assert not nightly_script.holds_a_run(journal)
+    journal.write_bytes(b'{"format": "do-blockstore"}\n')
+    assert nightly_script.holds_a_run(journal)
 
 
 async def test_the_script_says_what_it_cannot_plan() -> None:
