@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from .._dates import http_date_s
 from ..errors import RateLimitKind
 
 __all__ = ["LONGEST_WAIT_S", "Sample", "read_sample", "refusal_kind", "reset_in_s", "retry_after_s"]
@@ -89,18 +89,11 @@ def read_sample(headers: Mapping[str, str], ignored: Ignored) -> Sample | None:
     return Sample(limit, remaining)
 
 
-def _http_date_s(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-
-
 def _date_s(headers: Mapping[str, str], ignored: Ignored) -> float | None:
     text = headers.get("date")
     if text is None:
         return None
-    date_s = _http_date_s(str(text))
+    date_s = http_date_s(str(text))
     if date_s is None:
         ignored.append(("date", "not an HTTP date"))
     return date_s
@@ -145,7 +138,7 @@ def retry_after_s(headers: Mapping[str, str], ignored: Ignored | None = None) ->
     try:
         wait_s = float(text)
     except ValueError:
-        then_s = _http_date_s(text)
+        then_s = http_date_s(text)
         date_s = _date_s(headers, ignored)
         if then_s is None or date_s is None:
             ignored.append(("retry-after", "neither seconds nor a date to compare with `date`"))

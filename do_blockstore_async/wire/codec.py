@@ -14,19 +14,19 @@ C2. Nothing but DecodeError leaves this module for any bytes whatever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from .._dates import date_header_s
 from ..errors import DecodeError, InvalidArgumentError
 from ..models import Action, Region, Volume, VolumeSnapshot
 from .messages import Listing, RawResponse
 
-__all__ = ["Codec", "check_encodable", "date_s", "encode_json"]
+__all__ = ["Codec", "check_encodable", "encode_json"]
 
 T = TypeVar("T")
 
@@ -156,18 +156,6 @@ def check_encodable(params: tuple[tuple[str, str], ...], json: Any) -> None:
         raise InvalidArgumentError(f"not to be encoded: {type(error).__name__}") from None
 
 
-def date_s(headers: Mapping[str, str]) -> float | None:
-    """The `Date` header in seconds since the epoch, or None where it is absent or nonsense."""
-    value = headers.get("date")
-    if not value:
-        return None
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return date.replace(tzinfo=date.tzinfo or UTC).timestamp()
-
-
 def _last_page(links: _Links | None) -> int | None:
     """The page number in a link, and nothing else of it: its host is nobody's business."""
     if links is None or links.pages is None or not links.pages.last:
@@ -260,7 +248,7 @@ class Codec:
                 tuple(map(build, getattr(page, key))),
                 None if page.meta is None else page.meta.total,
                 _last_page(page.links),
-                date_s(raw.headers),
+                date_header_s(raw.headers),
             )
 
         return self._fast(raw, decode, listing, key)
@@ -325,7 +313,7 @@ class Codec:
             values,
             None if meta is None else meta,
             _last_page(_Links(_Pages(links)) if links else None),
-            date_s(raw.headers),
+            date_header_s(raw.headers),
         )
 
 

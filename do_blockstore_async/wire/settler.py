@@ -11,11 +11,11 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
+from .._dates import date_header_s
 from ..clock import Clock
 from ..config import Config
 from ..errors import BlockStoreError, ConflictError, OutcomeUnknownError
 from ..events import OutcomeSettled, emit
-from .codec import date_s
 from .lifetime import Lifetime
 from .messages import Call, Evidence, Finding, Listing, Request, Settlement
 
@@ -200,7 +200,7 @@ class Settler:
         now = self._clock.monotonic()
         if call.answered_before is not None:
             headers, then = call.answered_before
-            then_s = date_s(headers)
+            then_s = date_header_s(headers)
             if then_s is not None and abs((listing.date_s - then_s) - (now - then)) > _CLOCK_STEP_S:
                 # The server's clock did not move as ours did: its dates prove nothing.
                 return None

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async import DecodeError
-from do_blockstore_async.wire.codec import Codec, date_s
+from do_blockstore_async._dates import date_header_s
+from do_blockstore_async.wire.codec import Codec
 from do_blockstore_async.wire.messages import Listing, RawResponse
 
 FORMS = ("volume", "volumes", "snapshot", "snapshots", "action", "actions", "regions")
@@ -253,5 +254,5 @@ def test_a_link_is_read_for_its_page_number_only(links: Any, page: int | None) -
     ],
 )
 def test_the_date_of_an_answer(value: str, seconds: float | None) -> None:
-    assert date_s({"date": value}) == seconds
-    assert date_s({}) is None
+    assert date_header_s({"date": value}) == seconds
+    assert date_header_s({}) is None
