@@ -10,11 +10,11 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from . import _context, _deadline
 from .clock import Clock
 from .config import Config
 from .errors import ClientClosedError, ConfigError, InvalidArgumentError
 from .models import Response
-from .quota import context
 from .quota.status import QuotaStatus
 from .quota.throttle import Throttle
 from .resources.actions import Actions
@@ -339,7 +339,7 @@ class BlockStore:
         Raises (on entering):
             InvalidArgumentError: `timeout_s` is not a number of seconds, 0 or more.
         """
-        return context.deadline(timeout_s)
+        return _deadline.deadline(timeout_s)
 
     @staticmethod
     def detached() -> AbstractContextManager[None]:
@@ -350,4 +350,4 @@ class BlockStore:
 
         It inherits no deadline, no job and no observer.
         """
-        return context.detached()
+        return _context.detached()

@@ -23,12 +23,13 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from .. import _context
+from .._context import current_job
+from .._deadline import NEVER, current_deadline, deadline_at
 from ..clock import Clock
 from ..config import Config
 from ..errors import ClientClosedError, InvalidArgumentError, RateLimitKind
 from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited, emit
-from . import context
-from .context import current_deadline, current_job, deadline_at
 from .dispatcher import Dispatcher, too_late
 from .forecast import Forecast
 from .ledger import Ledger
@@ -97,11 +98,11 @@ class Throttle:
         job = current_job() if background is None or background else None
         deadline = current_deadline()
         if timeout is not None:
-            until = self._clock.monotonic() + timeout
-            deadline = until if deadline is None else min(deadline, until)
+            deadline = deadline.child(timeout, self._clock.monotonic())
+        at = None if deadline is NEVER else deadline.at
         if job is not None:
-            return Permit(self, deadline, job.key, job.weight)
-        return Permit(self, deadline, self if background else None, 1.0)
+            return Permit(self, at, job.key, job.weight)
+        return Permit(self, at, self if background else None, 1.0)
 
     def background(
         self, job: Hashable | None = None, weight: float = 1.0
@@ -115,7 +116,7 @@ class Throttle:
         Raises (on entering):
             InvalidArgumentError: `weight` is not a positive, finite number.
         """
-        return context.background(job, weight)
+        return _context.background(job, weight)
 
     def _here(self) -> asyncio.AbstractEventLoop:
         """The running loop, if the throttle is open and belongs to it."""

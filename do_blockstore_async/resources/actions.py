@@ -8,6 +8,7 @@ from operator import attrgetter
 
 import attrs
 
+from .._deadline import NEVER, current_deadline
 from ..errors import (
     ActionFailedError,
     ActionTimeoutError,
@@ -16,7 +17,6 @@ from ..errors import (
     RequestTimeoutError,
 )
 from ..models import Action
-from ..quota.context import current_deadline
 from ..wire.arguments import check_action_id, check_id, check_timeout
 from ..wire.codec import Codec
 from ..wire.engine import Engine
@@ -125,9 +125,8 @@ class Actions:
         check_timeout(timeout)
         clock = self._engine.clock
         began = clock.monotonic()
-        deadline = current_deadline()
-        if timeout is not None:
-            deadline = began + timeout if deadline is None else min(began + timeout, deadline)
+        until = current_deadline().child(timeout, began)
+        deadline = None if until is NEVER else until.at
         delay_s = _FIRST_POLL_S
         while action.status not in {"completed", "errored"}:
             left_s = None if deadline is None else deadline - clock.monotonic()

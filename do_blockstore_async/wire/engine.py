@@ -23,6 +23,7 @@ from collections.abc import Hashable
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from .._deadline import NEVER, current_deadline
 from ..clock import Clock
 from ..config import Config
 from ..errors import (
@@ -46,7 +47,6 @@ from ..events import (
     current_observers,
     emit,
 )
-from ..quota.context import current_deadline
 from ..quota.throttle import Throttle
 from .arguments import check_timeout
 from .lifetime import Lifetime
@@ -113,10 +113,8 @@ class Engine:
         self._lifetime.enter()
         started = self._clock.monotonic()
         limit_s = self._config.timeout_s if timeout is None else timeout
-        deadline = current_deadline()
-        if limit_s is not None:
-            own = started + limit_s
-            deadline = own if deadline is None else min(own, deadline)
+        until = current_deadline().child(limit_s, started)
+        deadline = None if until is NEVER else until.at
         observers = current_observers()
         hooks = (*self._hooks, *observers) if observers else self._hooks
         call = Call(next(self._numbers), deadline, self._last_answer, hooks)

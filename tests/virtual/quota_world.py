@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from benchmarks.quota.judges import Judge, Model
+from do_blockstore_async._context import current_job
 from do_blockstore_async.config import Config
 from do_blockstore_async.quota import throttle as throttle_module
-from do_blockstore_async.quota.context import current_job
 from do_blockstore_async.quota.ledger import Lease, Ledger
 from do_blockstore_async.quota.throttle import Throttle
 

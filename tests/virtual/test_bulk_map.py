@@ -319,14 +319,14 @@ def test_what_is_called_inside_is_background() -> None:
             seen = []
 
             async def look(item: int) -> None:
-                from do_blockstore_async.quota.context import current_job
+                from do_blockstore_async._context import current_job
 
                 job = current_job()
                 seen.append(None if job is None else job.key)
 
             async for _ in store.bulk.map(look, [1, 2], job="mine"):
                 pass
-            from do_blockstore_async.quota.context import current_job
+            from do_blockstore_async._context import current_job
 
             assert seen == ["mine", "mine"]
             assert current_job() is None

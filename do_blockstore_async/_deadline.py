@@ -1,0 +1,105 @@
+"""Deadlines: when something has to be done, as one value instead of arithmetic at each place.
+
+A deadline is a time of the running event loop. `NEVER` stands for none, so that no caller needs a
+branch of its own for it. The deadline of the surrounding `with deadline(...)` block is a context
+variable: tasks started inside inherit it. Of nested deadlines the earliest counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+import msgspec
+
+from .clock import Clock
+from .errors import InvalidArgumentError
+
+__all__ = ["NEVER", "Deadline", "current_deadline", "deadline", "deadline_at", "no_deadline"]
+
+_INFINITY: Final = float("inf")
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """A moment by which something must have ended.
+
+    Attributes:
+        at: time of the event loop, seconds; infinity for no deadline.
+    """
+
+    at: float
+
+    @classmethod
+    def after(cls, timeout_s: float | None, now: float) -> Deadline:
+        """Return the deadline `timeout_s` seconds after `now`; None sets no deadline."""
+        return NEVER if timeout_s is None else cls(now + timeout_s)
+
+    def remaining(self, now: float) -> float:
+        """Seconds left, 0 once it has passed, infinity without a deadline."""
+        return max(0.0, self.at - now)
+
+    def timeout(self, now: float) -> float | None:
+        """Seconds left, as a `timeout=` takes them: 0 once it has passed, None for no deadline."""
+        return None if self.at == _INFINITY else self.remaining(now)
+
+    def expired(self, now: float) -> bool:
+        """Whether it has passed."""
+        return self.at <= now
+
+    def earlier_of(self, other: Deadline) -> Deadline:
+        """Return the one of the two that comes first."""
+        return self if self.at <= other.at else other
+
+    def child(self, timeout_s: float | None, now: float) -> Deadline:
+        """Return the deadline of a part that may take `timeout_s`, but no longer than the whole."""
+        return self if timeout_s is None else self.earlier_of(Deadline(now + timeout_s))
+
+
+NEVER: Final = Deadline(_INFINITY)
+
+_current: ContextVar[Deadline] = ContextVar("do_blockstore_async_deadline", default=NEVER)
+
+current_deadline = _current.get
+
+
+@contextmanager
+def _within(until: Deadline) -> Iterator[None]:
+    token = _current.set(until)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def deadline_at(at: float | None) -> Iterator[None]:
+    """Bound the calls made inside, and the waits for quota, by a time of the event loop.
+
+    Args:
+        at: time of the running event loop, seconds; None sets no deadline.
+    """
+    until = NEVER if at is None else Deadline(at)
+    with _within(current_deadline().earlier_of(until)):
+        yield
+
+
+@contextmanager
+def deadline(timeout_s: float) -> Iterator[None]:
+    """Bound the calls made inside, all together, by `timeout_s` seconds from now.
+
+    Raises:
+        InvalidArgumentError: `timeout_s` is not a number of seconds, 0 or more.
+    """
+    if not 0 <= timeout_s < _INFINITY:
+        raise InvalidArgumentError(f"timeout_s must be seconds, 0 or more, not {timeout_s!r}")
+    with _within(current_deadline().child(timeout_s, Clock().monotonic())):
+        yield
+
+
+@contextmanager
+def no_deadline() -> Iterator[None]:
+    """Free the calls made inside from the surrounding deadline."""
+    with _within(NEVER):
+        yield
