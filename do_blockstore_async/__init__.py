@@ -14,8 +14,10 @@ installed, or `do-blockstore --help`, need not pay for an HTTP client.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ._lazy import lazy_names
+from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .client import BlockStore
@@ -86,54 +88,43 @@ __all__ = [
     "make_converter",
 ]
 
-__version__ = "0.1.0"
 
-_HOME = {
-    "APIStatusError": ".errors",
-    "Action": ".models",
-    "ActionFailedError": ".errors",
-    "ActionTimeoutError": ".errors",
-    "AuthenticationError": ".errors",
-    "BadRequestError": ".errors",
-    "BlockStore": ".client",
-    "BlockStoreError": ".errors",
-    "ClientClosedError": ".errors",
-    "Config": ".config",
-    "ConfigError": ".errors",
-    "ConflictError": ".errors",
-    "DecodeError": ".errors",
-    "InvalidArgumentError": ".errors",
-    "ListingChangedError": ".errors",
-    "NotFoundError": ".errors",
-    "OutcomeUnknownError": ".errors",
-    "Page": ".models",
-    "PermissionDeniedError": ".errors",
-    "QuotaStatus": ".quota.status",
-    "QuotaWaitTooLongError": ".errors",
-    "RateLimit": ".models",
-    "RateLimitedError": ".errors",
-    "Region": ".models",
-    "RequestTimeoutError": ".errors",
-    "Response": ".models",
-    "ServerError": ".errors",
-    "Simulator": ".simulator.server",
-    "Throttle": ".quota.throttle",
-    "TransportError": ".errors",
-    "UnprocessableEntityError": ".errors",
-    "Volume": ".models",
-    "VolumeSnapshot": ".models",
-    "make_converter": ".wire.converter",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name], __name__), name)
-    # Found once, it is an ordinary attribute from then on.
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    globals(),
+    {
+        "APIStatusError": ".errors",
+        "Action": ".models",
+        "ActionFailedError": ".errors",
+        "ActionTimeoutError": ".errors",
+        "AuthenticationError": ".errors",
+        "BadRequestError": ".errors",
+        "BlockStore": ".client",
+        "BlockStoreError": ".errors",
+        "ClientClosedError": ".errors",
+        "Config": ".config",
+        "ConfigError": ".errors",
+        "ConflictError": ".errors",
+        "DecodeError": ".errors",
+        "InvalidArgumentError": ".errors",
+        "ListingChangedError": ".errors",
+        "NotFoundError": ".errors",
+        "OutcomeUnknownError": ".errors",
+        "Page": ".models",
+        "PermissionDeniedError": ".errors",
+        "QuotaStatus": ".quota.status",
+        "QuotaWaitTooLongError": ".errors",
+        "RateLimit": ".models",
+        "RateLimitedError": ".errors",
+        "Region": ".models",
+        "RequestTimeoutError": ".errors",
+        "Response": ".models",
+        "ServerError": ".errors",
+        "Simulator": ".simulator.server",
+        "Throttle": ".quota.throttle",
+        "TransportError": ".errors",
+        "UnprocessableEntityError": ".errors",
+        "Volume": ".models",
+        "VolumeSnapshot": ".models",
+        "make_converter": ".wire.converter",
+    },
+)

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from ._version import __version__
 from .errors import ConfigError
 from .events import Hook
 
@@ -106,7 +107,7 @@ class Config:
     page_concurrency: int = attrs.field(default=12, validator=_positive)
     max_connections: int = attrs.field(default=100, validator=_positive)
     trust_env: bool = False
-    user_agent: str = "do-blockstore-async/0.1.0"
+    user_agent: str = f"do-blockstore-async/{__version__}"
     jitter_seed: int | None = None
     hooks: tuple[Hook, ...] = ()
 

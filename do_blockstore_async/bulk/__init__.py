@@ -5,8 +5,9 @@ Everything is imported when first used: a program that only makes single calls n
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .errors import BulkError, GuardError, JournalError, PlanError
@@ -49,34 +50,31 @@ __all__ = [
     "VolumeSpec",
 ]
 
-_HOME = {
-    "Bulk": "jobs",
-    "BulkError": "errors",
-    "Duration": "retention",
-    "Fanout": "mapping",
-    "GuardError": "errors",
-    "Guards": "guards",
-    "Inventory": "inventory",
-    "InventoryRow": "inventory",
-    "InventoryTotal": "inventory",
-    "JournalError": "errors",
-    "Outcome": "outcome",
-    "Plan": "plan",
-    "PlanError": "errors",
-    "Prices": "prices",
-    "Report": "report",
-    "ReportRow": "report",
-    "Retention": "retention",
-    "Run": "run",
-    "Selection": "selection",
-    "Skip": "outcome",
-    "SkippedStep": "plan",
-    "Step": "plan",
-    "VolumeSpec": "specs",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f".{_HOME[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    globals(),
+    {
+        "Bulk": ".jobs",
+        "BulkError": ".errors",
+        "Duration": ".retention",
+        "Fanout": ".mapping",
+        "GuardError": ".errors",
+        "Guards": ".guards",
+        "Inventory": ".inventory",
+        "InventoryRow": ".inventory",
+        "InventoryTotal": ".inventory",
+        "JournalError": ".errors",
+        "Outcome": ".outcome",
+        "Plan": ".plan",
+        "PlanError": ".errors",
+        "Prices": ".prices",
+        "Report": ".report",
+        "ReportRow": ".report",
+        "Retention": ".retention",
+        "Run": ".run",
+        "Selection": ".selection",
+        "Skip": ".outcome",
+        "SkippedStep": ".plan",
+        "Step": ".plan",
+        "VolumeSpec": ".specs",
+    },
+)

@@ -12,8 +12,9 @@ want no simulator.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .fault_spec import parse_faults
@@ -40,27 +41,20 @@ __all__ = [
     "serve",
 ]
 
-_WHERE = {
-    "Faults": "faults",
-    "InProcessTransport": "in_process",
-    "RequestRecord": "messages",
-    "SimClock": "simclock",
-    "SimRequest": "messages",
-    "SimResponse": "messages",
-    "Simulator": "server",
-    "World": "world",
-    "WorldOptions": "options",
-    "connect_in_process": "in_process",
-    "parse_faults": "fault_spec",
-    "serve": "server",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_WHERE[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    globals(),
+    {
+        "Faults": ".faults",
+        "InProcessTransport": ".in_process",
+        "RequestRecord": ".messages",
+        "SimClock": ".simclock",
+        "SimRequest": ".messages",
+        "SimResponse": ".messages",
+        "Simulator": ".server",
+        "World": ".world",
+        "WorldOptions": ".options",
+        "connect_in_process": ".in_process",
+        "parse_faults": ".fault_spec",
+        "serve": ".server",
+    },
+)

@@ -256,3 +256,15 @@ def test_the_tree_of_errors_is_the_one_of_the_design() -> None:
         if isinstance(getattr(errors, name), type):
             assert issubclass(getattr(errors, name), BlockStoreError)
             assert name in do_blockstore_async.__all__
+
+
+def test_the_version_stands_in_one_place() -> None:
+    root = Path(do_blockstore_async.__file__).parent.parent
+    version = do_blockstore_async.__version__
+    holders = [
+        path.name
+        for path in [root / "pyproject.toml", *root.glob("do_blockstore_async/**/*.py")]
+        if f'"{version}"' in path.read_text() or f"/{version}" in path.read_text()
+    ]
+    assert holders == ["_version.py"]
+    assert Config().user_agent == f"do-blockstore-async/{version}"

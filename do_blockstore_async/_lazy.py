@@ -1,0 +1,36 @@
+"""Import public names when they are first used (PEP 562).
+
+A pytest run that merely has the package installed, or `do-blockstore --help`, need not pay for an
+HTTP client; a program that only makes single calls needs nothing of bulk jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+__all__ = ["lazy_names"]
+
+
+def lazy_names(
+    namespace: dict[str, Any], names: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the `__getattr__` and `__dir__` of a module whose names live in other modules.
+
+    Args:
+        namespace: the module's `globals()`; a name found once is an ordinary attribute of it.
+        names: for each public name the module it comes from, relative to the package.
+    """
+    package: str = namespace["__name__"]
+
+    def get(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = namespace[name] = getattr(import_module(names[name], package), name)
+        return value
+
+    def names_of_module() -> list[str]:
+        return sorted({*namespace, *names})
+
+    return get, names_of_module
