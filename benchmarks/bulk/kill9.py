@@ -149,7 +149,7 @@ def check(sim: Simulator, journal: Path) -> None:
     refused = [r for r in sim.requests if r.method == "POST" and r.status != 201]
     assert not refused, f"asked for again: {refused[:3]}"
     opened = Journal.open(journal, None)
-    outcomes = Counter(ended.status for ended in opened.ended.values())
+    outcomes = Counter(ended.status for ended in opened.finished.values())
     asyncio.get_running_loop().create_task(opened.close())
     assert outcomes == {"done": len(sim.world.volumes)}, outcomes
 

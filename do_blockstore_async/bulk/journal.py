@@ -41,7 +41,7 @@ from .plan import Plan
 
 __all__ = ["Journal", "read_lines"]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _CHECKSUM_SIZE: Final = 8
 _OPENING: Final = re.compile(rb'[0-9a-f]{8} \{"journal":\d+,"plan":\{"format":[^\n]*')
 
@@ -51,16 +51,16 @@ class Journal:
 
     Attributes:
         plan: the plan it belongs to.
-        begun: when the intent of a step was last written, in seconds since the epoch, by key.
-        ended: the outcomes, by key; a step that is begun and not ended was under way.
+        started: when the intent of a step was last written, in seconds since the epoch, by key.
+        finished: the outcomes, by key; a step that is started and not finished was in flight.
     """
 
     def __init__(self, path: Path, file: int, plan: Plan) -> None:
         self.path = path
         self.plan = plan
         self._place = path.absolute()
-        self.begun: dict[str, float] = {}
-        self.ended: dict[str, Ended] = {}
+        self.started: dict[str, float] = {}
+        self.finished: dict[str, Ended] = {}
         self._file = file
         self._lines: list[bytes] = []
         self._written: asyncio.Future[None] | None = None
@@ -129,12 +129,12 @@ class Journal:
 
     def _replay(self, records: Iterable[Mapping[str, Any]]) -> None:
         for record in records:
-            for key in record.get("begun", ()):
-                self.begun[key] = record["at_s"]
-                self.ended.pop(key, None)
-            ended = record.get("ended")
-            if ended is not None:
-                self.ended[ended] = Ended(
+            for key in record.get("started", ()):
+                self.started[key] = record["at_s"]
+                self.finished.pop(key, None)
+            finished = record.get("finished")
+            if finished is not None:
+                self.finished[finished] = Ended(
                     status=record["status"],
                     reason=record.get("reason", ""),
                     code=record.get("code", ""),
@@ -143,16 +143,16 @@ class Journal:
 
     # Writing.
 
-    async def begin(self, keys: Iterable[str], at_s: float) -> None:
+    async def start(self, keys: Iterable[str], at_s: float) -> None:
         """Write the intent of steps that share a request. Only then may it be sent.
 
         Raises:
             JournalError: it could not be written.
         """
         keys = list(keys)
-        await self._write({"begun": keys, "at_s": at_s})
+        await self._write({"started": keys, "at_s": at_s})
 
-    async def end(self, outcomes: Mapping[str, Ended]) -> None:
+    async def finish(self, outcomes: Mapping[str, Ended]) -> None:
         """Write outcomes.
 
         Raises:
@@ -162,7 +162,7 @@ class Journal:
             self._lines.append(
                 _line(
                     {
-                        "ended": key,
+                        "finished": key,
                         "status": ended.status,
                         "reason": ended.reason,
                         "code": ended.code,

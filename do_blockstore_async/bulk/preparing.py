@@ -58,10 +58,10 @@ async def prepare(
     Raises:
         PlanError: the plan is of another account; or only the failures are asked for, of none.
     """
-    ended = {} if journal is None else journal.ended
+    ended = {} if journal is None else journal.finished
     if only_failed and not ended:
         raise PlanError("nothing in this journal has ended yet: run without only_failed")
-    begun = set() if journal is None else set(journal.begun)
+    begun = set() if journal is None else set(journal.started)
     pending = _pending(plan, ended, only_failed)
     left = {step.key for step in pending}
     doubtful = {

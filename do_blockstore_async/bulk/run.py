@@ -332,7 +332,7 @@ class Run:
         if not live or self._broken is not None:
             return
         if self._journal is not None:
-            await self._journal.begin([step.key for step in live], self._clock.wall_s())
+            await self._journal.start([step.key for step in live], self._clock.wall_s())
         outcomes.extend(await self._performer.perform(live))
 
     async def _write(self, outcomes: Sequence[Outcome[Step]]) -> bool:
@@ -342,7 +342,7 @@ class Run:
         ended = {outcome.key: Ended.of(outcome) for outcome in outcomes}
         try:
             with suppress(asyncio.CancelledError):
-                await outlast(self._journal.end(ended))
+                await outlast(self._journal.finish(ended))
         except JournalError as error:
             self._broken = error
             self._stop("journal")

@@ -39,9 +39,9 @@ FAILED = Ended(status="failed", reason="no\n\u2028é", code="x")
 async def written(path: Path) -> bytes:
     """A journal of three steps: one done, one failed, one under way."""
     journal = Journal.open(path, PLAN)
-    await journal.begin(KEYS[:1], 1.0)
-    await journal.begin(KEYS[1:], 2.0)
-    await journal.end({KEYS[0]: DONE, KEYS[1]: FAILED})
+    await journal.start(KEYS[:1], 1.0)
+    await journal.start(KEYS[1:], 2.0)
+    await journal.finish({KEYS[0]: DONE, KEYS[1]: FAILED})
     await journal.close()
     return path.read_bytes()  # noqa: ASYNC240 -- a test may wait for its disk
 
@@ -50,12 +50,12 @@ async def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     await written(tmp_path / "j")
     journal = Journal.open(tmp_path / "j", None)
     assert journal.plan == PLAN
-    assert journal.ended == {KEYS[0]: DONE, KEYS[1]: FAILED}
-    assert journal.begun == {KEYS[0]: 1.0, KEYS[1]: 2.0, KEYS[2]: 2.0}
-    await journal.begin([KEYS[1]], 3.0)
+    assert journal.finished == {KEYS[0]: DONE, KEYS[1]: FAILED}
+    assert journal.started == {KEYS[0]: 1.0, KEYS[1]: 2.0, KEYS[2]: 2.0}
+    await journal.start([KEYS[1]], 3.0)
     await journal.close()
     again = Journal.open(tmp_path / "j", PLAN)
-    assert again.ended == {KEYS[0]: DONE}, "begun anew, so without an outcome until it has one"
+    assert again.finished == {KEYS[0]: DONE}, "started anew, so without an outcome until it has one"
     await again.close()
     await again.close()
 
@@ -72,12 +72,12 @@ async def test_cut_off_at_any_byte_it_is_a_beginning_of_what_happened(tmp_path: 
             continue  # nobody can tell it from another file, see below
         journal = Journal.open(path, PLAN)  # J2
         whole = sum(1 for end in ends if end <= cut)
-        assert len(journal.ended) == max(0, whole - 3)
-        assert len(journal.begun) == (0, 0, 1, 3, 3, 3)[whole]
-        await journal.end({KEYS[2]: DONE})
+        assert len(journal.finished) == max(0, whole - 3)
+        assert len(journal.started) == (0, 0, 1, 3, 3, 3)[whole]
+        await journal.finish({KEYS[2]: DONE})
         await journal.close()
         again = Journal.open(path, None)
-        assert again.ended[KEYS[2]] == DONE
+        assert again.finished[KEYS[2]] == DONE
         await again.close()
 
 
@@ -101,7 +101,7 @@ def test_no_bytes_break_the_reader(data: bytes) -> None:
 @given(st.binary(max_size=60))
 @settings(max_examples=50)
 def test_garbage_behind_the_good_lines_is_cut_away(garbage: bytes) -> None:
-    line = b'c14a6ef6 {"ended":"a"}\n'
+    line = b'282c0d6b {"finished":"a"}\n'
     good = line if len(read_lines(line, WHERE)[0]) else b""
     _, upto = read_lines(good + garbage, WHERE)
     assert upto == len(good)
@@ -122,15 +122,15 @@ async def test_a_journal_that_was_moved_is_not_written_any_more(
 ) -> None:
     path = tmp_path / "j"
     first = Journal.open(path, PLAN)
-    await first.begin(KEYS[:1], 1.0)
+    await first.start(KEYS[:1], 1.0)
     path.rename(tmp_path / "old")
     if replaced:
         await Journal.open(path, PLAN).close()
     with pytest.raises(JournalError, match="moved or replaced"):
-        await first.begin(KEYS[1:], 2.0)
+        await first.start(KEYS[1:], 2.0)
     await first.close()
     again = Journal.open(tmp_path / "old", None)
-    assert set(again.begun) == set(KEYS[:1])
+    assert set(again.started) == set(KEYS[:1])
     await again.close()
 
 
@@ -212,15 +212,17 @@ async def test_no_journal_no_resume(tmp_path: Path) -> None:
         Journal.open(tmp_path, PLAN)
 
 
-async def test_a_journal_of_another_format_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 9])
+async def test_a_journal_of_another_format_is_refused(tmp_path: Path, version: int) -> None:
     import zlib
 
     data = await written(tmp_path / "j")
     head, _, rest = data.partition(b"\n")
-    text = head[9:].replace(b'"journal":1', b'"journal":9')
+    text = head[9:].replace(b'"journal":2', b'"journal":%d' % version)
     (tmp_path / "j").write_bytes(b"%08x %s\n%s" % (zlib.crc32(text), text, rest))
-    with pytest.raises(JournalError, match="has format 9"):
-        Journal.open(tmp_path / "j", PLAN)
+    for plan in (PLAN, None):
+        with pytest.raises(JournalError, match=f"has format {version}, this version reads 2"):
+            Journal.open(tmp_path / "j", plan)
 
 
 async def test_writers_of_one_moment_share_a_write(
@@ -230,9 +232,9 @@ async def test_writers_of_one_moment_share_a_write(
     synced: list[int] = []
     real = os.fsync
     monkeypatch.setattr(os, "fsync", lambda file: (synced.append(file), real(file))[1])
-    await asyncio.gather(*(journal.begin([key], 1.0) for key in KEYS * 20))
+    await asyncio.gather(*(journal.start([key], 1.0) for key in KEYS * 20))
     assert 1 <= len(synced) <= 2
-    await journal.end({KEYS[0]: DONE})
+    await journal.finish({KEYS[0]: DONE})
     assert 2 <= len(synced) <= 3, "what was written is on the disk when it returns"  # J1
     await journal.close()
 
@@ -247,18 +249,18 @@ async def test_a_full_disk_is_said_to_everyone_and_nothing_more_is_written(
 
     monkeypatch.setattr(os, "write", full)
     results = await asyncio.gather(
-        *(journal.begin([key], 1.0) for key in KEYS), return_exceptions=True
+        *(journal.start([key], 1.0) for key in KEYS), return_exceptions=True
     )
     assert all(isinstance(result, JournalError) for result in results)
     with pytest.raises(JournalError, match="make room and resume"):
-        await journal.end({KEYS[0]: DONE})
+        await journal.finish({KEYS[0]: DONE})
     monkeypatch.undo()
     await journal.close()
 
 
 async def test_a_cancelled_writer_does_not_stop_the_write(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j", PLAN)
-    tasks = [asyncio.create_task(journal.begin([key], 1.0)) for key in KEYS]
+    tasks = [asyncio.create_task(journal.start([key], 1.0)) for key in KEYS]
     await asyncio.sleep(0)
     tasks[0].cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -266,7 +268,7 @@ async def test_a_cancelled_writer_does_not_stop_the_write(tmp_path: Path) -> Non
     assert results[1:] == [None, None]
     await journal.close()
     again = Journal.open(tmp_path / "j", None)
-    assert set(again.begun) == set(KEYS)
+    assert set(again.started) == set(KEYS)
     await again.close()
 
 

@@ -101,7 +101,7 @@ async def test_what_was_under_way_is_looked_up_and_not_repeated(tmp_path: Path) 
         plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
         creates = [step for step in plan.steps if step.action == "create_snapshot"]
         journal = Journal.open(tmp_path / "j", plan)
-        await journal.begin([step.key for step in creates[:6]], 0.0)
+        await journal.start([step.key for step in creates[:6]], 0.0)
         await journal.close()
         for step in creates[:3]:
             await store.snapshots.create(step.volume_id, step.name, tags=step.tags)
@@ -152,8 +152,8 @@ async def test_a_volume_stays_when_its_last_snapshot_is_gone_at_resume(tmp_path:
             Selection(attached=False), snapshot_first=True, at=at(world)
         )
         journal = Journal.open(tmp_path / "j", plan)
-        await journal.begin([plan.steps[0].key], 0.0)
-        await journal.end({plan.steps[0].key: Ended(status="done")})
+        await journal.start([plan.steps[0].key], 0.0)
+        await journal.finish({plan.steps[0].key: Ended(status="done")})
         await journal.close()
         outcomes = await rest(store.bulk.resume(tmp_path / "j", max_share=1))
         lost = plan.steps[0].volume_id
@@ -172,8 +172,8 @@ async def test_what_waited_for_an_unknown_step_is_taken_up_with_it(tmp_path: Pat
         await store.snapshots.create(first.volume_id, first.name, tags=first.tags)
         journal = Journal.open(tmp_path / "j", plan)
         before = Ended(status="skipped", code="before")
-        await journal.begin([first.key], 0.0)
-        await journal.end({first.key: Ended(status="unknown"), **dict.fromkeys(waiting, before)})
+        await journal.start([first.key], 0.0)
+        await journal.finish({first.key: Ended(status="unknown"), **dict.fromkeys(waiting, before)})
         await journal.close()
         outcomes = {o.key: o for o in await rest(store.bulk.resume(tmp_path / "j"))}
         assert outcomes[first.key].resumed
@@ -188,7 +188,7 @@ async def test_it_waits_until_a_late_request_must_have_arrived(tmp_path: Path) -
         journal = Journal.open(tmp_path / "j", plan)
         loop = asyncio.get_running_loop()
         # Long ago: the request may have waited for its turn since, and been sent just now.
-        await journal.begin([step.key], datetime.now(UTC).timestamp() - 3600)
+        await journal.start([step.key], datetime.now(UTC).timestamp() - 3600)
         await journal.close()
         late = loop.call_later(0.03, world.add_snapshot, step.volume_id, step.name)
         world.limit_route("POST", f"/v2/volumes/{step.volume_id}/*")
@@ -278,7 +278,7 @@ async def test_a_journal_that_cannot_be_written_stops_the_run(
 
         def full(file: int, data: Any) -> int:
             nonlocal calls
-            calls += bytes(data[9:17]) == b'{"begun"' or bytes(data[9:17]) == b'{"ended"'
+            calls += bytes(data[9:]).startswith((b'{"started"', b'{"finished"'))
             if calls > 6:
                 raise OSError(errno.ENOSPC, "No space left on device")
             return real(file, data)
@@ -303,7 +303,7 @@ async def test_an_outcome_that_did_not_reach_the_disk_is_not_given(
         real = os.write
 
         def full(file: int, data: Any) -> int:
-            if b'{"ended"' in bytes(data):
+            if b'{"finished"' in bytes(data):
                 raise OSError(errno.ENOSPC, "No space left on device")
             return real(file, data)
 
