@@ -54,8 +54,8 @@ class Guards:
         """
         made = plan.counts["create_snapshot"]
         fleets = {
-            "delete_volume": plan.listed.fleet or 0,
-            "delete_snapshot": (plan.listed.own or 0) + made,
+            "delete_volume": plan.listing_counts.volumes_in_scope or 0,
+            "delete_snapshot": (plan.listing_counts.owned_snapshots or 0) + made,
         }
         for action, (default_items, default_share) in _DEFAULTS.items():
             items = plan.counts[action]

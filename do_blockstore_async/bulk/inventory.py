@@ -26,7 +26,7 @@ class InventoryRow:
         droplet_id: the Droplet it is attached to; None if it is not.
         snapshots, snapshots_gigabytes: how many, and their billable size.
         newest_snapshot_at: None without snapshots.
-        monthly: what the volume and its snapshots cost in a month.
+        monthly_cost: what the volume and its snapshots cost in a month.
     """
 
     volume_id: str
@@ -39,7 +39,7 @@ class InventoryRow:
     snapshots: int
     snapshots_gigabytes: float
     newest_snapshot_at: datetime | None
-    monthly: float
+    monthly_cost: float
     orphaned: bool = False
 
 
@@ -55,7 +55,7 @@ class InventoryTotal:
     size_gigabytes: int = 0
     snapshots: int = 0
     snapshots_gigabytes: float = 0.0
-    monthly: float = 0.0
+    monthly_cost: float = 0.0
 
     def plus(self, row: InventoryRow) -> InventoryTotal:
         """With one more row."""
@@ -65,7 +65,7 @@ class InventoryTotal:
             size_gigabytes=self.size_gigabytes + row.size_gigabytes,
             snapshots=self.snapshots + row.snapshots,
             snapshots_gigabytes=self.snapshots_gigabytes + row.snapshots_gigabytes,
-            monthly=self.monthly + row.monthly,
+            monthly_cost=self.monthly_cost + row.monthly_cost,
         )
 
 
@@ -114,7 +114,7 @@ class Inventory:
                 "" if row.droplet_id is None else str(row.droplet_id),
                 str(row.snapshots),
                 f"{row.snapshots_gigabytes:g}",
-                f"{row.monthly:.2f}",
+                f"{row.monthly_cost:.2f}",
             )
             for row in self.rows
         ]
@@ -161,7 +161,7 @@ def take_inventory(
                 snapshots=len(there),
                 snapshots_gigabytes=weight,
                 newest_snapshot_at=there[-1].created_at if there else None,
-                monthly=prices.volume(volume.size_gigabytes) + prices.snapshot(weight),
+                monthly_cost=prices.volume(volume.size_gigabytes) + prices.snapshot(weight),
             )
         )
     if with_orphaned:
@@ -179,7 +179,7 @@ def take_inventory(
                     snapshots=len(there),
                     snapshots_gigabytes=weight,
                     newest_snapshot_at=there[-1].created_at,
-                    monthly=prices.snapshot(weight),
+                    monthly_cost=prices.snapshot(weight),
                     orphaned=True,
                 )
             )

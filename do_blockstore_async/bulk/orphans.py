@@ -70,7 +70,7 @@ def mark_steps(
             size_gigabytes=volume.size_gigabytes,
             attached=bool(volume.droplet_ids),
             batch=f"{verb}:{tag}:{number // BATCH}",
-            why="unattached" if verb == "tag" else "attached again",
+            reason="unattached" if verb == "tag" else "attached again",
         )
         for (verb, tag), group in wanted.items()
         for number, volume in enumerate(group)

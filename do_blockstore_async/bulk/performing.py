@@ -147,7 +147,7 @@ def verdict_of(step: Step, error: Exception) -> Finding:
     if isinstance(error, OutcomeUnknownError):
         return Finding("unknown", "", reason)
     if isinstance(error, NotFoundError):
-        if step.deletes:
+        if step.is_destructive:
             return Finding("skipped", "gone", "changed: it is gone already")
         if step.action == "create_snapshot":
             return Finding("skipped", "changed", "changed: the volume is gone")
@@ -158,10 +158,14 @@ def verdict_of(step: Step, error: Exception) -> Finding:
             return Finding("skipped", "exists", f"changed: {error.message}")
     if isinstance(error, RateLimitedError) and error.kind == "snapshot_cooldown":
         return Finding("skipped", "cooldown", error.message)
-    if isinstance(error, TransportError | RequestTimeoutError) and error.sent and step.deletes:
+    if (
+        isinstance(error, TransportError | RequestTimeoutError)
+        and error.sent
+        and step.is_destructive
+    ):
         # It may be gone or not; repeating a deletion by id harms nobody, so a resume looks.
         return Finding("unknown", "", reason)
-    if isinstance(error, BlockStoreError) and _server_failed(error) and step.deletes:
+    if isinstance(error, BlockStoreError) and _server_failed(error) and step.is_destructive:
         return Finding("unknown", "", reason)
     return Finding("failed", "", reason)
 

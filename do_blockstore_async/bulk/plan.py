@@ -2,10 +2,9 @@
 
 P1. A plan is never changed. Its digest covers everything that is saved of it, so that a journal
     belongs to one plan, and a file that was edited is noticed.
-P2. The key of each step is unique in its plan. A step named by another's `after` stands before it.
-P3. It holds no token and nothing made from one. What ties it to an account are its witnesses: some
-    of the ids that were seen there. Ids are unique everywhere, so an account that has none of them
-    is another one.
+P2. The key of each step is unique in its plan. A step stands behind the one it depends on.
+P3. It holds no token and nothing made from one. What ties it to an account are some of the ids that
+    were seen there. Ids are unique everywhere, so an account that has none of them is another one.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from .specs import VolumeSpec
 __all__ = [
     "FORMAT",
     "STEP_ACTIONS",
-    "Listed",
+    "ListingCounts",
     "Plan",
     "Sighting",
     "SkippedStep",
     "Step",
     "StepAction",
+    "account_sample",
     "pages_of",
-    "witnesses",
 ]
 
 StepAction: TypeAlias = Literal[
@@ -56,9 +55,9 @@ STEP_ACTIONS: Final[tuple[StepAction, ...]] = (
     "tag_volume",
     "untag_volume",
 )
-FORMAT: Final = 1
+FORMAT: Final = 2
 _PER_PAGE: Final = 200
-_WITNESSES: Final = 16
+_SAMPLE_SIZE: Final = 16
 
 
 @attrs.frozen(kw_only=True)
@@ -76,12 +75,12 @@ class Step:
         attached: whether the volume was attached.
         tags: given to what is created; of a snapshot to be deleted, its tags; those that a volume
             to be deleted must still carry.
-        after: key of the step that must have been done before this one is begun; or empty.
-        stays: for `delete_snapshot`, a snapshot of the volume that is kept: while it was there, the
-            deletion was right; or empty, where only the new one is kept.
+        depends_on: key of the step that must have been done before this one is begun; or empty.
+        retained_snapshot_id: for `delete_snapshot`, a snapshot of the volume that is kept: without
+            it the deletion would be wrong; or empty, where only the new one is kept.
         batch: steps of one batch share a request; empty for a request of its own.
-        why: in words, for whoever reads the plan.
-        monthly: what it changes in the storage cost of a month.
+        reason: in words, for whoever reads the plan.
+        monthly_cost: what it changes in the storage cost of a month.
         spec: what to create, for `create_volume`.
     """
 
@@ -95,15 +94,15 @@ class Step:
     size_gigabytes: float = attrs.field(default=0.0, converter=float)
     attached: bool = False
     tags: tuple[str, ...] = ()
-    after: str = ""
-    stays: str = ""
+    depends_on: str = ""
+    retained_snapshot_id: str = ""
     batch: str = ""
-    why: str = ""
-    monthly: float = attrs.field(default=0.0, converter=float)
+    reason: str = ""
+    monthly_cost: float = attrs.field(default=0.0, converter=float)
     spec: VolumeSpec | None = None
 
     @property
-    def deletes(self) -> bool:
+    def is_destructive(self) -> bool:
         """Whether something is gone for good afterwards."""
         return self.action in {"delete_snapshot", "delete_volume"}
 
@@ -130,19 +129,19 @@ class SkippedStep:
 
 
 @attrs.frozen
-class Listed:
+class ListingCounts:
     """How many there were when the plan was made; None where they were not listed.
 
     Attributes:
         volumes, snapshots: all that were listed.
-        fleet: the volumes in the regions of the selection.
-        own: the snapshots that the job had made.
+        volumes_in_scope: the volumes in the regions of the selection.
+        owned_snapshots: the snapshots that the job had made.
     """
 
     volumes: int | None = None
     snapshots: int | None = None
-    fleet: int | None = None
-    own: int | None = None
+    volumes_in_scope: int | None = None
+    owned_snapshots: int | None = None
 
 
 @attrs.frozen
@@ -169,12 +168,11 @@ class Plan:
         selection: the volumes asked for.
         steps: in the order in which they are begun.
         skips: what was selected and is not touched, and why.
-        listed: the sizes of the listings it was made from.
+        listing_counts: the sizes of the listings it was made from.
         duration_s: how long its requests take by the budget of the moment it was made.
         currency: of all amounts.
         options: how it was asked for, in words.
-        witnesses: ids seen in the account.
-        sighting: not saved; lets a run skip reading again what was read a moment ago.
+        account_sample_ids: some of the ids seen in the account.
     """
 
     kind: PlanKind
@@ -183,12 +181,13 @@ class Plan:
     selection: Selection
     steps: tuple[Step, ...]
     skips: tuple[SkippedStep, ...] = ()
-    listed: Listed = Listed()
+    listing_counts: ListingCounts = ListingCounts()
     duration_s: float = 0.0
     currency: str = "USD"
     options: Mapping[str, str] = attrs.field(factory=dict)
-    witnesses: tuple[str, ...] = ()
-    sighting: Sighting | None = attrs.field(default=None, eq=False, repr=False)
+    account_sample_ids: tuple[str, ...] = ()
+    # Not saved; lets a run skip reading again what was read a moment ago.
+    _sighting: Sighting | None = attrs.field(default=None, eq=False, repr=False)
 
     # What it says.
 
@@ -214,8 +213,8 @@ class Plan:
         return sum(
             pages_of(count or 0)
             for count, needed in (
-                (self.listed.volumes, self.needs_volumes),
-                (self.listed.snapshots, self.needs_snapshots),
+                (self.listing_counts.volumes, self.needs_volumes),
+                (self.listing_counts.snapshots, self.needs_snapshots),
             )
             if needed
         )
@@ -233,7 +232,7 @@ class Plan:
     def needs_snapshots_for(self, steps: Iterable[Step]) -> bool:
         """The same for some of its steps: one deletes a snapshot, or waits for one to be made."""
         made = {step.key for step in self.steps if step.action == "create_snapshot"}
-        return any(step.action == "delete_snapshot" or step.after in made for step in steps)
+        return any(step.action == "delete_snapshot" or step.depends_on in made for step in steps)
 
     @property
     def monthly_change(self) -> float:
@@ -242,7 +241,7 @@ class Plan:
         A new snapshot counts with the size of the volume's newest one, or else with the whole
         volume: at most so much.
         """
-        return sum(step.monthly for step in self.steps)
+        return sum(step.monthly_cost for step in self.steps)
 
     @property
     def counts(self) -> Counter[str]:
@@ -250,9 +249,14 @@ class Plan:
         return Counter(step.action for step in self.steps)
 
     @property
-    def deletes(self) -> int:
+    def deletion_count(self) -> int:
         """How many things are gone for good afterwards."""
-        return sum(step.deletes for step in self.steps)
+        return sum(step.is_destructive for step in self.steps)
+
+    def was_read_by(self, engine: object, *, since_s: float) -> bool:
+        """Whether this engine read the listings behind it, at `since_s` (loop time) or later."""
+        seen = self._sighting
+        return seen is not None and seen.engine is engine and seen.at_s >= since_s
 
     def by_region(self) -> dict[str, Counter[str]]:
         """How many steps of each action in each region, and what is skipped."""
@@ -266,11 +270,18 @@ class Plan:
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Header and rows, one for each step and each thing skipped."""
         rows: list[tuple[str, ...]] = [
-            (s.action, s.region, s.volume_name or s.volume_id, s.name, f"{s.monthly:+.2f}", s.why)
+            (
+                s.action,
+                s.region,
+                s.volume_name or s.volume_id,
+                s.name,
+                f"{s.monthly_cost:+.2f}",
+                s.reason,
+            )
             for s in self.steps
         ]
         rows += [("skip", s.region, s.name, "", "", s.reason) for s in self.skips]
-        return ("action", "region", "volume", "name", f"{self.currency} a month", "why"), rows
+        return ("action", "region", "volume", "name", f"{self.currency} a month", "reason"), rows
 
     # Saving.
 
@@ -283,7 +294,7 @@ class Plan:
         return {
             field.name: getattr(self, field.name)
             for field in attrs.fields(type(self))
-            if field.name != "sighting"
+            if field.name != "_sighting"
         }
 
     def to_json(self) -> str:
@@ -330,12 +341,14 @@ def _check_steps(steps: Iterable[Step]) -> None:
     for step in steps:
         if step.key in keys:
             raise PlanError(f"two steps have the key {step.key!r}")
-        if step.after and step.after not in keys:
-            raise PlanError(f"{step.key!r} waits for {step.after!r}, which is no step before it")
+        if step.depends_on and step.depends_on not in keys:
+            raise PlanError(
+                f"{step.key!r} waits for {step.depends_on!r}, which is no step before it"
+            )
         keys.add(step.key)
         if step.action in {"tag_volume", "untag_volume"}:
             check_tags((step.name,))
-        elif not step.deletes:
+        elif not step.is_destructive:
             check_tags(step.tags)
 
 
@@ -344,13 +357,13 @@ def pages_of(count: int) -> int:
     return max(1, -(-count // _PER_PAGE))
 
 
-def witnesses(ids: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:
+def account_sample(ids: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:
     """Some of the ids, spread evenly; those that are no target of the plan come first.
 
-    A target may be gone when the plan is resumed, and then bears no witness any more.
+    Targets may already be deleted on resume, so they cannot identify the account.
     """
     seen = list(ids)
     aims = set(targets)
     lasting = [each for each in seen if each not in aims] or seen
-    stride = max(1, len(lasting) // _WITNESSES)
-    return tuple(lasting[::stride][:_WITNESSES])
+    stride = max(1, len(lasting) // _SAMPLE_SIZE)
+    return tuple(lasting[::stride][:_SAMPLE_SIZE])

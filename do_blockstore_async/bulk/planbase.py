@@ -19,7 +19,7 @@ from ..wire.engine import Engine
 from .errors import PlanError
 from .looking import Looker
 from .names import Template, check_job, check_own_tags
-from .plan import Listed, Plan, PlanKind, Sighting, SkippedStep, Step, witnesses
+from .plan import ListingCounts, Plan, PlanKind, Sighting, SkippedStep, Step, account_sample
 from .planning import Making
 from .prices import Prices
 from .selection import Selection
@@ -88,9 +88,9 @@ class PlanBase:
         sighting: Sighting,
         options: Mapping[str, str],
     ) -> Plan:
-        targets = [step.target_id for step in steps if step.deletes]
+        targets = [step.target_id for step in steps if step.is_destructive]
         seen = (
-            witnesses([each.id for each in listing], targets)
+            account_sample([each.id for each in listing], targets)
             for listing in (volumes, snapshots)
             if listing is not None
         )
@@ -101,7 +101,7 @@ class PlanBase:
             selection=selection,
             steps=tuple(steps),
             skips=tuple(skips),
-            listed=Listed(
+            listing_counts=ListingCounts(
                 None if volumes is None else len(volumes),
                 None if snapshots is None else len(snapshots),
                 None if volumes is None else sum(map(selection.is_in_region, volumes)),
@@ -109,7 +109,7 @@ class PlanBase:
             ),
             currency=making.prices.currency,
             options=dict(options),
-            witnesses=tuple(each for ids in seen for each in ids),
+            account_sample_ids=tuple(each for ids in seen for each in ids),
             sighting=sighting,
         )
         return attrs.evolve(plan, duration_s=self.forecast(plan).total_seconds())

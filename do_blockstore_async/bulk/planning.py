@@ -127,13 +127,13 @@ def snapshot_steps(
         own = [each for each in there if making.owns(each, volume)]
         skip = _obstacle(volume, there, names[volume.id], making.at)
         new = None if skip else _New("", making.at, making.all_tags)
-        gone, stays = _let_go(own, new, keep, making.at)
+        gone, retained = _let_go(own, new, keep, making.at)
         early = max(0, len(there) + 1 - MAX_SNAPSHOTS)
         if skip is None and early > len(gone):
             skip = _skip(volume, "full", f"it has {len(there)} snapshots, the most there may be")
-            gone, stays = _let_go(own, None, keep, making.at)
+            gone, retained = _let_go(own, None, keep, making.at)
         deletions = [
-            _delete_snapshot(each, volume, making.prices, str(keep), stays) for each in gone
+            _delete_snapshot(each, volume, making.prices, str(keep), retained) for each in gone
         ]
         if skip is not None:
             skips.append(skip)
@@ -142,11 +142,11 @@ def snapshot_steps(
         first, rest = deletions[:early], deletions[early:]
         key = ""
         for step in first:
-            before.append(attrs.evolve(step, after=key))
+            before.append(attrs.evolve(step, depends_on=key))
             key = step.key
-        create = _create_snapshot(volume, names[volume.id], there, making, after=key)
+        create = _create_snapshot(volume, names[volume.id], there, making, depends_on=key)
         before.append(create)
-        after.extend(attrs.evolve(step, after=create.key) for step in rest)
+        after.extend(attrs.evolve(step, depends_on=create.key) for step in rest)
     return before + after, skips
 
 
@@ -169,9 +169,9 @@ def prune_steps(
             continue
         volume = known[volume_id] if known is not None else None
         own = [each for each in there if making.owns(each, volume)]
-        gone, stays = _let_go(own, None, keep, making.at)
+        gone, retained = _let_go(own, None, keep, making.at)
         steps.extend(
-            _delete_snapshot(each, volume, making.prices, str(keep), stays) for each in gone
+            _delete_snapshot(each, volume, making.prices, str(keep), retained) for each in gone
         )
     return steps, []
 
@@ -214,7 +214,7 @@ def deletion_steps(
             if skip is not None:
                 skips.append(skip)
                 continue
-            create = _create_snapshot(volume, names[volume.id], there, making, after="")
+            create = _create_snapshot(volume, names[volume.id], there, making, depends_on="")
             steps.append(create)
             key = create.key
         steps.append(
@@ -228,9 +228,9 @@ def deletion_steps(
                 target_id=volume.id,
                 size_gigabytes=volume.size_gigabytes,
                 tags=must_carry(volume),
-                after=key,
-                why="unattached",
-                monthly=-making.prices.volume(volume.size_gigabytes),
+                depends_on=key,
+                reason="unattached",
+                monthly_cost=-making.prices.volume(volume.size_gigabytes),
             )
         )
     return steps, skips
@@ -265,8 +265,8 @@ def creation_steps(
                 volume_name=spec.name,
                 size_gigabytes=size,
                 tags=wanted.tags,
-                why=f"from snapshot {spec.snapshot_id}" if spec.snapshot_id else f"{size} GiB",
-                monthly=prices.volume(size),
+                reason=f"from snapshot {spec.snapshot_id}" if spec.snapshot_id else f"{size} GiB",
+                monthly_cost=prices.volume(size),
                 spec=wanted,
             )
         )
@@ -303,13 +303,13 @@ def _let_go(
         return [], ""
     candidates: list[VolumeSnapshot | _New] = [*own, *([new] if new else [])]
     verdict = apply(keep, candidates, now=at)
-    stays = next((each.id for each, _ in verdict.kept if each.id), "")
+    retained = next((each.id for each, _ in verdict.kept if each.id), "")
     gone = [each for each in reversed(verdict.removed) if isinstance(each, VolumeSnapshot)]
-    return gone, stays
+    return gone, retained
 
 
 def _create_snapshot(
-    volume: Volume, name: str, there: Sequence[VolumeSnapshot], making: Making, *, after: str
+    volume: Volume, name: str, there: Sequence[VolumeSnapshot], making: Making, *, depends_on: str
 ) -> Step:
     # What it will weigh is not known before; at most the whole volume.
     size = there[-1].size_gigabytes if there else volume.size_gigabytes
@@ -323,13 +323,13 @@ def _create_snapshot(
         size_gigabytes=volume.size_gigabytes,
         attached=bool(volume.droplet_ids),
         tags=making.all_tags,
-        after=after,
-        monthly=making.prices.snapshot(size),
+        depends_on=depends_on,
+        monthly_cost=making.prices.snapshot(size),
     )
 
 
 def _delete_snapshot(
-    snapshot: VolumeSnapshot, volume: Volume | None, prices: Prices, why: str, stays: str
+    snapshot: VolumeSnapshot, volume: Volume | None, prices: Prices, reason: str, retained: str
 ) -> Step:
     return Step(
         key=f"delete-snapshot:{snapshot.id}",
@@ -342,9 +342,9 @@ def _delete_snapshot(
         target_id=snapshot.id,
         size_gigabytes=snapshot.size_gigabytes,
         tags=snapshot.tags,
-        stays=stays,
-        why=why,
-        monthly=-prices.snapshot(snapshot.size_gigabytes),
+        retained_snapshot_id=retained,
+        reason=reason,
+        monthly_cost=-prices.snapshot(snapshot.size_gigabytes),
     )
 
 

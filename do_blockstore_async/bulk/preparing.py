@@ -71,9 +71,12 @@ async def prepare(
     }
     made = {step.key: step for step in plan.steps if step.action == "create_snapshot"}
     made_before = made.keys() - left
-    rests_on = {step.key: made[step.after] for step in pending if step.after in made_before}
+    rests_on = {
+        step.key: made[step.depends_on] for step in pending if step.depends_on in made_before
+    }
     findings: dict[str, Finding] = {}
-    if pending and (doubtful or rests_on or not _is_fresh(plan, engine, fresh_s)):
+    is_fresh = plan.was_read_by(engine, since_s=engine.clock.monotonic() - fresh_s)
+    if pending and (doubtful or rests_on or not is_fresh):
         if doubtful:
             # A request of a run that died may still be under way: look only when it has arrived.
             await engine.clock.sleep(engine.config.linger_s)
@@ -82,7 +85,7 @@ async def prepare(
             volumes=any(step.concerns_volume for step in pending),
             snapshots=plan.needs_snapshots_for(pending) or not doubtful.isdisjoint(made),
         )
-        gone = [step.target_id for step in plan.steps if step.key in begun and step.deletes]
+        gone = [step.target_id for step in plan.steps if step.key in begun and step.is_destructive]
         check_account(plan, seen, gone)
         for step in pending:
             found = settle_step(step, seen) if step.key in doubtful else None
@@ -101,19 +104,9 @@ def _pending(plan: Plan, ended: Mapping[str, Ended], only_failed: bool) -> tuple
         if was is None:
             is_pending = not only_failed
         elif was.code == "before":
-            is_pending = only_failed or step.after in found
+            is_pending = only_failed or step.depends_on in found
         else:
             is_pending = was.status == "unknown" or (only_failed and was.status == "failed")
         if is_pending:
             found[step.key] = step
     return tuple(found.values())
-
-
-def _is_fresh(plan: Plan, engine: Engine, fresh_s: float) -> bool:
-    """Whether this very client made the plan from listings read a moment ago."""
-    sighting = plan.sighting
-    return (
-        sighting is not None
-        and sighting.engine is engine
-        and engine.clock.monotonic() - sighting.at_s <= fresh_s
-    )

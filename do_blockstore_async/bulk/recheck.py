@@ -75,9 +75,9 @@ def check_account(plan: Plan, seen: Seen, settled: Iterable[str] = ()) -> None:
         settled: ids that the plan itself may have deleted meanwhile.
 
     Raises:
-        PlanError: none of its witnesses is there.
+        PlanError: none of the ids it was made from is there.
     """
-    expected = set(plan.witnesses).difference(settled)
+    expected = set(plan.account_sample_ids).difference(settled)
     there = {**(seen.volumes or {}), **(seen.snapshots or {})}
     if expected and expected.isdisjoint(there):
         raise PlanError(_ANOTHER)
@@ -147,7 +147,7 @@ def _check_snapshot(step: Step, snapshots: Mapping[str, VolumeSnapshot]) -> Find
         return Finding("skipped", "changed", f"changed: its name is {snapshot.name} now")
     if set(snapshot.tags) != set(step.tags):
         return Finding("skipped", "changed", "changed: its tags are others now")
-    if step.stays and step.stays not in snapshots:
+    if step.retained_snapshot_id and step.retained_snapshot_id not in snapshots:
         reason = "changed: the newer snapshot that was to stay is gone; plan again"
         return Finding("skipped", "changed", reason)
     return None

@@ -177,7 +177,7 @@ def report_of(
         found = ended.get(step.key)
         if found is None:
             continue
-        monthly_change += step.monthly if found.status == "done" else 0.0
+        monthly_change += step.monthly_cost if found.status == "done" else 0.0
         rows.append(
             ReportRow(
                 key=step.key,

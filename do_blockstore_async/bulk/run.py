@@ -10,7 +10,7 @@ X2. A step's request is only sent after its intent is on disk, and an outcome is
 X3. Each step is begun at most once in a run. In all runs of one journal, a step that has an outcome
     is not begun again, but for `only_failed` and for those whose outcome is unknown; these, and
     steps that were under way when a run died, are looked up first and repeated only if not found.
-X4. A step with `after` is only begun once that step has done its part (`standing.py`, G1).
+X4. A step with `depends_on` is only begun once that step has done its part (`standing.py`, G1).
 X5. However a run ends, each step whose request has left has an outcome, `unknown` at worst.
     Stopping gives up those whose request still waits for its turn: they remain to be done.
 """

@@ -3,8 +3,8 @@
 Theory: a step is let go once nothing is known that decides it. What decides it is a finding of the
 preparation (it is there already, it has changed), or the end of the step it comes after.
 
-G1. A step with `after` is let go only once that step was done, or what it was to delete was found
-    gone, in this run or an earlier one.
+G1. A step with `depends_on` is let go only once that step was done, or what it was to delete was
+    found gone, in this run or an earlier one.
 G2. Whoever waits for a step is told as soon as it has ended; nobody waits for one that has, nor
     for one that the run will not begin.
 """
@@ -47,7 +47,7 @@ class Standing:
         loop = asyncio.get_running_loop()
         steps = {step.key: step for step in plan.steps}
         waiting = {step.key for step in left.pending}
-        for key in {step.after for step in left.pending if step.after}:
+        for key in {step.depends_on for step in left.pending if step.depends_on}:
             met = self._met[key] = loop.create_future()
             if key not in waiting:
                 ended = self.ended.get(key)
@@ -61,8 +61,12 @@ class Standing:
     async def decided(self, step: Step) -> Finding | None:
         """What decides the step without a request, once that is known; None lets it go."""
         finding = self._findings.get(step.key)
-        if finding is None and step.after and not await asyncio.shield(self._met[step.after]):
-            return Finding("skipped", "before", f"{step.after} was not done")
+        if (
+            finding is None
+            and step.depends_on
+            and not await asyncio.shield(self._met[step.depends_on])
+        ):
+            return Finding("skipped", "before", f"{step.depends_on} was not done")
         return finding
 
     def note(self, outcome: Outcome[Step]) -> None:
@@ -77,5 +81,5 @@ class Standing:
 
 def _is_met(step: Step, ended: Ended) -> bool:
     """Whether what waits for the step may be begun: it was made, or what was to go is gone."""
-    is_gone = step.deletes and (ended.status, ended.code) == ("skipped", "gone")
+    is_gone = step.is_destructive and (ended.status, ended.code) == ("skipped", "gone")
     return ended.status == "done" or is_gone

@@ -153,7 +153,7 @@ async def inventory(*, pick: Pick = _PICK, no_snapshots: bool = False) -> int:
             f"{total.attached} attached",
             f"{total.snapshots:,}",
             f"{total.snapshots_gigabytes:,.0f}",
-            f"{total.monthly:,.2f}",
+            f"{total.monthly_cost:,.2f}",
         )
         show_table(header, rows, totals=totals)
     return 0

@@ -73,7 +73,7 @@ def show_plan(plan: Plan) -> None:
     lines += _skipped(plan)
     console = errors()
     for line in lines:
-        console.print(safe(line), style="red" if plan.deletes and line is lines[0] else None)
+        console.print(safe(line), style="red" if plan.deletion_count and line is lines[0] else None)
 
 
 def _skipped(plan: Plan) -> list[str]:

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from do_blockstore_async.bulk.errors import GuardError, PlanError
 from do_blockstore_async.bulk.guards import Guards
-from do_blockstore_async.bulk.plan import FORMAT, Listed, Plan, Sighting, Step, witnesses
+from do_blockstore_async.bulk.plan import (
+    FORMAT,
+    ListingCounts,
+    Plan,
+    Sighting,
+    Step,
+    account_sample,
+)
 from do_blockstore_async.bulk.planning import (
     creation_steps,
     deletion_steps,
@@ -41,10 +48,10 @@ def plan(**changes: Any) -> Plan:
         "selection": Selection(regions=("nyc3",)),
         "steps": tuple(steps),
         "skips": tuple(skips),
-        "listed": Listed(3, 9, 3, 9),
+        "listing_counts": ListingCounts(3, 9, 3, 9),
         "duration_s": 12.5,
         "options": {"keep": "keep last 2"},
-        "witnesses": tuple(v.id for v in FLEET),
+        "account_sample_ids": tuple(v.id for v in FLEET),
     }
     return Plan(**{**values, **changes})
 
@@ -52,7 +59,7 @@ def plan(**changes: Any) -> Plan:
 def test_a_plan_counts_what_it_does() -> None:
     made = plan()
     assert made.counts == {"create_snapshot": 3, "delete_snapshot": 6}
-    assert made.deletes == 6
+    assert made.deletion_count == 6
     assert made.requests == 9
     assert made.requests_to_check == 2
     assert made.by_region() == {"nyc3": {"create_snapshot": 3, "delete_snapshot": 6}}
@@ -64,8 +71,8 @@ def test_a_plan_counts_what_it_does() -> None:
 
 @pytest.mark.parametrize(("count", "pages"), [(0, 1), (1, 1), (200, 1), (201, 2), (20_000, 100)])
 def test_checking_costs_a_listing(count: int, pages: int) -> None:
-    assert plan(listed=Listed(count, 0)).requests_to_check == pages + 1
-    assert plan(steps=(), listed=Listed(count, count)).requests_to_check == 0
+    assert plan(listing_counts=ListingCounts(count, 0)).requests_to_check == pages + 1
+    assert plan(steps=(), listing_counts=ListingCounts(count, count)).requests_to_check == 0
 
 
 def test_a_plan_is_read_back_as_it_was_saved() -> None:
@@ -93,7 +100,7 @@ def test_a_creation_plan_is_read_back_too() -> None:
             region=st.text(),
             size_gigabytes=st.integers(0, 10**6) | st.floats(0, 1e9),
             tags=st.lists(st.text()).map(tuple),
-            monthly=st.floats(-1e9, 1e9),
+            monthly_cost=st.floats(-1e9, 1e9),
         ),
         unique_by=lambda step: step.key,
     )
@@ -112,8 +119,8 @@ def tagging(**changes: Any) -> Step:
     ("steps", "words"),
     [
         ((tagging(), tagging()), "two steps have the key"),
-        ((tagging(after="b"), tagging(key="b")), "no step before it"),
-        ((tagging(after="a"),), "no step before it"),
+        ((tagging(depends_on="b"), tagging(key="b")), "no step before it"),
+        ((tagging(depends_on="a"),), "no step before it"),
         ((tagging(name="a/../../x"),), "not a tag"),
         ((tagging(action="untag_volume", name="a b"),), "not a tag"),
         ((tagging(action="create_snapshot", tags=("a b",)),), "not a tag"),
@@ -136,13 +143,17 @@ def test_a_number_out_of_all_bounds_is_a_plan_that_cannot_be_read(number: str) -
 
 
 def test_what_is_of_this_process_is_not_saved() -> None:
-    made = plan(sighting=Sighting(object(), 1.0))
+    engine = object()
+    made = plan(sighting=Sighting(engine, 1.0))
+    assert made.was_read_by(engine, since_s=1.0)
+    assert not made.was_read_by(engine, since_s=1.1)
+    assert not made.was_read_by(object(), since_s=0.0)
     assert "sighting" not in made.to_json()
-    assert Plan.from_json(made.to_json()).sighting is None
+    assert not Plan.from_json(made.to_json()).was_read_by(engine, since_s=0.0)
     assert made == plan()
     document = json.loads(made.to_json())
-    document["plan"]["sighting"] = {"engine": 1, "at_s": 1e9}
-    assert Plan.from_json(json.dumps(document)).sighting is None
+    document["plan"]["_sighting"] = {"engine": 1, "at_s": 1e9}
+    assert not Plan.from_json(json.dumps(document)).was_read_by(1, since_s=0.0)
 
 
 def test_every_change_changes_the_digest() -> None:
@@ -151,7 +162,7 @@ def test_every_change_changes_the_digest() -> None:
         plan(job="weekly"),
         plan(steps=made.steps[:-1]),
         plan(steps=(attrs.evolve(made.steps[0], name="x"), *made.steps[1:])),
-        plan(witnesses=()),
+        plan(account_sample_ids=()),
     ]
     assert len({made.digest, *(other.digest for other in others)}) == 5
 
@@ -192,10 +203,12 @@ def test_a_plan_error_is_a_value_error_and_one_of_ours() -> None:
 
 
 @given(st.integers(0, 500), st.data())
-def test_witnesses_are_few_and_no_targets_where_that_is_possible(count: int, data: Any) -> None:
+def test_an_account_sample_is_small_and_has_no_targets_where_that_is_possible(
+    count: int, data: Any
+) -> None:
     ids = [f"{n:x}" for n in range(count)]
     targets = data.draw(st.sets(st.sampled_from(ids))) if ids else set()
-    found = witnesses(ids, targets)
+    found = account_sample(ids, targets)
     assert len(found) <= 16
     assert bool(found) == bool(ids)
     if len(targets) < len(ids):
@@ -206,11 +219,11 @@ def test_a_plan_of_another_account_is_refused() -> None:
     with pytest.raises(PlanError, match="another account"):
         check_account(plan(), Seen.of([volume(77)], []))
     check_account(plan(), Seen.of([FLEET[2]], []))
-    check_account(plan(witnesses=()), Seen.of([volume(77)], []))
+    check_account(plan(account_sample_ids=()), Seen.of([volume(77)], []))
 
 
-def test_what_the_plan_itself_deleted_bears_no_witness() -> None:
-    gone = plan(witnesses=("aa",))
+def test_what_the_plan_itself_deleted_does_not_identify_the_account() -> None:
+    gone = plan(account_sample_ids=("aa",))
     check_account(gone, Seen.of([], []), settled=["aa"])
 
 
@@ -219,7 +232,11 @@ def test_what_the_plan_itself_deleted_bears_no_witness() -> None:
 
 def deletions(count: int, fleet: int) -> Plan:
     steps, _ = deletion_steps([volume(n) for n in range(count)], None, making())
-    return plan(kind="deletions", steps=tuple(steps), listed=Listed(fleet + 1000, None, fleet))
+    return plan(
+        kind="deletions",
+        steps=tuple(steps),
+        listing_counts=ListingCounts(fleet + 1000, None, fleet),
+    )
 
 
 def test_a_plan_within_the_guards_passes() -> None:
@@ -254,10 +271,12 @@ def test_guards_can_be_widened_explicitly() -> None:
 
 
 def test_a_prune_of_nearly_everything_is_refused() -> None:
-    Guards().check(plan(listed=Listed(3, 1000, 3, 6)))
-    steps = tuple(step for step in plan().steps if step.deletes)
+    Guards().check(plan(listing_counts=ListingCounts(3, 1000, 3, 6)))
+    steps = tuple(step for step in plan().steps if step.is_destructive)
     with pytest.raises(GuardError, match="snapshots"):
-        Guards().check(plan(kind="prune", steps=steps, listed=Listed(None, 1000, None, 6)))
+        Guards().check(
+            plan(kind="prune", steps=steps, listing_counts=ListingCounts(None, 1000, None, 6))
+        )
 
 
 @pytest.mark.parametrize(
@@ -334,11 +353,11 @@ def test_a_snapshot_that_changed_is_not_deleted(
 def test_what_was_kept_for_a_snapshots_sake_must_still_be_there() -> None:
     steps, _ = prune_steps(SHOTS, None, making(), Retention(last=1))
     step = steps[0]
-    assert step.stays == SHOTS[0].id
+    assert step.retained_snapshot_id == SHOTS[0].id
     assert look(step, [], SHOTS) == ("", "")
     assert look(step, [], SHOTS[1:]) == ("skipped", "changed")
     new, _ = snapshot_steps(FLEET, SHOTS, making(), Retention(last=1))
-    assert {each.stays for each in new} == {""}
+    assert {each.retained_snapshot_id for each in new} == {""}
 
 
 def test_a_volume_that_lost_its_mark_is_not_deleted() -> None:

@@ -33,7 +33,7 @@ def test_each_volume_gets_a_snapshot_with_the_jobs_tag() -> None:
         ("create_snapshot", "db-2-nyc3-2026-11-23", ("bulk-job:nightly", "gold")),
     ]
     assert not skips
-    assert [s.monthly for s in steps] == pytest.approx([0.6, 0.6])
+    assert [s.monthly_cost for s in steps] == pytest.approx([0.6, 0.6])
 
 
 def test_what_goes_is_deleted_after_the_new_one_and_after_all_new_ones() -> None:
@@ -42,9 +42,11 @@ def test_what_goes_is_deleted_after_the_new_one_and_after_all_new_ones() -> None
     steps, _ = snapshot_steps([first, second], there, making(), KEEP2)
     assert [s.action for s in steps] == ["create_snapshot"] * 2 + ["delete_snapshot"] * 2
     assert [s.target_id for s in steps[2:]] == [there[2].id, there[1].id]
-    assert {s.after for s in steps[2:]} == {steps[0].key}
-    assert steps[0].monthly == pytest.approx(0.3), "the newest snapshot says what the next weighs"
-    assert steps[2].monthly == pytest.approx(-0.3)
+    assert {s.depends_on for s in steps[2:]} == {steps[0].key}
+    assert steps[0].monthly_cost == pytest.approx(0.3), (
+        "the newest snapshot says what the next weighs"
+    )
+    assert steps[2].monthly_cost == pytest.approx(-0.3)
 
 
 def test_a_volume_with_25_makes_room_first() -> None:
@@ -54,9 +56,9 @@ def test_a_volume_with_25_makes_room_first() -> None:
     assert not skips
     assert [s.action for s in steps[:2]] == ["delete_snapshot", "create_snapshot"]
     assert steps[0].target_id == there[-1].id
-    assert steps[1].after == steps[0].key
+    assert steps[1].depends_on == steps[0].key
     assert len(steps) == 1 + 1 + 5
-    assert all(step.after == steps[1].key for step in steps[2:])
+    assert all(step.depends_on == steps[1].key for step in steps[2:])
 
 
 @pytest.mark.parametrize("keep", [None, Retention(last=-1)])
@@ -83,7 +85,7 @@ def test_a_snapshot_of_that_name_is_not_made_twice_but_older_ones_are_pruned() -
     there = [snapshot(one, n, days=days) for n, days in enumerate((0.01, 2, 3))]
     steps, skips = snapshot_steps([one], there, making(at=there[0].created_at), KEEP2)
     assert [skip.code for skip in skips] == ["exists"]
-    assert [(s.action, s.target_id, s.after) for s in steps] == [
+    assert [(s.action, s.target_id, s.depends_on) for s in steps] == [
         ("delete_snapshot", there[2].id, "")
     ]
 
@@ -131,7 +133,7 @@ def test_after_any_plan_each_volume_holds_at_most_25(fleet: int, held: int, last
         assert count == min(last, min(held, 25) + 1)
     assert not skips
     order = {step.key: number for number, step in enumerate(steps)}
-    assert all(order[s.after] < order[s.key] for s in steps if s.after)  # P2
+    assert all(order[s.depends_on] < order[s.key] for s in steps if s.depends_on)  # P2
     assert len(order) == len(steps)  # P2
 
 
@@ -140,14 +142,14 @@ def test_attached_volumes_are_not_deleted() -> None:
     assert [s.target_id for s in steps] == [volume(2).id]
     assert skips[0].code == "attached"
     assert "Droplet 7" in skips[0].reason
-    assert steps[0].monthly == pytest.approx(-1.0)
+    assert steps[0].monthly_cost == pytest.approx(-1.0)
 
 
 def test_snapshot_first_deletes_only_after_the_snapshot() -> None:
     fresh, full = volume(1), volume(2)
     there = [snapshot(full, n, days=n) for n in range(1, 26)]
     steps, skips = deletion_steps([fresh, full], there, making())
-    assert [(s.action, s.volume_name, bool(s.after)) for s in steps] == [
+    assert [(s.action, s.volume_name, bool(s.depends_on)) for s in steps] == [
         ("create_snapshot", "db-1", False),
         ("delete_volume", "db-1", True),
     ]
@@ -176,7 +178,7 @@ def test_a_taken_name_is_not_created() -> None:
     steps, skips = creation_steps(specs, [volume(1), volume(2)], ("b", "a"), Prices())
     assert [(s.name, s.region, s.tags) for s in steps] == [("db-1", "ams3", ("a", "b"))]
     assert [skip.code for skip in skips] == ["exists", "taken"]
-    assert steps[0].monthly == pytest.approx(3.0)
+    assert steps[0].monthly_cost == pytest.approx(3.0)
 
 
 def test_orphans_are_marked_and_unmarked() -> None:

@@ -94,13 +94,13 @@ def test_an_inventory_sums_sizes_costs_and_ages() -> None:
     taken = take_inventory([one, two], shots, NOW, Prices(), with_orphaned=True)
     first, second, third = taken.rows
     assert (first.droplet_id, first.snapshots, first.snapshots_gigabytes) == (7, 2, 10.0)
-    assert first.monthly == pytest.approx(1.0 + 0.6)
+    assert first.monthly_cost == pytest.approx(1.0 + 0.6)
     assert first.age_days == pytest.approx(100)
     assert first.newest_snapshot_at == shots[0].created_at
     assert second.newest_snapshot_at is None
     assert third.orphaned
     assert (taken.total.volumes, taken.total.attached, taken.total.snapshots) == (2, 1, 3)
-    assert taken.total.monthly == pytest.approx(1.6 + 5.0 + 0.3)
+    assert taken.total.monthly_cost == pytest.approx(1.6 + 5.0 + 0.3)
     assert taken.by_region["ams3"].size_gigabytes == 50
     assert len(take_inventory([one], shots, NOW, Prices(), with_orphaned=False).rows) == 1
     header, rows = taken.table()

@@ -138,7 +138,7 @@ async def test_nothing_goes_when_the_new_snapshot_is_gone_at_resume(
             outcomes = await rest(store.bulk.run(plan, journal=tmp_path / "j"))
         else:
             outcomes = await rest(store.bulk.resume(tmp_path / "j"))
-        ends = {(o.item.volume_id, o.status, o.code) for o in outcomes if o.item.deletes}
+        ends = {(o.item.volume_id, o.status, o.code) for o in outcomes if o.item.is_destructive}
         assert {end for end in ends if end[0] in {lost, kept}} == {
             (lost, "skipped", "changed"),
             (kept, "done", ""),
@@ -168,7 +168,7 @@ async def test_what_waited_for_an_unknown_step_is_taken_up_with_it(tmp_path: Pat
     async with account() as (store, world):
         plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
         first = plan.steps[0]
-        waiting = [step.key for step in plan.steps if step.after == first.key]
+        waiting = [step.key for step in plan.steps if step.depends_on == first.key]
         await store.snapshots.create(first.volume_id, first.name, tags=first.tags)
         journal = Journal.open(tmp_path / "j", plan)
         before = Ended(status="skipped", code="before")
@@ -255,7 +255,7 @@ async def test_a_resumed_run_is_guarded_like_the_first(tmp_path: Path) -> None:
             await rest(store.bulk.resume(tmp_path / "j"))
         outcomes = await rest(store.bulk.resume(tmp_path / "j", max_share=1))
         assert {o.status for o in outcomes} == {"done"}
-        assert len(outcomes) == plan.deletes
+        assert len(outcomes) == plan.deletion_count
 
 
 async def test_a_journal_of_another_account_is_refused(tmp_path: Path) -> None:

@@ -453,7 +453,11 @@ def test_the_snapshots_of_others_do_not_widen_the_guard() -> None:
                 )
                 world.add_snapshot(volume, f"m-{age}", age_s=age * 86400.0, tags=mine)
         plan = await store.bulk.plan_prune(Retention(last=1), at=at(world))
-        assert (plan.listed.snapshots, plan.listed.own, plan.deletes) == (200, 110, 100)
+        assert (
+            plan.listing_counts.snapshots,
+            plan.listing_counts.owned_snapshots,
+            plan.deletion_count,
+        ) == (200, 110, 100)
         with pytest.raises(GuardError) as caught:
             await run_all(store.bulk.run(plan))
         assert (caught.value.items, caught.value.fleet) == (100, 110)
