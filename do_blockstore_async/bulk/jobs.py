@@ -296,7 +296,7 @@ class Bulk(Planner):
 
         On entering, nothing having been sent: the guards, the journal's lock, and, unless this
         client made the plan less than `fresh_s` ago, a look at the account. What has changed since
-        the plan was made is `skipped`, code `changed` (see `recheck` for the exact guarantee).
+        the plan was made is `skipped`, code `drifted` (see `recheck` for the exact guarantee).
 
         With a journal of this same plan the run goes on where the earlier one ended: steps that
         have an outcome are not repeated, those under way are looked up. A plan made anew is

@@ -142,7 +142,12 @@ class Fanout(Generic[T]):
 
     def _unbegun(self, numbered: tuple[int, T]) -> Outcome[T]:
         return Outcome(
-            numbered[1], "skipped", str(numbered[0]), self._region(numbered), "not begun", "unbegun"
+            numbered[1],
+            "skipped",
+            str(numbered[0]),
+            self._region(numbered),
+            "not begun",
+            "not_started",
         )
 
 

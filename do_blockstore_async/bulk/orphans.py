@@ -100,10 +100,10 @@ def expired(
         if since is not None and timedelta(days=(today - since).days) >= grace:
             found.append(volume)
             continue
-        code, reason = "unmarked", "unattached, but not marked yet: mark orphans first"
+        code, reason = "untagged", "unattached, but not marked yet: mark orphans first"
         if since is not None:
             until = since + grace
-            code, reason = "grace", f"unattached since {since}, in its grace until {until}"
+            code, reason = "grace_period", f"unattached since {since}, in its grace until {until}"
         skips.append(
             SkippedStep(
                 name=volume.name,

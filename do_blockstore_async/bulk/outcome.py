@@ -24,7 +24,8 @@ class Outcome(Generic[T_co]):
         key: the step's key; for `map` the item's number, from 0.
         region: slug of the region, or empty.
         reason: why it is not `done`, in words.
-        code: for `skipped`, the reason in one word, such as `exists`, `gone`, `changed`, `before`.
+        code: for `skipped`, the reason in one word, such as `exists`, `not_found`, `drifted` or
+            `dependency_failed`.
         error: what was raised.
         value: what the operation returned.
         duration_s: seconds from its begin to its end, the wait for quota included.

@@ -67,7 +67,7 @@ class Performer:
             took_s = clock.monotonic() - began
             return [outcome_of(step, verdict_of(step, error), error, took_s) for step in steps]
         took_s = clock.monotonic() - began
-        vanished = Finding("skipped", "gone", "changed: the volume is gone")
+        vanished = Finding("skipped", "not_found", "changed: the volume is gone")
         return [
             outcome_of(step, vanished, took_s=took_s)
             if step in gone
@@ -148,9 +148,9 @@ def verdict_of(step: Step, error: Exception) -> Finding:
         return Finding("unknown", "", reason)
     if isinstance(error, NotFoundError):
         if step.is_destructive:
-            return Finding("skipped", "gone", "changed: it is gone already")
+            return Finding("skipped", "not_found", "changed: it is gone already")
         if step.action == "create_snapshot":
-            return Finding("skipped", "changed", "changed: the volume is gone")
+            return Finding("skipped", "drifted", "changed: the volume is gone")
     if isinstance(error, ConflictError):
         if step.action == "delete_volume":
             return Finding("skipped", "attached", f"changed: {error.message}")

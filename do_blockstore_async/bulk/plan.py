@@ -117,7 +117,8 @@ class SkippedStep:
     """Something selected that nothing is done with.
 
     Attributes:
-        code: `exists`, `cooldown`, `full`, `attached`, `unmarked`, `grace` or `taken`.
+        code: `exists`, `cooldown`, `snapshot_limit`, `attached`, `untagged`, `grace_period` or
+            `name_conflict`.
         reason: the same in words.
     """
 

@@ -130,7 +130,8 @@ def snapshot_steps(
         gone, retained = _let_go(own, new, keep, making.at)
         early = max(0, len(there) + 1 - MAX_SNAPSHOTS)
         if skip is None and early > len(gone):
-            skip = _skip(volume, "full", f"it has {len(there)} snapshots, the most there may be")
+            reason = f"it has {len(there)} snapshots, the most there may be"
+            skip = _skip(volume, "snapshot_limit", reason)
             gone, retained = _let_go(own, None, keep, making.at)
         deletions = [
             _delete_snapshot(each, volume, making.prices, str(keep), retained) for each in gone
@@ -210,7 +211,7 @@ def deletion_steps(
                 reason = f"{skip.reason} already, which may be old: add {{time}} to the template"
                 skip = attrs.evolve(skip, reason=reason)
             if skip is None and len(there) >= MAX_SNAPSHOTS:
-                skip = _skip(volume, "full", "no room for a last snapshot: it has 25")
+                skip = _skip(volume, "snapshot_limit", "no room for a last snapshot: it has 25")
             if skip is not None:
                 skips.append(skip)
                 continue
@@ -250,7 +251,7 @@ def creation_steps(
         found = there.get((spec.name, spec.region))
         if found is not None:
             same = spec.size_gigabytes in (None, found.size_gigabytes)
-            code = "exists" if same else "taken"
+            code = "exists" if same else "name_conflict"
             reason = "exists already" + ("" if same else f", with {found.size_gigabytes} GiB")
             skips.append(_skip(found, code, reason))
             continue

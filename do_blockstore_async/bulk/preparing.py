@@ -103,7 +103,7 @@ def _pending(plan: Plan, ended: Mapping[str, Ended], only_failed: bool) -> tuple
         was = ended.get(step.key)
         if was is None:
             is_pending = not only_failed
-        elif was.code == "before":
+        elif was.code == "dependency_failed":
             is_pending = only_failed or step.depends_on in found
         else:
             is_pending = was.status == "unknown" or (only_failed and was.status == "failed")

@@ -106,7 +106,7 @@ def _check_volume(
     if volume is None:
         other = seen.named.get((step.volume_name, step.region))
         text = "the volume is gone" if other is None else "another volume has its name now"
-        code = "gone" if other is None and step.action == "delete_volume" else "changed"
+        code = "not_found" if other is None and step.action == "delete_volume" else "drifted"
         return Finding("skipped", code, f"changed: {text}")
     differences = [
         text
@@ -131,7 +131,7 @@ def _check_volume(
     if not differences and not selection.matches(volume):
         differences.append("it is not selected any more")
     if differences:
-        return Finding("skipped", "changed", "changed: " + ", ".join(differences))
+        return Finding("skipped", "drifted", "changed: " + ", ".join(differences))
     if step.action == "tag_volume" and step.name in volume.tags:
         return Finding("done", "", "it carried the tag already")
     if step.action == "untag_volume" and step.name not in volume.tags:
@@ -142,14 +142,14 @@ def _check_volume(
 def _check_snapshot(step: Step, snapshots: Mapping[str, VolumeSnapshot]) -> Finding | None:
     snapshot = snapshots.get(step.target_id)
     if snapshot is None:
-        return Finding("skipped", "gone", "changed: the snapshot is gone already")
+        return Finding("skipped", "not_found", "changed: the snapshot is gone already")
     if snapshot.name != step.name or snapshot.resource_id != step.volume_id:
-        return Finding("skipped", "changed", f"changed: its name is {snapshot.name} now")
+        return Finding("skipped", "drifted", f"changed: its name is {snapshot.name} now")
     if set(snapshot.tags) != set(step.tags):
-        return Finding("skipped", "changed", "changed: its tags are others now")
+        return Finding("skipped", "drifted", "changed: its tags are others now")
     if step.retained_snapshot_id and step.retained_snapshot_id not in snapshots:
         reason = "changed: the newer snapshot that was to stay is gone; plan again"
-        return Finding("skipped", "changed", reason)
+        return Finding("skipped", "drifted", reason)
     return None
 
 
@@ -158,7 +158,7 @@ def check_made(creation: Step, seen: Seen) -> Finding | None:
     if (creation.volume_id, creation.name) in seen.taken:
         return None
     reason = f"changed: the new snapshot {creation.name} is gone; plan again"
-    return Finding("skipped", "changed", reason)
+    return Finding("skipped", "drifted", reason)
 
 
 def settle_step(step: Step, seen: Seen) -> Finding | None:

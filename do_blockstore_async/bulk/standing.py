@@ -66,7 +66,7 @@ class Standing:
             and step.depends_on
             and not await asyncio.shield(self._met[step.depends_on])
         ):
-            return Finding("skipped", "before", f"{step.depends_on} was not done")
+            return Finding("skipped", "dependency_failed", f"{step.depends_on} was not done")
         return finding
 
     def note(self, outcome: Outcome[Step]) -> None:
@@ -81,5 +81,5 @@ class Standing:
 
 def _is_met(step: Step, ended: Ended) -> bool:
     """Whether what waits for the step may be begun: it was made, or what was to go is gone."""
-    is_gone = step.is_destructive and (ended.status, ended.code) == ("skipped", "gone")
+    is_gone = step.is_destructive and (ended.status, ended.code) == ("skipped", "not_found")
     return ended.status == "done" or is_gone

@@ -303,11 +303,11 @@ CREATE, DELETE = plan().steps[0], plan().steps[3]
     [
         ([FLEET[0]], ("", "")),
         ([attrs.evolve(FLEET[0], description="new", tags=("new",))], ("", "")),
-        ([attrs.evolve(FLEET[0], size_gigabytes=20)], ("skipped", "changed")),
-        ([attrs.evolve(FLEET[0], droplet_ids=(1,))], ("skipped", "changed")),
-        ([attrs.evolve(FLEET[0], name="other")], ("skipped", "changed")),
-        ([attrs.evolve(FLEET[0], id="dd")], ("skipped", "changed")),
-        ([], ("skipped", "changed")),
+        ([attrs.evolve(FLEET[0], size_gigabytes=20)], ("skipped", "drifted")),
+        ([attrs.evolve(FLEET[0], droplet_ids=(1,))], ("skipped", "drifted")),
+        ([attrs.evolve(FLEET[0], name="other")], ("skipped", "drifted")),
+        ([attrs.evolve(FLEET[0], id="dd")], ("skipped", "drifted")),
+        ([], ("skipped", "drifted")),
     ],
 )
 def test_a_volume_that_changed_is_not_touched(now: list[Any], found: tuple[str, str]) -> None:
@@ -336,10 +336,10 @@ def test_a_name_that_is_taken_now_is_not_made() -> None:
     ("changes", "found"),
     [
         ({}, ("", "")),
-        ({"tags": ("bulk-job:nightly", "gold")}, ("skipped", "changed")),
-        ({"tags": ()}, ("skipped", "changed")),
-        ({"name": "renamed"}, ("skipped", "changed")),
-        ({"id": "dd"}, ("skipped", "gone")),
+        ({"tags": ("bulk-job:nightly", "gold")}, ("skipped", "drifted")),
+        ({"tags": ()}, ("skipped", "drifted")),
+        ({"name": "renamed"}, ("skipped", "drifted")),
+        ({"id": "dd"}, ("skipped", "not_found")),
     ],
 )
 def test_a_snapshot_that_changed_is_not_deleted(
@@ -355,7 +355,7 @@ def test_what_was_kept_for_a_snapshots_sake_must_still_be_there() -> None:
     step = steps[0]
     assert step.retained_snapshot_id == SHOTS[0].id
     assert look(step, [], SHOTS) == ("", "")
-    assert look(step, [], SHOTS[1:]) == ("skipped", "changed")
+    assert look(step, [], SHOTS[1:]) == ("skipped", "drifted")
     new, _ = snapshot_steps(FLEET, SHOTS, making(), Retention(last=1))
     assert {each.retained_snapshot_id for each in new} == {""}
 
@@ -364,9 +364,9 @@ def test_a_volume_that_lost_its_mark_is_not_deleted() -> None:
     marked = volume(1, tags=("orphan-since:2026-01-01",))
     (step,), _ = deletion_steps([marked], None, making(), must_carry=lambda v: v.tags)
     assert look(step, [marked]) == ("", "")
-    assert look(step, [volume(1)]) == ("skipped", "changed")
-    assert look(step, [attrs.evolve(marked, droplet_ids=(3,))]) == ("skipped", "changed")
-    assert look(step, []) == ("skipped", "gone")
+    assert look(step, [volume(1)]) == ("skipped", "drifted")
+    assert look(step, [attrs.evolve(marked, droplet_ids=(3,))]) == ("skipped", "drifted")
+    assert look(step, []) == ("skipped", "not_found")
 
 
 def test_what_had_been_begun_is_settled_by_looking() -> None:

@@ -67,7 +67,7 @@ def test_a_volume_with_25_of_which_none_may_go_is_skipped(keep: Retention | None
     there = [snapshot(full, n, days=n) for n in range(1, 26)]
     steps, skips = snapshot_steps([full], there, making(), keep)
     assert not steps
-    assert [skip.code for skip in skips] == ["full"]
+    assert [skip.code for skip in skips] == ["snapshot_limit"]
 
 
 def test_a_fresh_snapshot_starts_the_cooldown() -> None:
@@ -153,7 +153,7 @@ def test_snapshot_first_deletes_only_after_the_snapshot() -> None:
         ("create_snapshot", "db-1", False),
         ("delete_volume", "db-1", True),
     ]
-    assert [skip.code for skip in skips] == ["full"]
+    assert [skip.code for skip in skips] == ["snapshot_limit"]
 
 
 @pytest.mark.parametrize("tags", [("somebody",), making().all_tags])
@@ -177,7 +177,7 @@ def test_a_taken_name_is_not_created() -> None:
     ]
     steps, skips = creation_steps(specs, [volume(1), volume(2)], ("b", "a"), Prices())
     assert [(s.name, s.region, s.tags) for s in steps] == [("db-1", "ams3", ("a", "b"))]
-    assert [skip.code for skip in skips] == ["exists", "taken"]
+    assert [skip.code for skip in skips] == ["exists", "name_conflict"]
     assert steps[0].monthly_cost == pytest.approx(3.0)
 
 
@@ -218,7 +218,7 @@ def test_only_what_is_past_its_grace_is_due() -> None:
     ]
     due, skips = expired(fleet, "orphan-since", timedelta(days=30), NOW)  # type: ignore[arg-type]
     assert [each.name for each in due] == ["db-1", "db-5"]
-    assert [skip.code for skip in skips] == ["grace", "grace", "unmarked"]
+    assert [skip.code for skip in skips] == ["grace_period", "grace_period", "untagged"]
     steps, attached = deletion_steps(
         due, None, making(), must_carry=lambda v: tuple(marks_of(v, "orphan-since"))
     )

@@ -112,7 +112,7 @@ async def test_what_was_under_way_is_looked_up_and_not_repeated(tmp_path: Path) 
         assert outcomes[creates[3].key].status == "unknown", "not with the tags of this job"
         assert all(outcomes[step.key].status == "done" for step in creates[4:])
         assert posts(world) == {201: 20}
-        kept = [o for o in outcomes.values() if o.code == "before"]
+        kept = [o for o in outcomes.values() if o.code == "dependency_failed"]
         assert {o.item.volume_id for o in kept} == {creates[3].volume_id}
         assert [r.path for r in world.requests[:2]] == ["/v2/volumes", "/v2/snapshots"]
 
@@ -140,7 +140,7 @@ async def test_nothing_goes_when_the_new_snapshot_is_gone_at_resume(
             outcomes = await rest(store.bulk.resume(tmp_path / "j"))
         ends = {(o.item.volume_id, o.status, o.code) for o in outcomes if o.item.is_destructive}
         assert {end for end in ends if end[0] in {lost, kept}} == {
-            (lost, "skipped", "changed"),
+            (lost, "skipped", "drifted"),
             (kept, "done", ""),
         }
         assert sum(s.volume_id == lost for s in world.snapshots.values()) == 3
@@ -159,7 +159,7 @@ async def test_a_volume_stays_when_its_last_snapshot_is_gone_at_resume(tmp_path:
         lost = plan.steps[0].volume_id
         assert lost in world.volumes
         assert [(o.status, o.code) for o in outcomes if o.item.volume_id == lost] == [
-            ("skipped", "changed")
+            ("skipped", "drifted")
         ]
         assert sum(o.status == "done" for o in outcomes) == len(plan.steps) - 2
 
@@ -171,7 +171,7 @@ async def test_what_waited_for_an_unknown_step_is_taken_up_with_it(tmp_path: Pat
         waiting = [step.key for step in plan.steps if step.depends_on == first.key]
         await store.snapshots.create(first.volume_id, first.name, tags=first.tags)
         journal = Journal.open(tmp_path / "j", plan)
-        before = Ended(status="skipped", code="before")
+        before = Ended(status="skipped", code="dependency_failed")
         await journal.start([first.key], 0.0)
         await journal.finish({first.key: Ended(status="unknown"), **dict.fromkeys(waiting, before)})
         await journal.close()
@@ -208,7 +208,7 @@ async def test_only_failed_repeats_the_failures_and_what_waited_for_them(tmp_pat
         journal = tmp_path / "j"
         outcomes = await rest(store.bulk.run(plan, journal=journal))
         bad = {o.key for o in outcomes if o.status != "done"}
-        assert {o.code for o in outcomes if o.status == "skipped"} == {"before"}
+        assert {o.code for o in outcomes if o.status == "skipped"} == {"dependency_failed"}
         assert len(bad) == 4
         assert not await rest(store.bulk.resume(journal))
         world.requests.clear()

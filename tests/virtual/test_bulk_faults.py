@@ -46,7 +46,7 @@ def agree(outcomes: list[Outcome[Step]], world: World) -> None:
             there = step.target_id not in world.volumes
         else:
             there = step.target_id not in world.snapshots
-        said = outcome.status == "done" or outcome.code in {"gone", "exists"}
+        said = outcome.status == "done" or outcome.code in {"not_found", "exists"}
         if outcome.status != "unknown":
             assert said == there, (outcome.status, outcome.code, outcome.reason, step.action)
 

@@ -175,7 +175,7 @@ def test_stopped_items_that_were_held_back_are_not_lost() -> None:
                 outcomes.append(outcome)
                 fan.stop()
         assert Counter(o.status for o in outcomes) == {"done": 2, "skipped": 18}
-        assert {o.code for o in outcomes if o.status == "skipped"} == {"unbegun"}
+        assert {o.code for o in outcomes if o.status == "skipped"} == {"not_started"}
 
     run_virtual(main())
 

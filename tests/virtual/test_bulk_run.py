@@ -274,7 +274,7 @@ def test_a_volume_that_is_gone_does_not_fail_its_batch() -> None:
         world.requests.clear()
         outcomes = {o.item.target_id: o for o in await run_all(store.bulk.run(plan))}
         mine = outcomes.pop(lost.id)
-        assert (mine.status, mine.code) == ("skipped", "gone")
+        assert (mine.status, mine.code) == ("skipped", "not_found")
         assert {o.status for o in outcomes.values()} == {"done"}
         tag = plan.steps[0].name
         assert {v.id for v in world.volumes.values() if tag in v.tags} == set(outcomes)
@@ -293,7 +293,7 @@ def test_a_batch_whose_volumes_are_all_gone_is_skipped() -> None:
         for volume in list(world.volumes.values()):
             world.remove_volume(volume)
         outcomes = await run_all(store.bulk.run(plan))
-        assert {(o.status, o.code) for o in outcomes} == {("skipped", "gone")}
+        assert {(o.status, o.code) for o in outcomes} == {("skipped", "not_found")}
 
     case(test, volumes=24, snapshots=0)
 
@@ -332,7 +332,7 @@ def test_what_changed_since_is_reported_and_not_acted_on() -> None:
         assert outcomes[replaced.id].reason == "changed: another volume has its name now"
         assert Counter((o.status, o.code) for o in outcomes.values()) == {
             ("done", ""): 20,
-            ("skipped", "changed"): 4,
+            ("skipped", "drifted"): 4,
         }
         assert sent(world) == {"GET /v2/volumes": 1, "POST /v2/volumes/{id}/snapshots": 20}
 
@@ -347,7 +347,7 @@ def test_a_change_after_the_look_is_left_to_the_api() -> None:
         world.remove_volume(free[1])
         outcomes = {o.item.volume_id: o for o in await run_all(store.bulk.run(plan, max_share=1))}
         assert (outcomes[free[0].id].status, outcomes[free[0].id].code) == ("skipped", "attached")
-        assert (outcomes[free[1].id].status, outcomes[free[1].id].code) == ("skipped", "gone")
+        assert (outcomes[free[1].id].status, outcomes[free[1].id].code) == ("skipped", "not_found")
         assert free[0].id in world.volumes
 
     case(test, volumes=24, snapshots=0)
@@ -363,7 +363,7 @@ def test_old_snapshots_stay_when_the_new_one_could_not_be_made() -> None:
         mine = [o for o in outcomes if o.item.volume_id == unlucky.id]
         assert [(o.item.action, o.status, o.code) for o in mine] == [
             ("create_snapshot", "skipped", "cooldown"),
-            *[("delete_snapshot", "skipped", "before")] * len(held),
+            *[("delete_snapshot", "skipped", "dependency_failed")] * len(held),
         ]
         assert held <= set(world.snapshots)
         assert len(held) == 3
@@ -380,8 +380,8 @@ def test_old_snapshots_of_a_volume_that_was_lost_stay() -> None:
         outcomes = await run_all(store.bulk.run(plan))
         mine = [o for o in outcomes if o.item.volume_id == lost.id]
         assert [(o.item.action, o.status, o.code) for o in mine] == [
-            ("create_snapshot", "skipped", "changed"),
-            *[("delete_snapshot", "skipped", "before")] * 3,
+            ("create_snapshot", "skipped", "drifted"),
+            *[("delete_snapshot", "skipped", "dependency_failed")] * 3,
         ]
         assert held <= set(world.snapshots)
 
