@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 from operator import attrgetter
+from typing import Any
 
 import attrs
 
@@ -16,14 +17,14 @@ from ..errors import (
     QuotaWaitTooLongError,
     RequestTimeoutError,
 )
-from ..models import Action
+from ..models import Action, Volume
 from ..wire.arguments import check_action_id, check_id, check_timeout
 from ..wire.codec import Codec
 from ..wire.engine import Engine
 from ..wire.messages import RawResponse, Request
 from .pagination import ListingCall, items
 
-__all__ = ["Actions", "decode_action", "listing_of"]
+__all__ = ["Actions", "decode_action", "listing_of", "matches_request"]
 
 _READ = ("block_storage_action:read",)
 _FIRST_POLL_S = 1.0
@@ -165,6 +166,18 @@ def listing_of(codec: Codec, volume_id: str) -> ListingCall[Action]:
 def decode_action(codec: Codec, volume_id: str | None, raw: RawResponse) -> Action:
     """The action in an answer, with the volume it was asked of."""
     return attrs.evolve(codec.action(raw), volume_id=volume_id)
+
+
+def matches_request(volume: Volume, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether `volume` is as an action was to leave it. Pure.
+
+    Args:
+        volume: the volume after the action.
+        wanted: the fields of the request: `type`, with `droplet_id` or `size_gigabytes`.
+    """
+    if wanted["type"] == "resize":
+        return bool(volume.size_gigabytes == wanted["size_gigabytes"])
+    return (wanted["droplet_id"] in volume.droplet_ids) is (wanted["type"] == "attach")
 
 
 def _timed_out(action: Action, waited_s: float) -> ActionTimeoutError:

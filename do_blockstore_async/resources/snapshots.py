@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from functools import partial
 from operator import attrgetter
+from typing import Any
 
 from ..models import Page, VolumeSnapshot
 from ..wire.arguments import check_id, check_snapshot_name, check_tags
@@ -14,7 +15,7 @@ from ..wire.messages import Listing, Request, Settlement
 from ..wire.settle import judge_created
 from .pagination import ListingCall, collect, items, pages
 
-__all__ = ["Snapshots"]
+__all__ = ["Snapshots", "matches_request"]
 
 _READ = ("block_storage_snapshot:read",)
 _ONE = "/v2/volumes/snapshots/{snapshot_id}"
@@ -126,10 +127,10 @@ class Snapshots:
             OutcomeUnknownError: the answer was lost and what became of it could not be found out.
         """
         path = f"/v2/volumes/{check_id(volume_id, 'volume id')}/snapshots"
-        body: dict[str, object] = {"name": check_snapshot_name(name)}
-        wanted = check_tags(tags)
-        if wanted:
-            body["tags"] = list(wanted)
+        body: dict[str, Any] = {"name": check_snapshot_name(name)}
+        checked = check_tags(tags)
+        if checked:
+            body["tags"] = list(checked)
 
         async def look(timeout_s: float | None) -> Listing[VolumeSnapshot]:
             return await collect(self._engine, self._listing(volume_id, 200), timeout_s)
@@ -146,7 +147,7 @@ class Snapshots:
                 judge=partial(
                     judge_created,
                     is_candidate=lambda found: found.name == name,
-                    is_as_asked=lambda found: set(wanted) <= set(found.tags),
+                    is_as_asked=lambda found: matches_request(found, body),
                 ),
                 # That names are unique on a volume is known of one client's tests only.
                 unique=False,
@@ -180,3 +181,14 @@ class Snapshots:
             scopes=("block_storage_snapshot:delete",),
         )
         await self._engine.call(request, timeout=timeout)
+
+
+def matches_request(snapshot: VolumeSnapshot, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether `snapshot`, found under the requested name, is what a create asked for. Pure.
+
+    Args:
+        snapshot: the snapshot that was found.
+        wanted: fields of the create; None, or a missing field, means that it was left to the API.
+    """
+    # Others may have added tags since, so more of them than asked for are fine.
+    return set(wanted.get("tags") or ()) <= set(snapshot.tags)

@@ -21,7 +21,7 @@ from ..wire.codec import Codec
 from ..wire.engine import Engine
 from ..wire.messages import Listing, Request, Settlement
 from ..wire.settle import judge_created
-from .actions import decode_action, listing_of
+from .actions import decode_action, listing_of, matches_request
 from .pagination import collect
 
 __all__ = ["start_action"]
@@ -62,12 +62,7 @@ async def start_action(
         return found.type.split("_")[0] == kind
 
     def is_as_asked(found: Action) -> bool:
-        if found.status != "completed" or not seen:
-            return False
-        volume = seen[-1]
-        if kind == "resize":
-            return bool(volume.size_gigabytes == fields["size_gigabytes"])
-        return (fields["droplet_id"] in volume.droplet_ids) is (kind == "attach")
+        return found.status == "completed" and bool(seen) and matches_request(seen[-1], fields)
 
     async def look(timeout_s: float | None) -> Listing[Action]:
         clock = engine.clock

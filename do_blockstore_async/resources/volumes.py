@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -29,10 +29,12 @@ from ..wire.settle import judge_created, judge_deleted
 from .pagination import ListingCall, collect, items, pages
 from .starting import start_action
 
-__all__ = ["Volumes"]
+__all__ = ["Volumes", "matches_request"]
 
 _VOLUMES = "/v2/volumes"
 _ONE = "/v2/volumes/{volume_id}"
+# What a volume keeps of a create as it was asked; its name and region are what it is found by.
+_KEPT_FIELDS: Final = ("description", "filesystem_type", "filesystem_label")
 
 
 class Volumes:
@@ -215,7 +217,7 @@ class Volumes:
                 judge=partial(
                     judge_created,
                     is_candidate=lambda found: True,
-                    is_as_asked=partial(_is_as_asked, body),
+                    is_as_asked=lambda found: matches_request(found, wanted),
                 ),
                 unique=True,
                 hint=f"look for volume {name!r} in {region}",
@@ -425,12 +427,20 @@ class Volumes:
         )
 
 
-def _is_as_asked(body: dict[str, Any], found: Volume) -> bool:
-    """Whether a volume is what a create asked for, as far as the API keeps what was asked."""
-    if "snapshot_id" not in body and found.size_gigabytes != body["size_gigabytes"]:
+def matches_request(volume: Volume, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether `volume`, found under the requested name, is what a create asked for. Pure.
+
+    Args:
+        volume: the volume that was found.
+        wanted: fields of the create; None, or a missing field, means that it was left to the API.
+    """
+    # A volume made from a snapshot has the snapshot's size, whatever was asked.
+    size = None if wanted.get("snapshot_id") else wanted.get("size_gigabytes")
+    if size is not None and volume.size_gigabytes != size:
         return False
-    same = all(
-        getattr(found, field) == body.get(field, getattr(found, field))
-        for field in ("description", "filesystem_type", "filesystem_label")
-    )
-    return same and set(body.get("tags", ())) <= set(found.tags)
+    for field in _KEPT_FIELDS:
+        value = wanted.get(field)
+        if value is not None and getattr(volume, field) != value:
+            return False
+    # Others may have added tags since, so more of them than asked for are fine.
+    return set(wanted.get("tags") or ()) <= set(volume.tags)
