@@ -26,7 +26,7 @@ from .wire.codec import Codec, check_encodable
 from .wire.engine import Engine
 from .wire.messages import RawResponse, Request
 from .wire.protocol import rate_limit
-from .wire.secret import Secret, hidden
+from .wire.secret import Secret, redact
 from .wire.transport import Transport, make_transport
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 __all__ = ["BlockStore"]
 
 _BASE_URL: Final = "https://api.digitalocean.com"
-_REPEATABLE: Final = frozenset({"GET", "HEAD", "DELETE"})
-_METHODS: Final = _REPEATABLE | {"POST", "PUT", "PATCH"}
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "DELETE"})
+_METHODS: Final = _IDEMPOTENT | {"POST", "PUT", "PATCH"}
 
 
 def _from_environment(environ: Mapping[str, str]) -> tuple[Secret | None, str]:
     """The token, if there is one, and the API's address."""
     token = environ.get("DIGITALOCEAN_TOKEN") or environ.get("DIGITALOCEAN_ACCESS_TOKEN")
-    return hidden(token or None), environ.get("DIGITALOCEAN_API_URL") or _BASE_URL
+    return redact(token or None), environ.get("DIGITALOCEAN_API_URL") or _BASE_URL
 
 
 class BlockStore:
@@ -99,7 +99,7 @@ class BlockStore:
         throttle: Throttle | None = None,
     ) -> None:
         # Error reporters show local variables, so the plain token is to be none.
-        token = hidden(token)  # type: ignore[assignment]
+        token = redact(token)  # type: ignore[assignment]
         self._token = check_token(token)
         self._base_url = check_base_url(base_url)
         self._config = Config() if config is None else config
@@ -130,7 +130,7 @@ class BlockStore:
             raise ConfigError("set DIGITALOCEAN_TOKEN or DIGITALOCEAN_ACCESS_TOKEN to a token")
         return cls(token, base_url=base_url, config=config, session=session, throttle=throttle)
 
-    # Lifetime.
+    # Lifecycle.
 
     async def __aenter__(self) -> Self:
         if self._engine is not None or self._closed:
@@ -276,7 +276,7 @@ class BlockStore:
             decode=decode,
             params=query,
             json=json,
-            repeatable=verb in _REPEATABLE,
+            idempotent=verb in _IDEMPOTENT,
         )
         return await self._open_engine().call(request, timeout=timeout)
 

@@ -25,7 +25,7 @@ class Operation:
         method, path, query, body: the request, as the API reference has it.
         status: of the documented answer; `answer` is its body.
         fields: what the result must look like: attributes of the first item, or of the value.
-        repeatable: whether a lost answer is followed by the same request again.
+        idempotent: whether a lost answer is followed by the same request again.
         scopes: those of which the token needs one, as the reference names them.
     """
 
@@ -42,7 +42,7 @@ class Operation:
     variant: str = ""
 
     @property
-    def repeatable(self) -> bool:
+    def idempotent(self) -> bool:
         return self.method == "GET" or (self.method == "DELETE" and "name" not in self.query)
 
     @property

@@ -253,7 +253,7 @@ async def _listed(store: BlockStore, region: str) -> list[Volume]:
 
 
 def _repeat_blindly(store: BlockStore) -> None:
-    """Take the care out: every request is repeatable, and nothing is looked up."""
+    """Take the care out: every request may be repeated, and nothing is looked up."""
     engine: Any = store._engine
     careful = engine.call
 
@@ -266,7 +266,7 @@ def _repeat_blindly(store: BlockStore) -> None:
             params=request.params,
             json=request.json,
             scopes=request.scopes,
-            repeatable=True,
+            idempotent=True,
         )
         return await careful(blind, timeout=timeout)
 

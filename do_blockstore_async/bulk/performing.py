@@ -135,7 +135,7 @@ class Performer:
             decode=self._codec.nothing,
             json=json,
             # A tag that is there already is simply set once more.
-            repeatable=True,
+            idempotent=True,
             scopes=("tag:create",) if method == "POST" else ("tag:delete",),
         )
         await self._engine.call(request, timeout=self._timeout_s)

@@ -95,7 +95,7 @@ class Actions:
             path=path,
             route=route,
             decode=partial(decode_action, self._codec, volume_id),
-            repeatable=True,
+            idempotent=True,
             scopes=scopes,
         )
         return await self._engine.call(request, timeout=timeout)
@@ -159,7 +159,7 @@ def listing_of(codec: Codec, volume_id: str) -> ListingCall[Action]:
         decode=codec.actions,
         scopes=_READ,
         identity=attrgetter("id"),
-        made_at=attrgetter("started_at"),
+        created_at=attrgetter("started_at"),
     )
 
 

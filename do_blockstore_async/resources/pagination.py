@@ -65,7 +65,7 @@ class ListingCall(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
 
     Attributes:
         identity: what makes an item the same item.
-        made_at: when it was made; None for things that are not made, such as regions.
+        created_at: when it was made; None for things that are not made, such as regions.
     """
 
     path: str
@@ -73,7 +73,7 @@ class ListingCall(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
     decode: Callable[[RawResponse], Listing[T]]
     scopes: tuple[str, ...]
     identity: Callable[[T], Hashable]
-    made_at: Callable[[T], datetime] | None
+    created_at: Callable[[T], datetime] | None
     params: tuple[tuple[str, str], ...] = ()
     per_page: int = 200
 
@@ -85,7 +85,7 @@ class ListingCall(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
             route=self.route,
             decode=self.decode,
             params=(*self.params, ("page", str(number)), ("per_page", str(self.per_page))),
-            repeatable=True,
+            idempotent=True,
             scopes=self.scopes,
         )
 
@@ -199,10 +199,10 @@ class _Pass(Generic[T]):
         return tuple(fresh)
 
     def _is_new(self, item: T) -> bool:
-        made_at = self._call.made_at
-        if made_at is None:
+        created_at = self._call.created_at
+        if created_at is None:
             return False
-        return self._date_s is None or made_at(item).timestamp() >= self._date_s - _UNSEEN_S
+        return self._date_s is None or created_at(item).timestamp() >= self._date_s - _UNSEEN_S
 
     def _note(self, sign: str) -> None:
         self._sign = self._sign or sign

@@ -36,6 +36,6 @@ class Regions:
             decode=self._codec.regions,
             scopes=("regions:read",),
             identity=lambda region: region.slug,
-            made_at=None,
+            created_at=None,
         )
         return items(self._engine, call, timeout=timeout)

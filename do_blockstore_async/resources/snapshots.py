@@ -11,8 +11,8 @@ from ..models import Page, VolumeSnapshot
 from ..wire.arguments import check_id, check_snapshot_name, check_tags
 from ..wire.codec import Codec
 from ..wire.engine import Engine
-from ..wire.messages import Listing, Request, Settlement
-from ..wire.settle import judge_created
+from ..wire.messages import Listing, Reconciliation, Request
+from ..wire.settle import classify_create
 from .pagination import ListingCall, collect, items, pages
 
 __all__ = ["Snapshots", "matches_request"]
@@ -43,7 +43,7 @@ class Snapshots:
             decode=self._codec.snapshots,
             scopes=scopes,
             identity=attrgetter("id"),
-            made_at=attrgetter("created_at"),
+            created_at=attrgetter("created_at"),
             params=params,
             per_page=per_page,
         )
@@ -92,7 +92,7 @@ class Snapshots:
             path=f"/v2/volumes/snapshots/{check_id(snapshot_id, 'snapshot id')}",
             route=_ONE,
             decode=self._codec.snapshot,
-            repeatable=True,
+            idempotent=True,
             scopes=_READ,
         )
         return await self._engine.call(request, timeout=timeout)
@@ -132,7 +132,7 @@ class Snapshots:
         if checked:
             body["tags"] = list(checked)
 
-        async def look(timeout_s: float | None) -> Listing[VolumeSnapshot]:
+        async def query(timeout_s: float | None) -> Listing[VolumeSnapshot]:
             return await collect(self._engine, self._listing(volume_id, 200), timeout_s)
 
         request: Request[VolumeSnapshot] = Request(
@@ -142,15 +142,15 @@ class Snapshots:
             decode=self._codec.snapshot,
             json=body,
             scopes=("block_storage_snapshot:create",),
-            settle=Settlement(
-                look=look,
-                judge=partial(
-                    judge_created,
+            reconciliation=Reconciliation(
+                query=query,
+                classify=partial(
+                    classify_create,
                     is_candidate=lambda found: found.name == name,
-                    is_as_asked=lambda found: matches_request(found, body),
+                    matches_request=lambda found: matches_request(found, body),
                 ),
                 # That names are unique on a volume is known of one client's tests only.
-                unique=False,
+                server_rejects_duplicates=False,
                 hint=f"look for the snapshot {name!r} of volume {volume_id}",
                 key=("snapshot", volume_id, name),
             ),
@@ -177,7 +177,7 @@ class Snapshots:
             path=f"/v2/volumes/snapshots/{check_id(snapshot_id, 'snapshot id')}",
             route=_ONE,
             decode=self._codec.nothing,
-            repeatable=True,
+            idempotent=True,
             scopes=("block_storage_snapshot:delete",),
         )
         await self._engine.call(request, timeout=timeout)

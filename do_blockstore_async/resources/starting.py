@@ -19,8 +19,8 @@ import msgspec
 from ..models import Action, Volume
 from ..wire.codec import Codec
 from ..wire.engine import Engine
-from ..wire.messages import Listing, Request, Settlement
-from ..wire.settle import judge_created
+from ..wire.messages import Listing, Reconciliation, Request
+from ..wire.settle import classify_create
 from .actions import decode_action, listing_of, matches_request
 from .pagination import collect
 
@@ -61,10 +61,10 @@ async def start_action(
         # `attach` is answered as `attach_volume` (rexray 1368) or as `attach`.
         return found.type.split("_")[0] == kind
 
-    def is_as_asked(found: Action) -> bool:
+    def is_done(found: Action) -> bool:
         return found.status == "completed" and bool(seen) and matches_request(seen[-1], fields)
 
-    async def look(timeout_s: float | None) -> Listing[Action]:
+    async def query(timeout_s: float | None) -> Listing[Action]:
         clock = engine.clock
         began = clock.monotonic()
 
@@ -100,17 +100,17 @@ async def start_action(
         decode=partial(decode_action, codec, volume_id),
         json=fields,
         scopes=(_SCOPE,) if volume_id is not None else (_SCOPE, "api:write"),
-        settle=Settlement(
-            look=look,
-            judge=partial(
-                judge_created,
+        reconciliation=Reconciliation(
+            query=query,
+            classify=partial(
+                classify_create,
                 is_candidate=is_kind,
-                is_as_asked=is_as_asked,
-                made_at=attrgetter("started_at"),
+                matches_request=is_done,
+                created_at=attrgetter("started_at"),
                 identity=lambda found: ("action", found.id),
-                exclusive=False,
+                unique_name=False,
             ),
-            unique=False,
+            server_rejects_duplicates=False,
             hint=f"look at the actions of volume {volume_id or fields['volume_name']}",
             key=("action", kind, volume_id or (fields["volume_name"], fields["region"])),
         ),

@@ -24,8 +24,8 @@ from ..wire.arguments import (
 )
 from ..wire.codec import Codec
 from ..wire.engine import Engine
-from ..wire.messages import Listing, Request, Settlement
-from ..wire.settle import judge_created, judge_deleted
+from ..wire.messages import Listing, Reconciliation, Request
+from ..wire.settle import classify_create, classify_delete
 from .pagination import ListingCall, collect, items, pages
 from .starting import start_action
 
@@ -58,7 +58,7 @@ class Volumes:
             decode=self._codec.volumes,
             scopes=("block_storage:read", "api:read", "api:write"),
             identity=attrgetter("id"),
-            made_at=attrgetter("created_at"),
+            created_at=attrgetter("created_at"),
             params=tuple(params),
             per_page=per_page,
         )
@@ -120,7 +120,7 @@ class Volumes:
             path=f"/v2/volumes/{check_id(volume_id, 'volume id')}",
             route=_ONE,
             decode=self._codec.volume,
-            repeatable=True,
+            idempotent=True,
             scopes=("block_storage:read",),
         )
         return await self._engine.call(request, timeout=timeout)
@@ -212,14 +212,14 @@ class Volumes:
             decode=self._codec.volume,
             json=body,
             scopes=("block_storage:create", "api:write"),
-            settle=Settlement(
-                look=partial(self._named, name, region),
-                judge=partial(
-                    judge_created,
+            reconciliation=Reconciliation(
+                query=partial(self._named, name, region),
+                classify=partial(
+                    classify_create,
                     is_candidate=lambda found: True,
-                    is_as_asked=lambda found: matches_request(found, wanted),
+                    matches_request=lambda found: matches_request(found, wanted),
                 ),
-                unique=True,
+                server_rejects_duplicates=True,
                 hint=f"look for volume {name!r} in {region}",
                 key=("volume", name, region),
             ),
@@ -250,7 +250,7 @@ class Volumes:
             path=f"/v2/volumes/{check_id(volume_id, 'volume id')}",
             route=_ONE,
             decode=self._codec.nothing,
-            repeatable=True,
+            idempotent=True,
             scopes=("block_storage:delete",),
         )
 
@@ -285,13 +285,13 @@ class Volumes:
                 ("region", check_region(region)),
             ),
             scopes=("block_storage:delete", "api:write"),
-            settle=Settlement(
-                look=partial(self._named, name, region),
-                judge=judge_deleted,
-                unique=True,
+            reconciliation=Reconciliation(
+                query=partial(self._named, name, region),
+                classify=classify_delete,
+                server_rejects_duplicates=True,
                 hint=f"look for volume {name!r} in {region}",
                 key=("volume", name, region),
-                again=lambda found: self._deletion(found.id),
+                replacement=lambda found: self._deletion(found.id),
             ),
         )
         await self._engine.call(request, timeout=timeout)

@@ -1,6 +1,6 @@
 """The one send/retry loop: every page, poll and bulk item passes here.
 
-An engine takes a described call to its outcome: send, decipher, decide, wait, send again. What to
+An engine takes a described call to its outcome: send, parse, decide, wait, send again. What to
 do after a failure is decided in `retry.py`, what became of a lost request in `settle.py`; both are
 pure. This module carries out the first, `settler.py` the second.
 
@@ -9,7 +9,7 @@ up what the first one did, to yield to a close, and to tell the budget what it l
 their callbacks these three would be harder to follow than the dozen lines that a library saves.
 
 E1. Between two attempts nothing is held: no permit, no connection.
-E2. A request that is not repeatable is sent again only when the earlier one was provably refused,
+E2. A request that is not idempotent is sent again only when the earlier one was provably refused,
     never written, or looked up and found absent.
 E3. A DELETE that meets a 404 after an attempt whose outcome was unknown has succeeded.
 E4. Every call ends by its deadline plus one turn of the loop.
@@ -49,11 +49,11 @@ from ..events import (
 )
 from ..quota.throttle import Throttle
 from .arguments import check_timeout
-from .lifetime import Lifetime
+from .lifetime import Lifecycle
 from .messages import Attempt, Call, Dated, Finding, RawResponse, Request
-from .protocol import decipher
+from .protocol import parse_response
 from .retry import RetryBudget, decide, is_outcome_unknown
-from .settler import Settler
+from .settler import Reconciler
 from .transport import Transport
 
 __all__ = ["Engine"]
@@ -79,8 +79,8 @@ class Engine:
         self._clock = clock
         self._hooks = config.hooks
         self._budget = RetryBudget(config.retry_budget)
-        self._lifetime = Lifetime()
-        self._settler = Settler(config, clock, self._lifetime)
+        self._lifecycle = Lifecycle()
+        self._reconciler = Reconciler(config, clock, self._lifecycle)
         self._numbers = itertools.count(1)
         self._last_answer: Dated | None = None
 
@@ -96,7 +96,7 @@ class Engine:
 
     def remember(self, identity: Hashable) -> None:
         """Note that this client made the thing with this id, so that it is never adopted again."""
-        self._settler.remember(identity)
+        self._reconciler.remember(identity)
 
     async def call(self, request: Request[T], *, timeout: float | None = None) -> T:
         """Carry `request` to its outcome.
@@ -110,7 +110,7 @@ class Engine:
             BlockStoreError: any of `errors`, with method, path and attempts filled in.
         """
         check_timeout(timeout)
-        self._lifetime.enter()
+        self._lifecycle.enter()
         started = self._clock.monotonic()
         limit_s = self._config.timeout_s if timeout is None else timeout
         until = current_deadline().child(limit_s, started)
@@ -124,9 +124,9 @@ class Engine:
         # comes; so does one that the call remembers.
         failure: str | None = None
         try:
-            if request.settle is None:
+            if request.reconciliation is None:
                 return await self._attempts(request, call)
-            with self._settler.asking(request.settle, call):
+            with self._reconciler.pending(request.reconciliation, call):
                 return await self._attempts(request, call)
         except BlockStoreError as error:
             if error.method is None:
@@ -136,11 +136,11 @@ class Engine:
             raise
         except BaseException as error:
             failure = type(error).__name__
-            if not request.repeatable and call.sent_at is not None:
+            if not request.idempotent and call.sent_at is not None:
                 self._note_unsettled(request, call, error)
             raise
         finally:
-            self._lifetime.leave()
+            self._lifecycle.leave()
             call.unknown = None
             if hooks:
                 duration_s = self._clock.monotonic() - started
@@ -193,7 +193,7 @@ class Engine:
             raw = await self._transport.send(request, attempt)
             status = raw.status
             self._last_answer = (raw.headers, self._clock.monotonic())
-            return decipher(request, raw)
+            return parse_response(request, raw)
         except RateLimitedError as error:
             self._throttle.refused(error.kind, error.retry_after)
             failure = type(error).__name__
@@ -229,7 +229,7 @@ class Engine:
 
     def _attempt_deadline(self, request: Request[Any], call: Call) -> float | None:
         """The call's own, less the time a create needs to look for what it left behind."""
-        if call.deadline is None or request.settle is None:
+        if call.deadline is None or request.reconciliation is None:
             return call.deadline
         left_s = call.deadline - self._clock.monotonic()
         return call.deadline - min(_LOOKING_S, left_s / 4)
@@ -244,39 +244,42 @@ class Engine:
         """
         unknown = is_outcome_unknown(error) or (
             # Taken effect for certain, but the answer cannot be read.
-            isinstance(error, DecodeError) and not request.repeatable
+            isinstance(error, DecodeError) and not request.idempotent
         )
         if unknown:
             call.unknown = error
         elif call.unknown is None:
             # Provably refused: what is made from now on may be made by others.
             call.sent_at = None
-        if self._lifetime.closing:
-            raise self._lifetime.error(request, unknown=call.unknown is not None) from error
+        if self._lifecycle.closing:
+            raise self._lifecycle.error(request, unknown=call.unknown is not None) from error
         # Also when a repeated create is refused: the first one may have arrived late.
         lost = unknown or (call.unknown is not None and _refused_by_state(error))
-        if lost and not request.repeatable:
-            finding = await self._settler.settle(request, call, error)
+        if lost and not request.idempotent:
+            finding = await self._reconciler.reconcile(request, call, error)
             if finding is not None:
-                return finding if finding.verdict == "adopted" else None
-        delay_s = self._delay(request, call, error, found_absent=lost)
+                return finding if finding.resolution == "adopted" else None
+        delay_s = self._delay(request, call, error, found_missing=lost)
         if delay_s is not None or call.unknown is None:
             return delay_s
-        if request.repeatable or _refused_by_state(error):
+        if request.idempotent or _refused_by_state(error):
             return None
-        if request.settle is not None and not request.settle.unique:
+        if (
+            request.reconciliation is not None
+            and not request.reconciliation.server_rejects_duplicates
+        ):
             return None  # looked for until it could not arrive any more
         raise OutcomeUnknownError(
             "the answer was lost; nothing is there yet, but it may still arrive"
         ) from error
 
     def _delay(
-        self, request: Request[Any], call: Call, error: BlockStoreError, *, found_absent: bool
+        self, request: Request[Any], call: Call, error: BlockStoreError, *, found_missing: bool
     ) -> float | None:
         """What `retry.decide` says, if the budget of retries allows it; None to give up."""
         delay_s = decide(
             error,
-            repeatable=request.repeatable or found_absent,
+            repeatable=request.idempotent or found_missing,
             attempt=call.attempts,
             jitter=self._clock.jitter(),
             left_s=call.left_s(self._clock.monotonic()),
@@ -296,14 +299,14 @@ class Engine:
                     call.number, request.method, request.route, call.attempts, delay_s, reason
                 ),
             )
-        if await self._lifetime.pause(delay_s):
-            raise self._lifetime.error(request, unknown=call.unknown is not None)
+        if await self._lifecycle.pause(delay_s):
+            raise self._lifecycle.error(request, unknown=call.unknown is not None)
 
     def _note_unsettled(self, request: Request[Any], call: Call, error: BaseException) -> None:
         """Leave a trace for whoever cancelled a create: the exception itself cannot be replaced."""
-        hint = "" if request.settle is None else f": {request.settle.hint}"
+        hint = "" if request.reconciliation is None else f": {request.reconciliation.hint}"
         error.add_note(f"{request.method} {request.path} may have taken effect{hint}")
-        self._settler.report(request, call, "unknown")
+        self._reconciler.report(request, call, "unknown")
 
     async def pause(self, delay_s: float) -> None:
         """Wait between two calls.
@@ -311,7 +314,7 @@ class Engine:
         Raises:
             ClientClosedError: the client was closed meanwhile.
         """
-        if await self._lifetime.pause(delay_s):
+        if await self._lifecycle.pause(delay_s):
             raise ClientClosedError("the client was closed while the call was under way")
 
     async def aclose(self, grace_s: float = 0.0) -> None:
@@ -320,11 +323,11 @@ class Engine:
         Cancelled in its grace it closes at once; a second close waits for the first.
         """
         try:
-            await self._lifetime.grace(grace_s)
+            await self._lifecycle.grace(grace_s)
         finally:
-            self._lifetime.begin_close()
+            self._lifecycle.start_closing()
             await self._transport.aclose()
-            await self._lifetime.drained()
+            await self._lifecycle.wait_idle()
 
 
 def _refused_by_state(error: BlockStoreError) -> bool:

@@ -3,8 +3,8 @@
 A client belongs to the event loop and to the process that opened it: its sockets are in that loop,
 and a forked child would speak on its parent's connections.
 
-L1. After `begin_close` every pause ends at once, and no new call begins.
-L2. `drained` returns only when no call is under way.
+L1. After `start_closing` every pause ends at once, and no new call begins.
+L2. `wait_idle` returns only when no call is under way.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 from ..errors import BlockStoreError, ClientClosedError, OutcomeUnknownError
 from .messages import Request
 
-__all__ = ["Lifetime"]
+__all__ = ["Lifecycle"]
 
 
-class Lifetime:
+class Lifecycle:
     """Counts the calls under way, and knows whether there may be more."""
 
     __slots__ = ("_closing", "_idle", "_loop", "_pid", "_under_way")
@@ -79,11 +79,11 @@ class Lifetime:
         except TimeoutError:
             return
 
-    def begin_close(self) -> None:
+    def start_closing(self) -> None:
         """From now on no call begins, and those that pause are woken."""
         self._closing.set()
 
-    async def drained(self) -> None:
+    async def wait_idle(self) -> None:
         """Wait until no call is under way."""
         await self._idle.wait()
 
@@ -91,6 +91,6 @@ class Lifetime:
     def error(request: Request[Any], *, unknown: bool) -> BlockStoreError:
         """What a call that the close has ended raises."""
         if unknown and request.method not in {"GET", "HEAD"}:
-            hint = "" if request.settle is None else f": {request.settle.hint}"
+            hint = "" if request.reconciliation is None else f": {request.reconciliation.hint}"
             return OutcomeUnknownError(f"the client was closed before the answer came{hint}")
         return ClientClosedError("the client was closed while the call was under way")

@@ -21,17 +21,17 @@ __all__ = [
     "Evidence",
     "Finding",
     "Listing",
-    "Lookup",
+    "Query",
     "RawResponse",
+    "Reconciliation",
     "Request",
-    "Settlement",
-    "Verdict",
+    "Resolution",
 ]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-Verdict: TypeAlias = Literal["adopted", "absent", "conflict", "unknown"]
+Resolution: TypeAlias = Literal["adopted", "not_found", "conflict", "unknown"]
 
 
 class RawResponse(msgspec.Struct, frozen=True):
@@ -62,54 +62,55 @@ class Listing(msgspec.Struct, Generic[T_co], frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """What the engine knows when it judges a look-up.
+    """What is known when a query is classified.
 
     Attributes:
-        sent_s: the server's time of sending at the earliest, seconds since the epoch; None when
-            the server's clock is unknown or was seen to step.
+        earliest_sent_s: when the request was sent at the earliest, by the server's clock, in
+            seconds since the epoch; None if that clock is unknown or was seen to step.
         known: ids of what this client has made before.
-        contested: another call of this client asks for the same thing at this moment, or did so
-            shortly before and does not know what became of it.
-        steady: an earlier answer has shown that the server's clock runs as ours does.
+        concurrent_duplicate: another call of this client asks for the same thing at this moment, or
+            did so shortly before and ended without knowing what became of it.
+        clocks_agree: an earlier response has shown that the server's clock runs as ours does.
     """
 
-    sent_s: float | None
+    earliest_sent_s: float | None
     known: Collection[Hashable]
-    contested: bool = False
-    steady: bool = True
+    concurrent_duplicate: bool = False
+    clocks_agree: bool = True
 
 
 class Finding(msgspec.Struct, Generic[T], frozen=True):
-    """The verdict, and what it is about: the adopted result, or the candidate that was found."""
+    """What became of a request, with the adopted result or the candidate that was found."""
 
-    verdict: Verdict
+    resolution: Resolution
     value: T | None = None
     candidate: Any = None
 
 
-# Takes the seconds left for looking, or None.
-Lookup: TypeAlias = Callable[[float | None], Awaitable[Listing[Any]]]
+# Takes the seconds left for the query, or None.
+Query: TypeAlias = Callable[[float | None], Awaitable[Listing[Any]]]
 
 
-class Settlement(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
-    """How to find out what became of one request.
+class Reconciliation(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
+    """How to find out what became of one request whose response was lost.
 
     Attributes:
-        look: fetches what may have come of it; the server's order, newest date included.
-        judge: what the look-up means; pure.
-        unique: the server itself refuses a second one, so that absence allows sending at once.
-        hint: for people: where to look when it cannot be settled here.
-        key: names the thing that is asked for, to notice when it is asked for twice at once.
-        again: for what was looked up and found untouched: the request to send instead of the same
-            one again, so that it cannot concern anything that has taken the name since.
+        query: fetches what may have come of it, with the date of the response.
+        classify: what the query means; pure.
+        server_rejects_duplicates: the server itself refuses a second one, so that the request may
+            be sent again as soon as a query finds nothing.
+        hint: for people: where to look if it cannot be resolved here.
+        key: names what is asked for, to notice that two calls ask for it at once.
+        replacement: makes the request to send again out of the candidate that was found untouched,
+            so that the second attempt cannot hit anything that has taken its name since.
     """
 
-    look: Lookup
-    judge: Callable[[Listing[Any], Evidence], Finding[T]]
-    unique: bool
+    query: Query
+    classify: Callable[[Listing[Any], Evidence], Finding[T]]
+    server_rejects_duplicates: bool
     hint: str
     key: Hashable
-    again: Callable[[Any], Request[T]] | None = None
+    replacement: Callable[[Any], Request[T]] | None = None
 
 
 class Request(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
@@ -121,9 +122,9 @@ class Request(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
         decode: makes the result out of a 2xx answer, or raises DecodeError.
         params: query names and values, not yet escaped.
         json: the body to be encoded, or None.
-        repeatable: sending it twice does what sending it once does.
+        idempotent: sending it twice does what sending it once does.
         scopes: any one of these lets a token do it (API reference, "Required scopes").
-        settle: how to find out what became of it when its answer was lost.
+        reconciliation: how to find out what became of it when its answer was lost.
     """
 
     method: str
@@ -132,9 +133,9 @@ class Request(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
     decode: Callable[[RawResponse], T]
     params: tuple[tuple[str, str], ...] = ()
     json: Any = None
-    repeatable: bool = False
+    idempotent: bool = False
     scopes: tuple[str, ...] = ()
-    settle: Settlement[T] | None = None
+    reconciliation: Reconciliation[T] | None = None
 
 
 class Attempt(msgspec.Struct):
@@ -173,7 +174,7 @@ class Call:
         sent_at: loop time at which the first of them left that was not provably refused.
         unknown: what the last attempt ended with whose outcome is not known.
         hooks: who is told of this call: the client's hooks and the observers around it.
-        instead: what is sent from now on in place of the request (see `Settlement.again`).
+        instead: what is sent from now on (see `Reconciliation.replacement`).
     """
 
     __slots__ = (

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 
-__all__ = ["Patience"]
+__all__ = ["AttemptTimer"]
 
 
-class Patience:
+class AttemptTimer:
     """Gives each scope the same time.
 
     Args:
@@ -35,18 +35,18 @@ class Patience:
         """The entered `scope` has its time from `now` on, in the loop's time."""
         until = self._until[scope] = now + self._limit_s
         if self._timer is None:
-            self._timer = self._loop.call_at(until, self._ring)
+            self._timer = self._loop.call_at(until, self._on_timer)
 
     def end(self, scope: asyncio.Timeout) -> None:
         """It is over; harmless if it never began."""
         self._until.pop(scope, None)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         now = self._loop.time()
         for scope, until in self._until.items():
             if until > now:
-                self._timer = self._loop.call_at(until, self._ring)
+                self._timer = self._loop.call_at(until, self._on_timer)
                 return
             expire(scope, now)
 

@@ -37,7 +37,7 @@ from ..models import RateLimit
 from ..quota.headers import read_sample, refusal_kind, retry_after_s
 from .messages import RawResponse, Request
 
-__all__ = ["decipher", "rate_limit", "rate_limit_kind"]
+__all__ = ["parse_response", "rate_limit", "rate_limit_kind"]
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class _Error(msgspec.Struct):
 _decode_error = msgspec.json.Decoder(_Error).decode
 
 
-def decipher(request: Request[T], raw: RawResponse) -> T:
+def parse_response(request: Request[T], raw: RawResponse) -> T:
     """The result of a 2xx answer; anything else raises.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Secret", "hidden"]
+__all__ = ["Secret", "redact"]
 
 
 class Secret(str):
@@ -16,6 +16,6 @@ class Secret(str):
         return "'(secret)'"
 
 
-def hidden(value: Any) -> Secret | None:
+def redact(value: Any) -> Secret | None:
     """A text as a `Secret`, for the variable that held it; None for whatever is no text."""
     return Secret(str.__str__(value)) if isinstance(value, str) else None

@@ -33,7 +33,7 @@ from typing import Final, TypeVar
 from ..models import Volume
 from .messages import Evidence, Finding, Listing
 
-__all__ = ["judge_created", "judge_deleted"]
+__all__ = ["classify_create", "classify_delete"]
 
 T = TypeVar("T")
 
@@ -47,43 +47,43 @@ _CREATED_AT: Final = attrgetter("created_at")
 _ID: Final = attrgetter("id")
 
 
-def judge_created(
+def classify_create(
     listing: Listing[T],
     evidence: Evidence,
     *,
     is_candidate: Callable[[T], bool],
-    is_as_asked: Callable[[T], bool],
-    made_at: Callable[[T], datetime] = _CREATED_AT,
+    matches_request: Callable[[T], bool],
+    created_at: Callable[[T], datetime] = _CREATED_AT,
     identity: Callable[[T], Hashable] = _ID,
-    exclusive: bool = True,
+    unique_name: bool = True,
 ) -> Finding[T]:
     """Judge a lost create by S1 to S4; the newest candidate that is not somebody else's counts.
 
-    `exclusive` says that only one can be there, so that an older one means a conflict; of
+    `unique_name` says that only one can be there, so that an older one means a conflict; of
     actions there may be many, and older ones mean nothing.
     """
     candidates = sorted(
-        (item for item in listing.items if is_candidate(item)), key=made_at, reverse=True
+        (item for item in listing.items if is_candidate(item)), key=created_at, reverse=True
     )
     if not candidates:
-        return Finding("absent")
+        return Finding("not_found")
     fresh = [item for item in candidates if identity(item) not in evidence.known]
     if not fresh:
-        return Finding("conflict", candidate=candidates[0]) if exclusive else Finding("absent")
+        return Finding("conflict", candidate=candidates[0]) if unique_name else Finding("not_found")
     found = fresh[0]
-    if evidence.sent_s is None:
+    if evidence.earliest_sent_s is None:
         return Finding("unknown", candidate=found)
-    older_s = math.floor(evidence.sent_s) - made_at(found).timestamp()
-    if older_s > 0 and not exclusive:
-        return Finding("absent")
+    older_s = math.floor(evidence.earliest_sent_s) - created_at(found).timestamp()
+    if older_s > 0 and not unique_name:
+        return Finding("not_found")
     if older_s > _surely_s(evidence):
         return Finding("conflict", candidate=found)
-    if older_s > 0 or evidence.contested or not is_as_asked(found):
+    if older_s > 0 or evidence.concurrent_duplicate or not matches_request(found):
         return Finding("unknown", candidate=found)
     return Finding("adopted", value=found, candidate=found)
 
 
-def judge_deleted(listing: Listing[Volume], evidence: Evidence) -> Finding[None]:
+def classify_delete(listing: Listing[Volume], evidence: Evidence) -> Finding[None]:
     """Judge a lost delete by name.
 
     Gone, or there anew since: it was deleted, and what is there now is not what was asked to go.
@@ -92,12 +92,12 @@ def judge_deleted(listing: Listing[Volume], evidence: Evidence) -> Finding[None]
     if not listing.items:
         return Finding("adopted")
     found = listing.items[0]
-    if evidence.sent_s is None:
+    if evidence.earliest_sent_s is None:
         return Finding("unknown", candidate=found)
     made_s = found.created_at.timestamp()
-    if made_s + 1.0 + _surely_s(evidence) <= evidence.sent_s:
-        return Finding("absent", candidate=found)
-    if made_s >= evidence.sent_s + _SAME_SECOND_S:
+    if made_s + 1.0 + _surely_s(evidence) <= evidence.earliest_sent_s:
+        return Finding("not_found", candidate=found)
+    if made_s >= evidence.earliest_sent_s + _SAME_SECOND_S:
         return Finding("adopted")
     # Made around the second of sending. Deleting what may be new would be the worse error.
     return Finding("unknown", candidate=found)
@@ -105,4 +105,4 @@ def judge_deleted(listing: Listing[Volume], evidence: Evidence) -> Finding[None]
 
 def _surely_s(evidence: Evidence) -> float:
     """By how much something must be older than the request to be older for certain."""
-    return _SKEW_S if evidence.steady else _DAY_S
+    return _SKEW_S if evidence.clocks_agree else _DAY_S

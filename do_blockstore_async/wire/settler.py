@@ -16,10 +16,10 @@ from ..clock import Clock
 from ..config import Config
 from ..errors import BlockStoreError, ConflictError, OutcomeUnknownError
 from ..events import OutcomeSettled, emit
-from .lifetime import Lifetime
-from .messages import Call, Evidence, Finding, Listing, Request, Settlement
+from .lifetime import Lifecycle
+from .messages import Call, Evidence, Finding, Listing, Reconciliation, Request
 
-__all__ = ["Settler"]
+__all__ = ["Reconciler"]
 
 T = TypeVar("T")
 
@@ -33,13 +33,13 @@ _FIRST_LOOK_S: Final = 1.0
 _SLOWEST_LOOK_S: Final = 10.0
 
 
-class Settler:
+class Reconciler:
     """Settles the lost requests of one client."""
 
-    def __init__(self, config: Config, clock: Clock, lifetime: Lifetime) -> None:
+    def __init__(self, config: Config, clock: Clock, lifecycle: Lifecycle) -> None:
         self._config = config
         self._clock = clock
-        self._lifetime = lifetime
+        self._lifecycle = lifecycle
         self._made: deque[Hashable] = deque(maxlen=_REMEMBERED)
         self._asked_for: Counter[Hashable] = Counter()
         # What was asked for by calls that ended without knowing, and until when it may arrive.
@@ -50,9 +50,9 @@ class Settler:
         self._made.append(identity)
 
     @contextmanager
-    def asking(self, settlement: Settlement[Any], call: Call) -> Iterator[None]:
+    def pending(self, reconciliation: Reconciliation[Any], call: Call) -> Iterator[None]:
         """The thing is being asked for inside."""
-        key = settlement.key
+        key = reconciliation.key
         self._asked_for[key] += 1
         try:
             yield
@@ -82,7 +82,7 @@ class Settler:
         doubtful = until is not None and call.sent_at is not None and call.sent_at <= until
         return doubtful or self._asked_for[key] > 1
 
-    async def settle(
+    async def reconcile(
         self, request: Request[T], call: Call, error: BlockStoreError
     ) -> Finding[T] | None:
         """What became of a lost request.
@@ -96,22 +96,22 @@ class Settler:
             OutcomeUnknownError: it cannot be told.
         """
         cause = call.unknown if call.unknown is not None else error
-        settlement = request.settle
-        if settlement is None:
+        reconciliation = request.reconciliation
+        if reconciliation is None:
             raise OutcomeUnknownError(
                 f"the answer was lost and this request cannot be looked up: {cause}"
             ) from cause
-        finding = await self._look_until_told(
-            request, settlement, call, cause, taken=isinstance(error, ConflictError)
+        finding = await self._poll_until_resolved(
+            request, reconciliation, call, cause, taken=isinstance(error, ConflictError)
         )
-        self.report(request, call, finding.verdict)
-        if finding.verdict == "adopted":
+        self.report(request, call, finding.resolution)
+        if finding.resolution == "adopted":
             return finding
-        if finding.verdict == "absent":
-            if settlement.again is not None and finding.candidate is not None:
-                call.instead = settlement.again(finding.candidate)
+        if finding.resolution == "not_found":
+            if reconciliation.replacement is not None and finding.candidate is not None:
+                call.instead = reconciliation.replacement(finding.candidate)
             return None
-        if finding.verdict == "conflict":
+        if finding.resolution == "conflict":
             if isinstance(error, ConflictError):
                 return finding
             raise ConflictError(
@@ -119,7 +119,7 @@ class Settler:
             ) from cause
         raise OutcomeUnknownError(
             f"the answer was lost and looking could not tell what became of the request: "
-            f"{settlement.hint}",
+            f"{reconciliation.hint}",
             candidate=finding.candidate,
         ) from cause
 
@@ -132,10 +132,10 @@ class Settler:
                 OutcomeSettled(call.number, request.method, request.route, verdict),
             )
 
-    async def _look_until_told(
+    async def _poll_until_resolved(
         self,
         request: Request[T],
-        settlement: Settlement[T],
+        reconciliation: Reconciliation[T],
         call: Call,
         cause: BlockStoreError,
         *,
@@ -145,14 +145,16 @@ class Settler:
         request cannot arrive any more.
         """
         began = self._clock.monotonic()
-        arrives_until = began if settlement.unique else began + self._config.linger_s
+        arrives_until = (
+            began if reconciliation.server_rejects_duplicates else began + self._config.linger_s
+        )
         if taken:
             arrives_until = max(arrives_until, began + _LAG_S)
         delay_s = _FIRST_LOOK_S
         while True:
-            finding = await self._look(request, settlement, call, cause)
+            finding = await self._look(request, reconciliation, call, cause)
             now = self._clock.monotonic()
-            if finding.verdict != "absent":
+            if finding.resolution != "not_found":
                 return finding
             if now >= arrives_until or finding.candidate is not None:
                 # A name that is taken by nothing that can be seen: the listing lags behind.
@@ -161,14 +163,14 @@ class Settler:
             left_s = call.left_s(now)
             if left_s is not None and delay_s >= left_s:
                 return Finding("unknown")
-            if await self._lifetime.pause(delay_s):
-                raise self._lifetime.error(request, unknown=True) from cause
+            if await self._lifecycle.pause(delay_s):
+                raise self._lifecycle.error(request, unknown=True) from cause
             delay_s = min(2 * delay_s, _SLOWEST_LOOK_S)
 
     async def _look(
         self,
         request: Request[T],
-        settlement: Settlement[T],
+        reconciliation: Reconciliation[T],
         call: Call,
         cause: BlockStoreError,
     ) -> Finding[T]:
@@ -177,21 +179,21 @@ class Settler:
             left_s = call.left_s(self._clock.monotonic())
             if left_s is not None and left_s <= 0:
                 raise OutcomeUnknownError("no time is left to look")
-            listing = await settlement.look(left_s)
+            listing = await reconciliation.query(left_s)
         except BlockStoreError as error:
-            if self._lifetime.closing:
-                raise self._lifetime.error(request, unknown=True) from cause
+            if self._lifecycle.closing:
+                raise self._lifecycle.error(request, unknown=True) from cause
             raise OutcomeUnknownError(
                 f"the answer was lost and looking failed too ({type(error).__name__}): "
-                f"{settlement.hint}"
+                f"{reconciliation.hint}"
             ) from cause
         evidence = Evidence(
             self._sent_s(call, listing),
             self._made,
-            self._contested(settlement.key, call),
-            steady=call.answered_before is not None,
+            self._contested(reconciliation.key, call),
+            clocks_agree=call.answered_before is not None,
         )
-        return settlement.judge(listing, evidence)
+        return reconciliation.classify(listing, evidence)
 
     def _sent_s(self, call: Call, listing: Listing[Any]) -> float | None:
         """The server's time when the call was first sent, at the earliest; None if untellable."""

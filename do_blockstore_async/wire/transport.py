@@ -37,7 +37,7 @@ from ..errors import (
 )
 from .codec import encode_json
 from .messages import Attempt, RawResponse, Request
-from .patience import Patience, expire
+from .patience import AttemptTimer, expire
 from .secret import Secret
 
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ _Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 class _Transmission:
     """The middleware of one `send`: the permit's life, and the start of the attempt's clock."""
 
-    __slots__ = ("_attempt", "_patience", "_scope", "_throttle")
+    __slots__ = ("_attempt", "_scope", "_throttle", "_timer")
 
     def __init__(
-        self, throttle: Throttle, patience: Patience, attempt: Attempt, scope: asyncio.Timeout
+        self, throttle: Throttle, timer: AttemptTimer, attempt: Attempt, scope: asyncio.Timeout
     ) -> None:
         self._throttle = throttle
-        self._patience = patience
+        self._timer = timer
         self._attempt = attempt
         self._scope = scope
 
@@ -110,7 +110,7 @@ class _Transmission:
         async with self._throttle.permit(timeout=wait_s) as ticket:
             now = loop.time()
             attempt.begin(now)
-            self._patience.begin(self._scope, now)
+            self._timer.begin(self._scope, now)
             try:
                 response = await handler(request)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -178,7 +178,7 @@ class AiohttpTransport:
         # The engine keeps the time; aiohttp only bounds the making of a connection.
         self._timeout = ClientTimeout(total=None, sock_connect=config.connect_timeout_s)
         self._scopes: set[asyncio.Timeout] = set()
-        self._patience = Patience(config.attempt_timeout_s)
+        self._timer = AttemptTimer(config.attempt_timeout_s)
         self._closed = False
 
     async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
@@ -206,7 +206,7 @@ class AiohttpTransport:
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=self._timeout,
-                    middlewares=(_Transmission(self._throttle, self._patience, attempt, scope),),
+                    middlewares=(_Transmission(self._throttle, self._timer, attempt, scope),),
                 ) as response:
                     content = await self._read(response)
                 if self._token in content and len(self._token) >= 16:
@@ -232,7 +232,7 @@ class AiohttpTransport:
             )
         finally:
             self._scopes.discard(scope)
-            self._patience.end(scope)
+            self._timer.end(scope)
         if self._closed and not _sent(attempt):
             failure = ClientClosedError("the client was closed")
         try:
@@ -266,7 +266,7 @@ class AiohttpTransport:
         now = asyncio.get_running_loop().time()
         for scope in self._scopes:
             expire(scope, now)
-        self._patience.close()
+        self._timer.close()
         if self._owns_session:
             await self._session.close()
 

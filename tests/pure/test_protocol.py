@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from do_blockstore_async import APIStatusError, RateLimitedError
 from do_blockstore_async.wire.messages import RawResponse, Request
-from do_blockstore_async.wire.protocol import decipher, rate_limit_kind
+from do_blockstore_async.wire.protocol import parse_response, rate_limit_kind
 from do_blockstore_async.wire.protocol import retry_after_s as retry_after
 
 DATE = "Mon, 23 Nov 2026 10:00:00 GMT"
@@ -107,7 +107,7 @@ def test_any_refusal_is_a_status_error(status: int, body: bytes, headers: dict[s
         method="GET", path="/v2/x", route="/v2/x", decode=lambda raw: raw
     )
     with pytest.raises(APIStatusError) as caught:
-        decipher(request, RawResponse(status, headers, body))
+        parse_response(request, RawResponse(status, headers, body))
     error = caught.value
     assert error.status == status
     assert str(error).isprintable()

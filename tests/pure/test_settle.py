@@ -1,4 +1,4 @@
-"""Judging what a look-up has found: S1 to S4 of `wire/settle.py`."""
+"""What a query after a lost response means: S1 to S4 of `wire/settle.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async.wire.messages import Evidence, Finding, Listing
-from do_blockstore_async.wire.settle import judge_created, judge_deleted
+from do_blockstore_async.wire.settle import classify_create, classify_delete
 
 SENT_S = 1000.25
 
@@ -37,38 +37,43 @@ def created(
     *things: Thing,
     sent_s: float | None = SENT_S,
     known: tuple[str, ...] = (),
-    contested: bool = False,
-    exclusive: bool = True,
+    concurrent_duplicate: bool = False,
+    unique_name: bool = True,
 ) -> Finding[Thing]:
-    return judge_created(
+    return classify_create(
         listed(*things),
-        Evidence(sent_s, known, contested),
+        Evidence(sent_s, known, concurrent_duplicate),
         is_candidate=lambda thing: thing.candidate,
-        is_as_asked=lambda thing: thing.as_asked,
+        matches_request=lambda thing: thing.as_asked,
         identity=lambda thing: thing.id,
-        exclusive=exclusive,
+        unique_name=unique_name,
     )
 
 
 OLD, SAME_SECOND, NEW = Thing("o", 900), Thing("s", 1000), Thing("n", 1001)
 WRONG = Thing("w", 1001, as_asked=False)
 CREATED: list[tuple[str, tuple[Thing, ...], dict[str, Any], str]] = [
-    ("S1 nothing", (), {}, "absent"),
-    ("S1 others", (Thing("x", 1001, candidate=False),), {}, "absent"),
-    ("S1 nothing, no clock", (), {"sent_s": None}, "absent"),
+    ("S1 nothing", (), {}, "not_found"),
+    ("S1 others", (Thing("x", 1001, candidate=False),), {}, "not_found"),
+    ("S1 nothing, no clock", (), {"sent_s": None}, "not_found"),
     ("S2 made before", (OLD,), {}, "conflict"),
     ("S2 made before, wrong", (Thing("x", 900, as_asked=False),), {}, "conflict"),
     ("S2 known", (NEW,), {"known": ("n",)}, "conflict"),
     ("S2 known, no clock", (NEW,), {"known": ("n",), "sent_s": None}, "conflict"),
     ("S3 made since", (NEW,), {}, "adopted"),
     ("S3 made in the second of sending", (SAME_SECOND,), {}, "adopted"),
-    ("S3 newest counts", (OLD, NEW), {"exclusive": False}, "adopted"),
+    ("S3 newest counts", (OLD, NEW), {"unique_name": False}, "adopted"),
     ("S4 not as asked", (WRONG,), {}, "unknown"),
     ("S4 no clock", (NEW,), {"sent_s": None}, "unknown"),
-    ("S4 contested", (NEW,), {"contested": True}, "unknown"),
-    ("actions: older ones mean nothing", (OLD,), {"exclusive": False}, "absent"),
-    ("actions: known ones mean nothing", (NEW,), {"known": ("n",), "exclusive": False}, "absent"),
-    ("actions: contested", (NEW,), {"contested": True, "exclusive": False}, "unknown"),
+    ("S4 contested", (NEW,), {"concurrent_duplicate": True}, "unknown"),
+    ("actions: older ones mean nothing", (OLD,), {"unique_name": False}, "not_found"),
+    (
+        "actions: known ones mean nothing",
+        (NEW,),
+        {"known": ("n",), "unique_name": False},
+        "not_found",
+    ),
+    ("actions: contested", (NEW,), {"concurrent_duplicate": True, "unique_name": False}, "unknown"),
 ]
 
 
@@ -77,7 +82,7 @@ CREATED: list[tuple[str, tuple[Thing, ...], dict[str, Any], str]] = [
 )
 def test_created(things: tuple[Thing, ...], values: dict[str, Any], verdict: str) -> None:
     finding = created(*things, **values)
-    assert finding.verdict == verdict
+    assert finding.resolution == verdict
     assert (finding.value is not None) == (verdict == "adopted")
     if verdict == "unknown":
         assert finding.candidate is not None
@@ -104,25 +109,25 @@ def test_only_what_can_be_ours_is_adopted(
     things: list[Thing],
     sent_s: float | None,
     known: set[str],
-    contested: bool,
-    exclusive: bool,
+    concurrent_duplicate: bool,
+    unique_name: bool,
 ) -> None:
     finding = created(
         *things,
         sent_s=sent_s,
         known=tuple(known),
-        contested=contested,
-        exclusive=exclusive,
+        concurrent_duplicate=concurrent_duplicate,
+        unique_name=unique_name,
     )
-    if finding.verdict == "adopted":
+    if finding.resolution == "adopted":
         assert finding.value is not None
         assert sent_s is not None
         assert finding.value.candidate
         assert finding.value.as_asked
         assert finding.value.id not in known
-        assert not contested
+        assert not concurrent_duplicate
         assert finding.value.made_s >= math.floor(sent_s)
-    if finding.verdict == "absent" and exclusive:
+    if finding.resolution == "not_found" and unique_name:
         assert not any(thing.candidate for thing in things)
 
 
@@ -140,17 +145,17 @@ def test_what_is_ours_is_never_taken_for_somebody_elses(
     made_s = sent_s + until_made_s
     looked_s = made_s + until_looked_s
     reckoned = math.floor(looked_s) - (looked_s + back_s - sent_s)
-    assert created(Thing("x", math.floor(made_s)), sent_s=reckoned).verdict == "adopted"
+    assert created(Thing("x", math.floor(made_s)), sent_s=reckoned).resolution == "adopted"
     # What is older is never taken for ours; and when clocks may differ, not for another's either.
     before = math.floor(sent_s - 2 - until_looked_s - back_s - 1)
-    assert created(Thing("x", before), sent_s=reckoned).verdict in {"unknown", "conflict"}
-    assert created(Thing("x", before - 5), sent_s=reckoned).verdict == "conflict"
+    assert created(Thing("x", before), sent_s=reckoned).resolution in {"unknown", "conflict"}
+    assert created(Thing("x", before - 5), sent_s=reckoned).resolution == "conflict"
 
 
 DELETED: list[tuple[str, tuple[Thing, ...], float | None, str]] = [
     ("gone", (), SENT_S, "adopted"),
     ("gone, no clock", (), None, "adopted"),
-    ("still there", (OLD,), SENT_S, "absent"),
+    ("still there", (OLD,), SENT_S, "not_found"),
     ("there anew", (Thing("x", 1003),), SENT_S, "adopted"),
     ("made around then", (SAME_SECOND,), SENT_S, "unknown"),
     ("made around then", (Thing("x", 1001),), SENT_S, "unknown"),
@@ -162,15 +167,15 @@ DELETED: list[tuple[str, tuple[Thing, ...], float | None, str]] = [
     ("things", "sent_s", "verdict"), [row[1:] for row in DELETED], ids=[row[0] for row in DELETED]
 )
 def test_deleted(things: tuple[Thing, ...], sent_s: float | None, verdict: str) -> None:
-    finding = judge_deleted(listed(*things), Evidence(sent_s, ()))  # type: ignore[arg-type]
-    assert finding.verdict == verdict
+    finding = classify_delete(listed(*things), Evidence(sent_s, ()))  # type: ignore[arg-type]
+    assert finding.resolution == verdict
 
 
 @given(st.integers(0, 2000), st.floats(0, 2000))
 def test_a_delete_is_only_repeated_for_what_was_there_before(made_s: int, sent_s: float) -> None:
     thing = Thing("x", made_s)
-    finding = judge_deleted(listed(thing), Evidence(sent_s, ()))  # type: ignore[arg-type]
-    if finding.verdict == "absent":
+    finding = classify_delete(listed(thing), Evidence(sent_s, ()))  # type: ignore[arg-type]
+    if finding.resolution == "not_found":
         # A whole second shown as `made_s` is at most `made_s + 1`.
         assert made_s + 1 <= sent_s
         assert finding.candidate is thing

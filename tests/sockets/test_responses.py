@@ -62,8 +62,8 @@ async def test_status(operation: Operation, status: int, server: ScriptedServer)
             await operation.call(store)
     error: Any = caught.value
     if isinstance(error, OutcomeUnknownError):
-        # Sent, and neither repeatable nor told: the look-up was refused by the same server.
-        assert not operation.repeatable
+        # Sent, and neither idempotent nor told: the look-up was refused by the same server.
+        assert not operation.idempotent
         assert status >= 500
         assert isinstance(error.__cause__, ServerError)
         assert (error.method, error.path) == (operation.method, operation.path)
@@ -153,12 +153,12 @@ async def test_the_five_kinds_of_429(
     assert len(server.requests) == 1
 
 
-REPEATABLE = [operation for operation in OPERATIONS if operation.repeatable]
-OTHERS = [operation for operation in OPERATIONS if not operation.repeatable]
+IDEMPOTENT = [operation for operation in OPERATIONS if operation.idempotent]
+OTHERS = [operation for operation in OPERATIONS if not operation.idempotent]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-@pytest.mark.parametrize("operation", REPEATABLE, ids=ids)
+@pytest.mark.parametrize("operation", IDEMPOTENT, ids=ids)
 async def test_reads_and_deletes_are_sent_again(
     operation: Operation, status: int, server: ScriptedServer
 ) -> None:
@@ -169,7 +169,7 @@ async def test_reads_and_deletes_are_sent_again(
     assert len({(r.method, r.target) for r in server.requests}) == 1
 
 
-@pytest.mark.parametrize("operation", REPEATABLE, ids=ids)
+@pytest.mark.parametrize("operation", IDEMPOTENT, ids=ids)
 async def test_reads_and_deletes_give_up_in_the_end(
     operation: Operation, server: ScriptedServer
 ) -> None:
@@ -229,7 +229,7 @@ async def test_capacity_as_403_says_so(server: ScriptedServer) -> None:
 async def test_a_delete_that_finds_nothing_after_a_lost_answer_has_succeeded(
     server: ScriptedServer,
 ) -> None:
-    for operation in REPEATABLE:
+    for operation in IDEMPOTENT:
         if operation.method == "DELETE":
             server.answers(http(504), http(404, error_body()))
             async with server.store() as store:

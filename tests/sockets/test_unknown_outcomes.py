@@ -79,7 +79,7 @@ async def test_create(kind: str, commit: float, taken: bool) -> None:
         else:
             assert result.id in world.volumes
             (settled,) = [event for event in seen if isinstance(event, OutcomeSettled)]
-            assert settled.verdict == ("adopted" if commit else "absent")
+            assert settled.verdict == ("adopted" if commit else "not_found")
 
 
 @pytest.mark.usefixtures("quiet")

@@ -7,39 +7,39 @@ import asyncio
 import pytest
 
 from benchmarks.virtual_time import run_virtual
-from do_blockstore_async.wire.patience import Patience, expire
+from do_blockstore_async.wire.patience import AttemptTimer, expire
 
 
-async def use(patience: Patience, lasts_s: float, own: float | None = None) -> tuple[bool, float]:
+async def use(timer: AttemptTimer, lasts_s: float, own: float | None = None) -> tuple[bool, float]:
     """Whether a scope that needs `lasts_s` was ended, and when."""
     loop = asyncio.get_running_loop()
     scope = asyncio.timeout(own)
     try:
         async with scope:
-            patience.begin(scope, loop.time())
+            timer.begin(scope, loop.time())
             await asyncio.sleep(lasts_s)
     except TimeoutError:
         return True, loop.time()
     finally:
-        patience.end(scope)
+        timer.end(scope)
     return False, loop.time()
 
 
 @pytest.mark.parametrize("gap_s", [0.0, 0.3, 7.0])
 def test_each_has_its_own_time_whatever_the_others_do(gap_s: float) -> None:
     async def main() -> None:
-        patience = Patience(10.0)
+        timer = AttemptTimer(10.0)
         lasting = [2.0, 30.0, 9.5, 11.0, 0.0, 30.0]
 
         async def begin(number: int) -> tuple[bool, float]:
             await asyncio.sleep(number * gap_s)
-            return await use(patience, lasting[number])
+            return await use(timer, lasting[number])
 
         ended = await asyncio.gather(*map(begin, range(len(lasting))))
         for number, (expired, at) in enumerate(ended):
             assert expired == (lasting[number] > 10.0)
             assert at == pytest.approx(number * gap_s + min(lasting[number], 10.0), abs=1e-3)
-        again = await use(patience, 30.0)
+        again = await use(timer, 30.0)
         assert again[0], "the timer is armed again after a pause"
 
     run_virtual(main())
@@ -47,8 +47,8 @@ def test_each_has_its_own_time_whatever_the_others_do(gap_s: float) -> None:
 
 def test_an_earlier_end_of_its_own_counts() -> None:
     async def main() -> None:
-        patience = Patience(10.0)
-        early, late = await asyncio.gather(use(patience, 30.0, own=4.0), use(patience, 30.0))
+        timer = AttemptTimer(10.0)
+        early, late = await asyncio.gather(use(timer, 30.0, own=4.0), use(timer, 30.0))
         assert early == (True, pytest.approx(4.0, abs=1e-3))
         assert late == (True, pytest.approx(10.0, abs=1e-3))
 
@@ -70,10 +70,10 @@ def test_one_that_is_just_expiring_is_left_alone() -> None:
 
 def test_nothing_rings_after_the_close() -> None:
     async def main() -> None:
-        patience = Patience(10.0)
+        timer = AttemptTimer(10.0)
         async with asyncio.timeout(None) as scope:
-            patience.begin(scope, asyncio.get_running_loop().time())
-            patience.close()
+            timer.begin(scope, asyncio.get_running_loop().time())
+            timer.close()
             await asyncio.sleep(30.0)
 
     run_virtual(main())

@@ -92,7 +92,7 @@ def test_create_of_a_free_name(loss: Loss) -> None:
     assert posts == (2 if loss.kind == "duplicate" else 1)
     if loss.kind not in {"duplicate"}:
         (settled,) = [e for e in scene.seen if isinstance(e, OutcomeSettled)]
-        assert settled.verdict == ("adopted" if loss.made else "absent")
+        assert settled.verdict == ("adopted" if loss.made else "not_found")
 
 
 @EVERY_LOSS
