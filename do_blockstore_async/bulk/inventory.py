@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 import attrs
 
+from .._export import csv_text, json_text
 from ..models import Volume, VolumeSnapshot
-from ..wire.codec import encode_json
 from .planning import by_volume
 from .prices import Prices
-from .report import csv_text
 
 __all__ = ["Inventory", "InventoryRow", "InventoryTotal", "take_inventory"]
 
@@ -128,11 +128,11 @@ class Inventory:
             "by_region": self.by_region,
             "volumes": self.rows,
         }
-        return encode_json(document).decode()
+        return json_text(document)
 
     def to_csv(self) -> str:
         """One line for each volume, with a header; tags are separated by semicolons."""
-        return csv_text(_COLUMNS, self.rows)
+        return csv_text(_COLUMNS, map(attrgetter(*_COLUMNS), self.rows))
 
 
 def take_inventory(

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
-from ..wire.codec import encode_json
+from .._export import csv_text, json_text
 from .outcome import Ended, Status
 from .plan import Plan
 
-__all__ = ["Report", "ReportRow", "csv_text", "report_of"]
+__all__ = ["Report", "ReportRow", "report_of"]
 
 _STATUSES: Final[tuple[Status, ...]] = ("done", "skipped", "failed", "unknown")
 _SLOWEST: Final = 10
@@ -150,14 +148,14 @@ class Report:
 
     def to_json(self) -> str:
         """The summary and every item, as one JSON object."""
-        return encode_json({**self.summary(), "items": self.rows}).decode()
+        return json_text({**self.summary(), "items": self.rows})
 
     def to_csv(self) -> str:
         """One line for each item, with a header.
 
         Texts that a spreadsheet would take for a formula are led by an apostrophe.
         """
-        return csv_text(_COLUMNS, self.rows)
+        return csv_text(_COLUMNS, map(attrgetter(*_COLUMNS), self.rows))
 
 
 def report_of(
@@ -217,23 +215,3 @@ def report_of(
         monthly_change=monthly_change,
         currency=plan.currency,
     )
-
-
-def csv_text(columns: Collection[str], rows: Collection[Any]) -> str:
-    """CSV with a header; each row's columns are its attributes."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(getattr(row, name)) for name in columns])
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, tuple):
-        value = ";".join(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):
-        return f"'{value}"
-    return "" if value is None else value

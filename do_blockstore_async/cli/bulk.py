@@ -132,14 +132,14 @@ async def inventory(*, pick: Pick = _PICK, no_snapshots: bool = False) -> int:
     Args:
         no_snapshots: leave the snapshots out, which saves their listing.
     """
-    from .render import show_table, write
+    from .render import show_table, write, write_json
     from .session import open_session
 
     async with open_session(patient=True) as session:
         found = await session.store.bulk.inventory(pick.selection(), snapshots=not no_snapshots)
     output = current().output
     if output == "json":
-        write(found.to_json())
+        write_json(found.to_json())
     elif output == "csv":
         write(found.to_csv())
     else:

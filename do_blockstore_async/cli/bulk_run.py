@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._export import aligned_text
 from .bulk_options import Running
 from .bulk_show import TITLES, show_plan, show_report, show_steps, summary_line, tell_failures
 from .confirm import check_can_ask, confirm
@@ -183,13 +184,7 @@ def _save(report: Report, path: Path, code: int) -> None:
     elif suffix == ".csv":
         text = report.to_csv()
     else:
-        header, rows = report.table("item")
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = (
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in (header, *rows)
-        )
-        text = "\n".join(lines)
+        text = aligned_text(*report.table("item"))
     try:
         path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
     except OSError as error:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .._export import csv_text, json_text, visible
 from .gauges import clock_text
-from .render import show_table, write
+from .render import show_table, write, write_json
 from .settings import Output
-from .terminal import errors, note, safe
+from .terminal import errors, note
 
 if TYPE_CHECKING:
     from ..bulk.plan import Plan, SkippedStep
@@ -48,6 +51,7 @@ _COLUMNS = {
     "tag_volume": "tagged",
     "untag_volume": "untagged",
 }
+_STEP_COLUMNS = ("action", "region", "volume", "name", "monthly", "why")
 _MOST_FAILURES = 10
 
 
@@ -73,7 +77,9 @@ def show_plan(plan: Plan) -> None:
     lines += _skipped(plan)
     console = errors()
     for line in lines:
-        console.print(safe(line), style="red" if plan.deletion_count and line is lines[0] else None)
+        console.print(
+            visible(line), style="red" if plan.deletion_count and line is lines[0] else None
+        )
 
 
 def _skipped(plan: Plan) -> list[str]:
@@ -93,28 +99,26 @@ def _skipped(plan: Plan) -> list[str]:
 def show_steps(output: Output, plan: Plan) -> None:
     """Every step of a plan, on stdout."""
     if output == "json":
-        write(plan.to_json())
-        return
-    header, rows = plan.table()
-    if output == "csv":
-        _as_csv(header, rows)
+        # A saved plan is compact: it is a line of the journal, too.
+        write_json(json_text(json.loads(plan.to_json())))
+    elif output == "csv":
+        write(csv_text(_STEP_COLUMNS, _step_rows(plan)))
     else:
-        show_table(header, rows)
+        show_table(*plan.table())
 
 
-def _as_csv(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    import csv
-    import sys
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+def _step_rows(plan: Plan) -> Iterator[tuple[object, ...]]:
+    for step in plan.steps:
+        volume = step.volume_name or step.volume_id
+        yield step.action, step.region, volume, step.name, round(step.monthly, 4), step.why
+    for skip in plan.skips:
+        yield "skip", skip.region, skip.name, None, None, skip.reason
 
 
 def show_report(output: Output, report: Report) -> None:
     """What became of a plan, on stdout: by region, or every item as JSON or CSV."""
     if output == "json":
-        write(report.to_json())
+        write_json(report.to_json())
         return
     if output == "csv":
         write(report.to_csv())

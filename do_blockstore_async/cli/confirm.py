@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .._export import visible
 from .settings import CommandError, ExitCode, UsageError
-from .terminal import safe
 
 __all__ = ["check_can_ask", "confirm"]
 
@@ -45,7 +45,7 @@ def confirm(question: str, *, yes: bool) -> None:
     check_can_ask(yes=yes)
     if yes:
         return
-    sys.stderr.write(f"{safe(question)} [y/N] ")
+    sys.stderr.write(f"{visible(question)} [y/N] ")
     sys.stderr.flush()
     with _interruptible():
         answer = sys.stdin.readline()

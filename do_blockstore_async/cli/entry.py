@@ -13,9 +13,10 @@ from typing import Any
 
 from cyclopts import CycloptsError
 
+from .._export import visible
 from .app import PROGRAM, build
 from .settings import ExitCode, Settings, UsageError, using
-from .terminal import note, redact, safe, tidy_streams
+from .terminal import note, redact, tidy_streams
 
 __all__ = ["run"]
 
@@ -79,8 +80,7 @@ def _failed(error: Exception, settings: Settings) -> int:
     if settings.verbose and not isinstance(error, UsageError):
         import traceback
 
-        note_lines = "".join(traceback.format_exception(error))
-        sys.stderr.write(redact(note_lines))
+        note("".join(traceback.format_exception(error)))
     note(f"{PROGRAM}: {describe(error, settings)}")
     _tell_notes(error)
     return exit_code(error)
@@ -112,7 +112,7 @@ def _usage_line(error: CycloptsError, words: Sequence[str]) -> str:
             )
     chain = " ".join(error.command_chain or ())
     where = f"{PROGRAM} {chain}".strip()
-    text = redact(safe(" ".join(unknown.split())))
+    text = redact(visible(" ".join(unknown.split())))
     return f"{where}: {text}\nTry: {where} --help"
 
 

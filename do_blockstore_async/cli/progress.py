@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from .._export import visible
 from .gauges import bar, budget_left, clock_text, waiting_reason
 from .pauses import now_s, pause
-from .terminal import errors, is_live, note, safe
+from .terminal import errors, is_live, note
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -55,7 +56,7 @@ class Progress:
         step = outcome.item
         what = _DONE.get(step.action, step.action) if outcome.status == "done" else outcome.status
         why = f": {outcome.reason}" if outcome.reason else ""
-        self._last = safe(f"{step.region} {step.volume_name or step.name}: {what}{why}")
+        self._last = visible(f"{step.region} {step.volume_name or step.name}: {what}{why}")
 
     def counts(self) -> str:
         """How many items ended how."""

@@ -62,9 +62,10 @@ async def _look(session: Session) -> None:
 
 
 def _show(session: Session) -> None:
-    import json
+    import attrs
 
-    from .render import Column, plain, show_rows, write
+    from .._export import json_text
+    from .render import Column, show_rows, write_json
     from .terminal import results
 
     status = session.store.quota
@@ -74,8 +75,10 @@ def _show(session: Session) -> None:
         for line in _gauges(session.host, status, min(console.width, 100)):
             console.print(line, no_wrap=True)
     elif output == "json":
-        windows = [{**plain(window), "remaining": window.remaining} for window in status.windows]
-        write(json.dumps({**plain(status), "windows": windows}, indent=2))
+        windows = [
+            {**attrs.asdict(window), "remaining": window.remaining} for window in status.windows
+        ]
+        write_json(json_text({**attrs.asdict(status), "windows": windows}))
     else:
         names = ("length_s", "limit", "used", "others", "reserved", "remaining")
         show_rows(output, [Column(name, attrgetter(name)) for name in names], status.windows)

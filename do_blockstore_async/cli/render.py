@@ -1,4 +1,4 @@
-"""Results as a table, JSON or CSV.
+"""Write results as a table, JSON or CSV.
 
 JSON holds the API's own fields with their own names; tables and CSV hold the columns a command
 chooses. CSV has raw values (ISO times, whole ids), tables have readable ones.
@@ -6,21 +6,18 @@ chooses. CSV has raw values (ISO times, whole ids), tables have readable ones.
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from enum import Enum
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import attrs
 
+from .._export import ascii_json, csv_text, json_text, visible
 from .settings import Output
-from .terminal import results, safe
+from .terminal import results
 
-__all__ = ["Column", "as_csv_value", "plain", "show_one", "show_rows", "show_table", "write"]
+__all__ = ["Column", "show_one", "show_rows", "show_table", "write", "write_json"]
 
 T = TypeVar("T")
 
@@ -40,42 +37,6 @@ class Column(Generic[T]):
     whole: bool = False
 
 
-def plain(value: Any) -> Any:
-    """`value` as JSON can hold it, with the vendor's field names."""
-    if attrs.has(type(value)):
-        return {
-            field.name: plain(getattr(value, field.name))
-            for field in attrs.fields(type(value))
-            if not field.name.startswith("_")
-        }
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, datetime):
-        return _iso(value)
-    if isinstance(value, Enum):
-        return value.value
-    return str(value) if isinstance(value, Path) else value
-
-
-def _iso(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def as_csv_value(value: Any) -> str:
-    """A value as one field of CSV: several parts are separated by semicolons."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return _iso(value)
-    if isinstance(value, list | tuple):
-        return ";".join(as_csv_value(part) for part in value)
-    return str(value)
-
-
 def _readable(value: Any) -> str:
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
@@ -89,40 +50,46 @@ def _readable(value: Any) -> str:
 
 
 def write(text: str) -> None:
-    """Results that are text already."""
+    """Write results that are text already to stdout."""
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
 
 
+def write_json(text: str) -> None:
+    """Write a JSON document to stdout; what its encoding lacks is escaped as JSON does."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = ascii_json(text)
+    write(text)
+
+
 def show_rows(output: Output, columns: Sequence[Column[T]], items: Iterable[T]) -> None:
-    """A listing."""
+    """Show a listing."""
     if output == "json":
-        write(json.dumps([plain(item) for item in items], indent=2))
+        write_json(json_text(list(items)))
     elif output == "csv":
-        _csv([c.name for c in columns], ([c.value(item) for c in columns] for item in items))
+        _write_csv(columns, items)
     else:
         rows = [[_readable(c.value(item)) for c in columns] for item in items]
         show_table([c.name for c in columns], rows, columns=columns)
 
 
 def show_one(output: Output, columns: Sequence[Column[T]], item: T) -> None:
-    """One thing: as a table, its columns stand below each other."""
+    """Show one object: as a table, its columns stand below each other."""
     if output == "json":
-        write(json.dumps(plain(item), indent=2))
+        write_json(json_text(item))
     elif output == "csv":
-        _csv([c.name for c in columns], [[c.value(item) for c in columns]])
+        _write_csv(columns, [item])
     else:
         width = max(len(column.name) for column in columns)
         for column in columns:
-            value = safe(_readable(column.value(item)))
+            value = visible(_readable(column.value(item)))
             write(f"{column.name:<{width}}  {value}".rstrip())
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(header)
-    clean = safe if sys.stdout.isatty() else str
-    for row in rows:
-        writer.writerow([clean(as_csv_value(value)) for value in row])
+def _write_csv(columns: Sequence[Column[T]], items: Iterable[T]) -> None:
+    names = [column.name for column in columns]
+    write(csv_text(names, ([column.value(item) for column in columns] for item in items)))
 
 
 def show_table(
@@ -144,7 +111,7 @@ def show_table(
     from rich.text import Text
 
     console = results()
-    body = [[safe(cell) for cell in row] for row in rows]
+    body = [[visible(cell) for cell in row] for row in rows]
     table = Table(
         box=box.SIMPLE_HEAD if console.is_terminal else box.ASCII2,
         title=title,

@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 
 import attrs
 
+from .._export import visible
 from ..client import BlockStore
 from ..config import Config
 from ..events import Event
 from .credentials import find_token
 from .pauses import now_s
 from .settings import Settings, UsageError, current
-from .terminal import redact, safe
+from .terminal import redact
 
 __all__ = ["SIMULATED_VOLUMES", "Session", "open_session"]
 
@@ -65,7 +66,7 @@ def _printer() -> Callable[[Event], None]:
             if value is not None
         ]
         line = f"+{now_s() - began_s:.3f} {name} {' '.join(parts)}"
-        sys.stderr.write(redact(safe(line)) + "\n")
+        sys.stderr.write(redact(visible(line)) + "\n")
 
     return show
 

@@ -1,8 +1,8 @@
 """Where text goes: results to stdout, everything else to stderr.
 
-Colours and live displays are for terminals. `NO_COLOR` takes every style away, a dumb terminal
+Colors and live displays are for terminals. `NO_COLOR` takes every style away, a dumb terminal
 gets plain lines, and whatever the API sent is shown without its control characters, so that no
-volume's description can move the cursor or recolour the screen.
+volume's description can move the cursor or recolor the screen.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .._export import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["errors", "is_live", "note", "pages", "redact", "results", "safe", "tidy_streams"]
+__all__ = ["errors", "is_live", "note", "pages", "redact", "results", "tidy_streams"]
 
-# C0 and C1 controls, and the marks that reorder text.
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _TOKEN = re.compile(r"\b(do[a-z]_v1_)\w+")
 # Wide enough that no table is ever cut in a file or a pipe.
 _UNBOUNDED = 100_000
@@ -30,11 +30,6 @@ def tidy_streams() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-def safe(text: str) -> str:
-    """`text` with its control characters made visible."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def redact(text: str) -> str:
@@ -74,5 +69,5 @@ def is_live(console: Console) -> bool:
 def note(message: str) -> None:
     """A line or a few for the user, on stderr."""
     for line in message.splitlines():
-        sys.stderr.write(f"{redact(safe(line))}\n")
+        sys.stderr.write(f"{redact(visible(line))}\n")
     sys.stderr.flush()

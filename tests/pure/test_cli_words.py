@@ -24,6 +24,7 @@ from do_blockstore_async import (
     RateLimitedError,
     TransportError,
 )
+from do_blockstore_async._export import visible
 from do_blockstore_async.bulk import GuardError, JournalError, PlanError
 from do_blockstore_async.cli import doctl
 from do_blockstore_async.cli.app import COMMANDS, build
@@ -31,9 +32,8 @@ from do_blockstore_async.cli.bulk_options import Keep, Pick, Running
 from do_blockstore_async.cli.credentials import find_token
 from do_blockstore_async.cli.failures import describe, exit_code
 from do_blockstore_async.cli.gauges import bar, budget_left, clock_text, waiting_reason
-from do_blockstore_async.cli.render import as_csv_value, plain
 from do_blockstore_async.cli.settings import CommandError, Settings, UsageError
-from do_blockstore_async.cli.terminal import redact, safe
+from do_blockstore_async.cli.terminal import redact
 from do_blockstore_async.quota.status import QuotaStatus, WindowStatus
 
 TOKEN = "dop_v1_" + "0123456789abcdef" * 4
@@ -187,8 +187,8 @@ def test_a_token_file_holds_one_line(tmp_path: Path, content: bytes) -> None:
 
 
 def test_nothing_steers_the_terminal_and_no_token_is_shown() -> None:
-    assert safe("a\x1b[31mb\r\nc\u202e\x9b") == "a\\x1b[31mb\\r\\nc\\u202e\\x9b"
-    assert safe("grün, 大, tab\there") == "grün, 大, tab\there"
+    assert visible("a\x1b[31mb\r\nc\u202e\x9b") == "a\\x1b[31mb\\r\\nc\\u202e\\x9b"
+    assert visible("grün, 大, tab\there") == "grün, 大, tab\there"
     assert redact(f"Unknown option: {TOKEN}.") == "Unknown option: dop_v1_***."
 
 
@@ -228,13 +228,6 @@ def test_a_wait_says_why() -> None:
     assert "asked for a pause: next request in 9 s" in waiting_reason(status(paused_for_s=9.0), 9.0)
     assert "nothing is left of the hour" in waiting_reason(status(probing=True), 30.0)
     assert budget_left(status()) == "230/250 a minute, 4,980/5,000 an hour"
-
-
-def test_values_in_json_and_csv() -> None:
-    assert as_csv_value(("a", "b")) == "a;b"
-    assert as_csv_value(None) == ""
-    assert as_csv_value(True) == "true"
-    assert plain(WindowStatus(250, 60.0, 1, 2, 3))["others"] == 2
 
 
 # Failures.
