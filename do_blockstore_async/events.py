@@ -57,7 +57,7 @@ class CallStarted:
 
 @attrs.frozen
 class AttemptSent:
-    """An attempt got its permit after `waited_s` and goes out now: from here on it may arrive."""
+    """An attempt got its lease after `waited_s` and goes out now: from here on it may arrive."""
 
     call_id: int
     method: str
@@ -127,7 +127,7 @@ class ListingReread:
 
 @attrs.frozen
 class QuotaWaited:
-    """A permit was granted after waiting `wait_s` for the budget."""
+    """A lease was granted after waiting `wait_s` for the budget."""
 
     wait_s: float
     background: bool

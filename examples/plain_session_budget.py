@@ -3,7 +3,7 @@
     DIGITALOCEAN_TOKEN=... python examples/plain_session_budget.py
 
 DigitalOcean counts requests per token, whoever makes them. This program lists its volumes with the
-SDK and its droplets with plain aiohttp. The session's middleware takes a permit from the store's
+SDK and its droplets with plain aiohttp. The session's middleware takes a lease from the store's
 throttle for each request it sends, so both together stay inside the limits, and the calls of a
 person at a terminal go before the inventory that runs in the background.
 """

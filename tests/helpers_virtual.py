@@ -62,7 +62,7 @@ class Scene:
 
 
 def play(scene: Scene, body: Callable[[BlockStore], Awaitable[T]], warm: bool = True) -> T:
-    """Run `body` with an open client; afterwards no task, no request and no permit is left.
+    """Run `body` with an open client; afterwards no task, no request and no lease is left.
 
     Args:
         scene: the world and its faults.

@@ -12,7 +12,7 @@ included, as other SDKs do. The table counts:
 - lost: told that it is there, and it never was;
 - wrong deletes: a delete by name, sent again, that hit what was made after its first attempt;
 - unexplained: told that nothing is there although it made it, or that it made what others made;
-- leaked: tasks, connections or permits left behind;
+- leaked: tasks, connections or leases left behind;
 - over budget: requests that the server refused as too many in a minute or an hour.
 
 "cannot be told" is no failure but an honest answer: `OutcomeUnknownError`, or the note on a

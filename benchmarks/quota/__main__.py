@@ -164,10 +164,10 @@ def interactive_rows(table: Table, seeds: int) -> None:
             while True:
                 await asyncio.sleep(draw.expovariate(1 / 20))
                 asked = loop.time()
-                async with runner.throttle.permit() as ticket:
+                async with runner.throttle.acquire() as lease:
                     waits.append(loop.time() - asked)
                     status, headers = await server.send()
-                    ticket.done(headers, status)
+                    lease.complete(headers, status)
 
         calling = asyncio.create_task(caller())
         seconds = await bulk()
@@ -223,12 +223,12 @@ async def _grant_cost(waiters: int) -> tuple[float, float]:
     """CPU seconds for each grant, and bytes for each waiter, in a real event loop."""
     throttle = Throttle(Config(windows=((2000, 0.5),), reserve=(0.0,), guard_s=0.0))
     for _ in range(2000):
-        async with throttle.permit() as ticket:
-            ticket.done({})
+        async with throttle.acquire() as lease:
+            lease.complete({})
 
     async def call() -> None:
-        async with throttle.permit() as ticket:
-            ticket.done({})
+        async with throttle.acquire() as lease:
+            lease.complete({})
 
     tracemalloc.start()
     tasks = [asyncio.create_task(call()) for _ in range(waiters)]

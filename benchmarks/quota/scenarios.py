@@ -68,7 +68,7 @@ class Unthrottled:
 
 
 class OurThrottle:
-    """This package's throttle; `waits` gets the time each interactive call waited for a permit."""
+    """This package's throttle; `waits` gets the time each interactive call waited for a lease."""
 
     def __init__(self, config: Config) -> None:
         self.throttle = Throttle(config)
@@ -78,10 +78,10 @@ class OurThrottle:
         loop = asyncio.get_running_loop()
         while True:
             asked = loop.time()
-            async with self.throttle.permit() as ticket:
+            async with self.throttle.acquire() as lease:
                 self.waits.append(loop.time() - asked)
                 status, headers = await server.send()
-                ticket.done(headers, status)
+                lease.complete(headers, status)
             if status == 200:
                 return
 

@@ -66,10 +66,10 @@ def _project(name: str, count: int) -> Callable[[], Awaitable[None]]:
 
     async def call() -> None:
         nonlocal used
-        async with throttle.permit() as ticket:
+        async with throttle.acquire() as lease:
             await asyncio.sleep(0)
             used += 1
-            ticket.done(_headers(used), 200)
+            lease.complete(_headers(used), 200)
 
     async def mixed() -> None:
         tasks = []

@@ -18,7 +18,7 @@ Invariants:
 4. When `run` returns, the handler has ended.
 
 The one gap: a handler that makes several calls side by side, none of them a write so far, can be
-cancelled in the very turn of the loop in which one of them is granted its permit for a write.
+cancelled in the very turn of the loop in which one of them is granted its lease for a write.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""The dispatcher: the one task that serves those in line, for as long as somebody waits.
+"""The dispatcher: the one task that serves the wait queue, for as long as a request waits.
 
-It waits until the ledger has a slot for the first in line, then for the pace, and only then picks
+It waits until the ledger has a free slot, then for the pace, and only then picks
 whom to serve, so that nobody overtakes and a late interactive request still goes before an early
 bulk one.
 
 Invariants (numbers of the design's list in brackets):
- 1. While somebody waits there is exactly one task, and whatever can let somebody go on wakes it.
-    [I3]
- 2. A permit whose deadline has come, or lies inside a pause, fails at once. [I7]
+ 1. While a request waits there is exactly one task, and whatever can let one go on wakes it. [I3]
+ 2. A waiter whose deadline has come, or lies inside a pause, fails at once. [I7]
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from ..clock import Clock
 from ..errors import QuotaWaitTooLongError
 from .forecast import Forecast
 from .ledger import Ledger
-from .line import Line
+from .line import WaitQueue
 from .pacing import Pacer
-from .permit import Permit
+from .permit import Waiter
 
 __all__ = ["Dispatcher", "too_late"]
 
@@ -29,10 +28,10 @@ _NEVER = float("inf")
 
 
 class Dispatcher:
-    """Serves the line of one throttle.
+    """Serves the wait queue of one throttle.
 
     Args:
-        grant: gives its ticket to a permit that is served now.
+        grant: gives a lease to the waiter that is served now.
     """
 
     __slots__ = (
@@ -40,8 +39,8 @@ class Dispatcher:
         "_forecast",
         "_grant",
         "_ledger",
-        "_line",
         "_pacer",
+        "_queue",
         "_task",
         "_timed",
         "_wake",
@@ -51,14 +50,14 @@ class Dispatcher:
         self,
         ledger: Ledger,
         pacer: Pacer,
-        line: Line,
+        queue: WaitQueue,
         forecast: Forecast,
         clock: Clock,
-        grant: Callable[[Permit, float], None],
+        grant: Callable[[Waiter, float], None],
     ) -> None:
         self._ledger = ledger
         self._pacer = pacer
-        self._line = line
+        self._queue = queue
         self._forecast = forecast
         self._clock = clock
         self._grant = grant
@@ -67,7 +66,7 @@ class Dispatcher:
         self._timed = False
 
     def call(self) -> None:
-        """Somebody has come into line."""
+        """Start the dispatcher, or wake it, because a request was queued."""
         if self._task is None:
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(self._dispatch(), name="quota dispatcher")
@@ -75,17 +74,20 @@ class Dispatcher:
             self.wake()
 
     def wake(self) -> None:
-        """Something has changed that may let somebody go on: look again, if asleep."""
+        """End the sleep, because something changed that may let a request go on."""
         if self._wake is not None:
             _finish(self._wake)
 
     def answered(self) -> None:
-        """An answer came. A sleep until a known time goes on: the slot it frees is free later."""
+        """End the sleep because of a response, unless the wait has a known end.
+
+        The slot that a response frees comes free a whole window later, so it cannot help now.
+        """
         if not self._timed:
             self.wake()
 
     async def aclose(self) -> None:
-        """End the task, where it belongs to the running loop; those in line have left it."""
+        """End the task, if it belongs to the running loop; the queue is empty already."""
         task = self._task
         if task is not None and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
@@ -93,11 +95,11 @@ class Dispatcher:
 
     async def _dispatch(self) -> None:
         paced = False
-        waiting = self._line.waiting
+        waiting = self._queue.waiting
         try:
             while waiting[0] or waiting[1]:
                 now = self._clock.monotonic()
-                if self._line.first_deadline < _NEVER:
+                if self._queue.first_deadline < _NEVER:
                     self._expire(now)
                     if not (waiting[0] or waiting[1]):
                         break
@@ -106,10 +108,10 @@ class Dispatcher:
                 if until > now:
                     await self._sleep_until(until)
                 elif paced or self._pacer.take(now):
-                    permit = self._line.next(background)
-                    paced = permit is None
-                    if permit is not None:
-                        self._grant(permit, now)
+                    waiter = self._queue.next(background)
+                    paced = waiter is None
+                    if waiter is not None:
+                        self._grant(waiter, now)
                 else:
                     await self._pacer.wait()
                     paced = True
@@ -118,16 +120,16 @@ class Dispatcher:
 
     def _expire(self, now: float) -> None:
         limit = max(now, self._ledger.gate_until(now))
-        while (overdue := self._line.overdue(limit)) is not None:
-            permit, ahead = overdue
-            at = self._forecast.grant_at(now, 1 + ahead, permit.job is not None)
-            permit.fail(too_late(at - now))
-            self._line.gave_up(permit)
+        while (overdue := self._queue.overdue(limit)) is not None:
+            waiter, ahead = overdue
+            at = self._forecast.grant_at(now, 1 + ahead, waiter.job is not None)
+            waiter.fail(too_late(at - now))
+            self._queue.discard(waiter)
 
     async def _sleep_until(self, until: float) -> None:
         loop = asyncio.get_running_loop()
         self._timed = until < _NEVER and not self._ledger.answer_helps
-        until = min(until, self._line.first_deadline)
+        until = min(until, self._queue.first_deadline)
         self._wake = loop.create_future()
         timer = loop.call_at(until, _finish, self._wake) if until < _NEVER else None
         try:
@@ -144,7 +146,7 @@ def _finish(future: asyncio.Future[None]) -> None:
 
 
 def too_late(wait_s: float) -> QuotaWaitTooLongError:
-    """The refusal of a permit that could be granted in `wait_s` seconds, which is too late."""
+    """Build the error of a request that would get its lease only in `wait_s` seconds."""
     wait_s = max(0.0, wait_s)
     return QuotaWaitTooLongError(
         f"the token's budget cannot serve this call in time; it could in {wait_s:.1f} s",

@@ -35,9 +35,9 @@ from .gate import Gate
 from .headers import read_sample, refusal_kind, reset_in_s, retry_after_s
 from .limits import Limits
 from .others import Others
-from .window import Lease, Window
+from .window import LeaseRecord, Window
 
-__all__ = ["Lease", "Ledger", "Window", "refusal_kind"]
+__all__ = ["LeaseRecord", "Ledger", "Window", "refusal_kind"]
 
 _NEVER = float("inf")
 _LATENCY_WEIGHT = 0.05
@@ -233,7 +233,7 @@ class Ledger:
 
     # -- the life of a request --------------------------------------------------------------
 
-    def open(self, lease: Lease, now: float) -> None:
+    def open(self, lease: LeaseRecord, now: float) -> None:
         """Take a slot in every window for `lease`; the caller has asked `until` at this `now`."""
         # What is plainly free has just been asked for, and is no probe.
         lease.probe = not self._plain and self.is_probe(now)
@@ -247,7 +247,7 @@ class Ledger:
         lease.sent_at = self._granted_at = now
         lease.is_open = True
 
-    def close_unused(self, lease: Lease, now: float) -> None:
+    def close_unused(self, lease: LeaseRecord, now: float) -> None:
         """Nothing was written to the wire: the slot is free at once."""
         lease.is_open = False
         self.in_flight -= 1
@@ -256,7 +256,7 @@ class Ledger:
         if lease.probe:
             self.gate.probe_later(now, None)
 
-    def close_lost(self, lease: Lease, now: float) -> None:
+    def close_lost(self, lease: LeaseRecord, now: float) -> None:
         """No answer: the request may still arrive, so its slot lingers."""
         lease.is_open = False
         self.in_flight -= 1
@@ -269,7 +269,7 @@ class Ledger:
 
     def close_done(
         self,
-        lease: Lease,
+        lease: LeaseRecord,
         now: float,
         headers: Mapping[str, str],
         status: int,
@@ -306,7 +306,7 @@ class Ledger:
 
     def _learn(
         self,
-        lease: Lease,
+        lease: LeaseRecord,
         now: float,
         headers: Mapping[str, str],
         ignored: list[tuple[str, str]],

@@ -1,13 +1,13 @@
-"""The line: who waits for a permit, in which order, and until when.
+"""The wait queue: who waits for a lease, in which order, and until when.
 
-Interactive permits are served first come first served, but for those who were told to come back and
-do: they would have been in line all the time, so they go before newcomers. Bulk permits are served
-in fair turns of their jobs. A
-permit that is cancelled stays where it is, dead, and is passed over when its turn comes; when the
-dead outnumber the living the line is swept, so that neither time nor memory grows with them.
+Interactive waiters are served first come, first served, except that a returning request, which
+has a reservation, goes before newcomers: it would have been queued all the time. Bulk waiters are
+served in fair turns of their jobs. A cancelled waiter stays where it is and is skipped when its
+turn comes; once the cancelled outnumber the others the queue is swept, so that neither time nor
+memory grows with them.
 
 Invariants:
- 1. `waiting` counts the living of each class: those whose future is not done.
+ 1. `waiting` counts the waiters of each class that are not cancelled: their future is not done.
  2. Every operation costs O(log n) at most, amortized.
 """
 
@@ -17,101 +17,102 @@ import heapq
 from collections import deque
 
 from .fairness import FairQueue
-from .permit import Permit
+from .permit import Waiter
 
-__all__ = ["Line"]
+__all__ = ["WaitQueue"]
 
 _NEVER = float("inf")
-_DEAD_AT_LEAST = 64
+_SWEEP_AT_LEAST = 64
 
 
-class Line:
-    """Waiting permits.
+class WaitQueue:
+    """Requests that wait for a lease, in the order in which they are served.
 
     Attributes:
-        waiting: how many interactive and how many bulk permits wait.
+        waiting: how many interactive and how many bulk requests wait.
     """
 
     __slots__ = (
         "_asked",
         "_bulk",
-        "_dead",
+        "_cancelled",
         "_deadlines",
-        "_era",
+        "_generation",
         "_interactive",
         "_returned",
         "waiting",
     )
 
     def __init__(self) -> None:
-        self._interactive: deque[Permit] = deque()
-        self._returned: deque[Permit] = deque()
-        self._bulk: FairQueue[Permit] = FairQueue(lambda permit: permit.waiting)
-        self._deadlines: list[tuple[float, int, Permit]] = []
+        self._interactive: deque[Waiter] = deque()
+        self._returned: deque[Waiter] = deque()
+        self._bulk: FairQueue[Waiter] = FairQueue(lambda waiter: waiter.waiting)
+        self._deadlines: list[tuple[float, int, Waiter]] = []
         self._asked = 0
-        self._dead = 0
-        self._era = [0, 0]  # rises when a count starts afresh
+        self._cancelled = 0
+        self._generation = [0, 0]  # of each class; rises when its count restarts at 0
         self.waiting = [0, 0]
 
-    def join(self, permit: Permit, *, returned: bool = False) -> None:
-        """Put `permit` at the end of its class, or of its job; `returned` before newcomers."""
+    def join(self, waiter: Waiter, *, returned: bool = False) -> None:
+        """Queue `waiter` at the end of its class, or of its job; before newcomers if `returned`."""
         self._asked += 1
-        permit.number = self._asked
-        permit.era = self._era[permit.job is not None]
-        if permit.job is None:
-            (self._returned if returned else self._interactive).append(permit)
+        waiter.number = self._asked
+        waiter.generation = self._generation[waiter.job is not None]
+        if waiter.job is None:
+            (self._returned if returned else self._interactive).append(waiter)
             self.waiting[0] += 1
         else:
-            self._bulk.push(permit.job, permit.weight, permit)
+            self._bulk.push(waiter.job, waiter.weight, waiter)
             self.waiting[1] += 1
-        if permit.deadline is not None:
-            heapq.heappush(self._deadlines, (permit.deadline, permit.number, permit))
+        if waiter.deadline is not None:
+            heapq.heappush(self._deadlines, (waiter.deadline, waiter.number, waiter))
 
-    def pass_through(self, permit: Permit) -> None:
-        """A bulk permit that never had to wait is charged to its job."""
-        if permit.job is not None:
-            self._bulk.charge(permit.job, permit.weight)
+    def pass_through(self, waiter: Waiter) -> None:
+        """Charge a bulk request that did not have to wait to its job."""
+        if waiter.job is not None:
+            self._bulk.charge(waiter.job, waiter.weight)
 
-    def ahead_of(self, permit: Permit, *, returned: bool = False) -> int:
-        """How many are served before `permit`, which does not wait yet."""
+    def ahead_of(self, waiter: Waiter, *, returned: bool = False) -> int:
+        """Count those served before `waiter`, which is not queued yet."""
         if returned:
             return min(len(self._returned), self.waiting[0])
         ahead = self.waiting[0]
-        if permit.job is not None and self.waiting[1]:
-            ahead += self._bulk.ahead_of(permit.job, permit.weight)
+        if waiter.job is not None and self.waiting[1]:
+            ahead += self._bulk.ahead_of(waiter.job, waiter.weight)
         return ahead
 
-    def next(self, background: bool) -> Permit | None:
-        """Take out who is to be served next in a class; None when nobody alive waits there."""
-        permit = self._bulk.pop() if background else self._next_interactive()
-        if permit is None:
-            # Those still counted were cancelled in this very turn and have yet to say so; when
-            # they do, they must not be taken off again, from those who come in between.
+    def next(self, background: bool) -> Waiter | None:
+        """Remove and return the next waiter of a class; None when none waits there."""
+        waiter = self._bulk.pop() if background else self._next_interactive()
+        if waiter is None:
+            # Those still counted were cancelled in this very turn of the loop and have not
+            # called discard() yet. The new generation keeps their late calls from being
+            # subtracted again, from the count of those who join in between.
             self._forget_counted(background)
         else:
             self.waiting[background] -= 1
-        return permit
+        return waiter
 
     def _forget_counted(self, background: bool) -> None:
         self.waiting[background] = 0
-        self._era[background] += 1
+        self._generation[background] += 1
 
-    def _next_interactive(self) -> Permit | None:
-        for line in (self._returned, self._interactive):
-            while line:
-                permit = line.popleft()
-                if permit.waiting:
-                    return permit
+    def _next_interactive(self) -> Waiter | None:
+        for queue in (self._returned, self._interactive):
+            while queue:
+                waiter = queue.popleft()
+                if waiter.waiting:
+                    return waiter
         return None
 
-    def gave_up(self, permit: Permit) -> None:
-        """One of those waiting waits no more, and nobody served it."""
-        background = permit.job is not None
-        if permit.era == self._era[background]:
+    def discard(self, waiter: Waiter) -> None:
+        """Forget a queued `waiter` that was cancelled or failed rather than served."""
+        background = waiter.job is not None
+        if waiter.generation == self._generation[background]:
             self.waiting[background] -= 1
-        self._dead += 1
-        if self._dead > _DEAD_AT_LEAST + self.waiting[0] + self.waiting[1]:
-            self._dead = 0
+        self._cancelled += 1
+        if self._cancelled > _SWEEP_AT_LEAST + self.waiting[0] + self.waiting[1]:
+            self._cancelled = 0
             self._interactive = deque(p for p in self._interactive if p.waiting)
             self._returned = deque(p for p in self._returned if p.waiting)
             self._bulk.compact()
@@ -120,29 +121,29 @@ class Line:
 
     @property
     def first_deadline(self) -> float:
-        """The earliest deadline of those waiting, perhaps of one that waits no more."""
+        """The earliest deadline queued, which may be that of a waiter cancelled since."""
         return self._deadlines[0][0] if self._deadlines else _NEVER
 
-    def overdue(self, limit: float) -> tuple[Permit, int] | None:
-        """One living permit with a deadline of at most `limit`, and how many are before it."""
+    def overdue(self, limit: float) -> tuple[Waiter, int] | None:
+        """Take one waiter whose deadline is at most `limit`; returns it and how many precede it."""
         deadlines = self._deadlines
         while deadlines and (deadlines[0][0] <= limit or not deadlines[0][2].waiting):
-            _, number, permit = heapq.heappop(deadlines)
-            if not permit.waiting:
+            _, number, waiter = heapq.heappop(deadlines)
+            if not waiter.waiting:
                 continue
-            if permit.job is not None:
-                return permit, self.waiting[0]
+            if waiter.job is not None:
+                return waiter, self.waiting[0]
             first = self._interactive[0].number if self._interactive else number
-            return permit, max(0, number - first)
+            return waiter, max(0, number - first)
         return None
 
-    def clear(self) -> list[Permit]:
-        """Send everybody away; returns those who waited."""
-        everybody = [*self._returned, *self._interactive, *self._bulk]
-        gone = [permit for permit in everybody if permit.waiting]
+    def clear(self) -> list[Waiter]:
+        """Empty the queue; returns those who waited."""
+        queued = [*self._returned, *self._interactive, *self._bulk]
+        waiters = [waiter for waiter in queued if waiter.waiting]
         self._interactive.clear()
         self._returned.clear()
         self._deadlines.clear()
         self._forget_counted(False)
         self._forget_counted(True)
-        return gone
+        return waiters

@@ -1,8 +1,8 @@
-"""One permit for each transmission of an aiohttp session.
+"""One lease for each transmission of an aiohttp session.
 
 aiohttp sends an idempotent request once more, silently, when a kept-alive connection turns out to
 be dead. A client middleware runs for each of these transmissions (measured with aiohttp 3.14), so
-taking the permit there makes tickets equal to requests on the wire (I12).
+taking the lease there makes leases equal to requests on the wire (I12).
 
 Nothing of aiohttp is imported: the throttle must work without it. The errors that prove that
 nothing was written are known by name.
@@ -13,12 +13,12 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
-from .permit import Ticket
+from .permit import Lease
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
-__all__ = ["never_written", "send_with_permit"]
+__all__ = ["never_written", "send_with_lease"]
 
 # Raised while a connection is being made, so before the first byte of a request.
 _BEFORE_WRITING = frozenset(
@@ -34,16 +34,16 @@ def never_written(error: BaseException) -> bool:
     )
 
 
-async def send_with_permit(
-    permit: AbstractAsyncContextManager[Ticket], request: ClientRequest, handler: ClientHandlerType
+async def send_with_lease(
+    waiting: AbstractAsyncContextManager[Lease], request: ClientRequest, handler: ClientHandlerType
 ) -> ClientResponse:
-    """Wait for the permit, send, and close the ticket with what came of it."""
-    async with permit as ticket:
+    """Wait for the lease, send, and close the lease with what came of it."""
+    async with waiting as lease:
         try:
             response = await handler(request)
         except Exception as error:
             if never_written(error):
-                ticket.unused()
+                lease.cancel()
             raise
-        ticket.done(response.headers, response.status)
+        lease.complete(response.headers, response.status)
         return response

@@ -1,13 +1,13 @@
-"""The two objects a caller meets: a permit to wait for, and the ticket it turns into.
+"""The two objects a caller meets: a wait for the budget, and the lease it turns into.
 
-A ticket stands for exactly one transmission. It is closed in one of three ways:
+A lease stands for exactly one transmission. It is closed in one of three ways:
 
-    done(headers, status)   an answer's headers arrived, whatever its status
-    lost()                  written, or partly written, and no answer: it may still arrive
-    unused()                certainly never written: the slot is free again at once
+    complete(headers, status)   a response's headers arrived, whatever its status
+    abandon()                   written, or partly written, and no response: it may still arrive
+    cancel()                    certainly never written: the slot is free again at once
 
-Closing twice is harmless; the first counts. Leaving the `async with` block without closing is
-`lost`, because nothing is known of what happened inside.
+Closing twice is harmless; the first counts. Leaving the `async with` block without closing
+abandons the lease, because nothing is known of what happened inside.
 """
 
 from __future__ import annotations
@@ -17,101 +17,105 @@ from collections.abc import Hashable, Mapping
 from types import TracebackType
 from typing import Protocol
 
-from .ledger import Lease
+from .ledger import LeaseRecord
 
-__all__ = ["Giver", "Permit", "Ticket"]
-
-
-class Giver(Protocol):
-    """What gives permits and takes tickets back: the throttle."""
-
-    def _grant_now(self, permit: Permit) -> Ticket | None: ...
-    async def _wait(self, permit: Permit) -> Ticket: ...
-    def _done(self, ticket: Ticket, headers: Mapping[str, str], status: int) -> None: ...
-    def _lost(self, ticket: Ticket) -> None: ...
-    def _unused(self, ticket: Ticket) -> None: ...
+__all__ = ["Lease", "LeaseOwner", "Waiter"]
 
 
-class Ticket(Lease):
-    """One transmission's hold on the budget."""
+class LeaseOwner(Protocol):
+    """What grants leases and takes them back: the throttle."""
+
+    def _try_grant(self, waiter: Waiter) -> Lease | None: ...
+    async def _wait(self, waiter: Waiter) -> Lease: ...
+    def _complete(self, lease: Lease, headers: Mapping[str, str], status: int) -> None: ...
+    def _abandon(self, lease: Lease) -> None: ...
+    def _cancel(self, lease: Lease) -> None: ...
+
+
+class Lease(LeaseRecord):
+    """One transmission's hold on the budget. Close it with what came of the transmission."""
 
     __slots__ = ("_throttle",)
 
-    def __init__(self, throttle: Giver) -> None:
+    def __init__(self, throttle: LeaseOwner) -> None:
         self._throttle = throttle
 
-    def done(self, headers: Mapping[str, str], status: int = 200) -> None:
-        """An answer arrived.
+    def complete(self, headers: Mapping[str, str], status: int = 200) -> None:
+        """Record that a response arrived, and learn from its headers.
 
         Args:
-            headers: of the answer: a case-insensitive mapping, or a dict with lower-case names.
+            headers: of the response: a case-insensitive mapping, or a dict with lower-case names.
                 May be empty.
             status: its HTTP status.
         """
         if self.is_open:
-            self._throttle._done(self, headers, status)
+            self._throttle._complete(self, headers, status)
 
-    def lost(self) -> None:
-        """No answer came: a timeout, a cancellation, a broken connection."""
+    def abandon(self) -> None:
+        """Record that no response came: a timeout, a cancellation, a broken connection.
+
+        The request may still arrive at the server, so its slot is held for `Config.late_arrival_s`
+        longer.
+        """
         if self.is_open:
-            self._throttle._lost(self)
+            self._throttle._abandon(self)
 
-    def unused(self) -> None:
-        """Nothing was sent: the connection could not be made, or there was nothing to do."""
+    def cancel(self) -> None:
+        """Record that nothing was sent, because no connection was made: the slot is free again."""
         if self.is_open:
-            self._throttle._unused(self)
+            self._throttle._cancel(self)
 
 
-class Permit:
-    """Waits for a slot of the budget: `async with throttle.permit() as ticket`. Used once."""
+class Waiter:
+    """Waits for a slot of the budget: `async with throttle.acquire() as lease`. Used once."""
 
     __slots__ = (
         "_throttle",
         "asked_at",
         "deadline",
-        "era",
         "future",
+        "generation",
         "job",
+        "lease",
         "number",
-        "ticket",
         "weight",
     )
 
     asked_at: float
-    era: int
+    generation: int
     number: int
 
     def __init__(
-        self, throttle: Giver, deadline: float | None, job: Hashable | None, weight: float
+        self, throttle: LeaseOwner, deadline: float | None, job: Hashable | None, weight: float
     ) -> None:
         self._throttle = throttle
         self.deadline = deadline
         self.job = job
         self.weight = weight
-        self.future: asyncio.Future[Ticket] | None = None
-        self.ticket: Ticket | None = None
+        self.future: asyncio.Future[Lease] | None = None
+        self.lease: Lease | None = None
 
     @property
     def waiting(self) -> bool:
-        """Whether somebody still waits for it."""
+        """Whether a task still waits for it."""
         return self.future is not None and not self.future.done()
 
-    def grant(self, ticket: Ticket) -> None:
-        """Let the one who waits go on with `ticket`."""
+    def grant(self, lease: Lease) -> None:
+        """Let the waiting task go on with `lease`."""
         if self.future is not None:
-            self.future.set_result(ticket)
+            self.future.set_result(lease)
 
     def fail(self, error: BaseException) -> None:
-        """Let the one who waits, if there still is one, get `error`."""
+        """Raise `error` in the waiting task, if there still is one."""
         if self.future is not None and not self.future.done():
             self.future.set_exception(error)
 
-    async def __aenter__(self) -> Ticket:
-        ticket = self._throttle._grant_now(self)
-        if ticket is None:
-            ticket = await self._throttle._wait(self)
-        self.ticket = ticket
-        return ticket
+    async def __aenter__(self) -> Lease:
+        lease = self._throttle._try_grant(self)
+        if lease is None:
+            lease = await self._throttle._wait(self)
+        self.lease = lease
+        return lease
 
     async def __aexit__(
         self,
@@ -119,6 +123,6 @@ class Permit:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        ticket = self.ticket
-        if ticket is not None and ticket.is_open:
-            ticket.lost()
+        lease = self.lease
+        if lease is not None and lease.is_open:
+            lease.abandon()

@@ -41,13 +41,16 @@ class QuotaStatus:
     Attributes:
         windows: from the shortest to the longest.
         remaining: requests that could leave at once, were they interactive and not paced.
-        waiting: permits asked for and not yet granted, background ones included.
+        waiting: requests that wait for a lease, background ones included.
         waiting_background: of these, the background ones.
         in_flight: requests sent and not yet answered.
         paused_for_s: seconds until a pause ends; 0 when there is none.
         probing: whether the server said that nothing is left, and single requests ask for more.
         next_free_s: seconds until an interactive request asked for now could leave.
-        granted, done, lost, unused: permits since the start; granted = in flight + the others.
+        granted: leases since the start; granted = in flight + done + lost + unused.
+        done: leases completed by a response.
+        lost: leases abandoned without one.
+        unused: leases cancelled before anything was sent.
     """
 
     windows: tuple[WindowStatus, ...]
@@ -77,7 +80,7 @@ class QuotaStatus:
 def quota_status(
     ledger: Ledger, now: float, waiting: Sequence[int], next_free: float
 ) -> QuotaStatus:
-    """What `ledger` looks like at `now`; `waiting` has the interactive and the bulk permits."""
+    """What `ledger` looks like at `now`; `waiting` counts the interactive and the bulk requests."""
     windows = tuple(
         WindowStatus(
             limit=window.limit,

@@ -1,17 +1,18 @@
 """The throttle: who may send next, and when.
 
-`ledger.py` knows how many requests may leave and `pacing.py` how fast; this module lets them ask.
-When nobody waits and a slot is free, a permit is granted on the spot, without a switch of tasks.
-Else it joins the line, and `dispatcher.py` serves that: interactive requests first, always; bulk
-requests in fair turns (`fairness.py`), leaving the reserve alone.
+`ledger.py` knows how many requests may leave and `pacing.py` how fast; this module grants leases.
+When nobody waits and a slot is free, a lease is granted on the spot, without a switch of tasks.
+Otherwise the request is queued, and `dispatcher.py` serves the queue: interactive requests first,
+always; bulk requests in fair turns (`fairness.py`), leaving the reserve alone.
 
 Invariants (numbers of the design's list in brackets):
- 1. Every permit is granted, refused, or cancelled; a granted one that nobody takes is unused. [I2]
- 2. While somebody waits there is a dispatcher, and whatever can let somebody go on wakes it. [I3]
- 3. While an interactive permit waits, no bulk permit is granted. [I4]
- 4. A permit with a deadline is granted by then or raises; at once where the wait is foreseeable,
-    with the time at which it would have been served. [I7]
- 5. All of it happens in one event loop, the one that first asked for a permit.
+ 1. Every request for a lease is granted, rejected or cancelled; a lease granted to a task that was
+    cancelled meanwhile is cancelled too. [I2]
+ 2. While a request waits there is a dispatcher, and whatever can let one go on wakes it. [I3]
+ 3. While an interactive request waits, no bulk request gets a lease. [I4]
+ 4. A request with a deadline has its lease by then or raises; at once where the wait is
+    foreseeable, with the time at which it would have been served. [I7]
+ 5. All of it happens in one event loop, the one that first asked for a lease.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, Quo
 from .dispatcher import Dispatcher, too_late
 from .forecast import Forecast
 from .ledger import Ledger
-from .line import Line
-from .middleware import send_with_permit
+from .line import WaitQueue
+from .middleware import send_with_lease
 from .pacing import Pacer
-from .permit import Permit, Ticket
+from .permit import Lease, Waiter
 from .status import QuotaStatus, WindowStatus, quota_status
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
-__all__ = ["QuotaStatus", "Throttle", "Ticket", "WindowStatus", "deadline_at"]
+__all__ = ["Lease", "QuotaStatus", "Throttle", "WindowStatus", "deadline_at"]
 
 _NEVER = float("inf")
 _ROUNDED_S = 1.0
@@ -51,9 +52,9 @@ _ROUNDED_S = 1.0
 class Throttle:
     """Keeps everything that spends one token inside the token's budget.
 
-        async with throttle.permit() as ticket:
+        async with throttle.acquire() as lease:
             response = await session.get(...)
-            ticket.done(response.headers, response.status)
+            lease.complete(response.headers, response.status)
 
     Args:
         config: windows, guard, linger, reserve, burst, cold start and hooks are taken from it.
@@ -69,10 +70,10 @@ class Throttle:
         self._forecast = Forecast(self._ledger, self._pacer)
         self._hooks = self.config.hooks
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._line = Line()
-        self._waiting = self._line.waiting
+        self._queue = WaitQueue()
+        self._waiting = self._queue.waiting
         self._dispatcher = Dispatcher(
-            self._ledger, self._pacer, self._line, self._forecast, self._clock, self._serve
+            self._ledger, self._pacer, self._queue, self._forecast, self._clock, self._serve
         )
         self._holders = 0
         self._closed = False
@@ -80,10 +81,10 @@ class Throttle:
 
     # -- asking -------------------------------------------------------------------------------
 
-    def permit(
+    def acquire(
         self, *, timeout: float | None = None, background: bool | None = None
-    ) -> AbstractAsyncContextManager[Ticket]:
-        """Ask for one transmission.
+    ) -> AbstractAsyncContextManager[Lease]:
+        """Wait for the right to send one request: `async with throttle.acquire() as lease`.
 
         Args:
             timeout: seconds to wait at most; None waits as long as the budget needs, or until the
@@ -91,9 +92,11 @@ class Throttle:
             background: True for a bulk request, False for an interactive one; None takes it from
                 the surrounding `background()`.
 
-        Raises (on entering):
-            QuotaWaitTooLongError: it cannot be granted in time; `retry_after` says when it could.
-            ClientClosedError: the throttle is closed, or belongs to another event loop.
+        Raises:
+            QuotaWaitTooLongError: on entering: the lease cannot be granted in time; `retry_after`
+                says when it could.
+            ClientClosedError: on entering: the throttle is closed, or belongs to another event
+                loop.
         """
         job = current_job() if background is None or background else None
         deadline = current_deadline()
@@ -101,20 +104,20 @@ class Throttle:
             deadline = deadline.child(timeout, self._clock.monotonic())
         at = None if deadline is NEVER else deadline.at
         if job is not None:
-            return Permit(self, at, job.key, job.weight)
-        return Permit(self, at, self if background else None, 1.0)
+            return Waiter(self, at, job.key, job.weight)
+        return Waiter(self, at, self if background else None, 1.0)
 
     def background(
         self, job: Hashable | None = None, weight: float = 1.0
     ) -> AbstractContextManager[None]:
-        """Requests asked for inside are bulk: they come after all others and leave the reserve.
+        """Mark the requests made inside as bulk: they go after all others and leave the reserve.
 
         Args:
             job: names the job; each `with` block is a job of its own by default.
             weight: the job's share of bulk service, more than 0.
 
-        Raises (on entering):
-            InvalidArgumentError: `weight` is not a positive, finite number.
+        Raises:
+            InvalidArgumentError: on entering: `weight` is not a positive, finite number.
         """
         return _context.background(job, weight)
 
@@ -129,38 +132,38 @@ class Throttle:
             self._loop = loop
         return loop
 
-    def _grant_now(self, permit: Permit) -> Ticket | None:
+    def _try_grant(self, waiter: Waiter) -> Lease | None:
         self._here()
-        background = permit.job is not None
+        background = waiter.job is not None
         if self._waiting[0] or (background and self._waiting[1]):
             return None
         now = self._clock.monotonic()
         if self._ledger.until(now, background) > now or not self._pacer.take(now):
             return None
         if background:
-            self._line.pass_through(permit)
+            self._queue.pass_through(waiter)
         elif self._ledger.expected:
             self._ledger.came_back(now)
         return self._open(now)
 
-    def _open(self, now: float) -> Ticket:
+    def _open(self, now: float) -> Lease:
         if self._paused_at is not None:
             self._resumed(now)
-        ticket = Ticket(self)
-        self._ledger.open(ticket, now)
-        return ticket
+        lease = Lease(self)
+        self._ledger.open(lease, now)
+        return lease
 
-    async def _wait(self, permit: Permit) -> Ticket:
+    async def _wait(self, waiter: Waiter) -> Lease:
         loop = self._here()
-        permit.asked_at = now = self._clock.monotonic()
-        returned = permit.job is None and self._ledger.came_back(now)
-        if permit.deadline is not None:
-            at = self._granted_at(permit, now, returned)
-            if at > permit.deadline:
+        waiter.asked_at = now = self._clock.monotonic()
+        returned = waiter.job is None and self._ledger.came_back(now)
+        if waiter.deadline is not None:
+            at = self._granted_at(waiter, now, returned)
+            if at > waiter.deadline:
                 raise too_late(at - now)
-        future: asyncio.Future[Ticket] = loop.create_future()
-        permit.future = future
-        self._line.join(permit, returned=returned)
+        future: asyncio.Future[Lease] = loop.create_future()
+        waiter.future = future
+        self._queue.join(waiter, returned=returned)
         self._dispatcher.call()
         try:
             return await future
@@ -168,18 +171,18 @@ class Throttle:
             if future.done() and not future.cancelled():
                 # Granted (or refused) and cancelled in the same turn of the loop.
                 if future.exception() is None:
-                    future.result().unused()
+                    future.result().cancel()
             else:
                 future.cancel()
-                self._line.gave_up(permit)
-                # The dispatcher may be asleep until a time that concerned this permit alone.
+                self._queue.discard(waiter)
+                # The dispatcher may be asleep until a time that concerned this waiter alone.
                 self._dispatcher.wake()
             raise
 
-    def _granted_at(self, permit: Permit, now: float, returned: bool) -> float:
-        """When `permit` would be granted: after those in line, and those who come back by then."""
-        background = permit.job is not None
-        ahead = self._line.ahead_of(permit, returned=returned) + 1
+    def _granted_at(self, waiter: Waiter, now: float, returned: bool) -> float:
+        """When `waiter` would be granted: after those queued and those who return by then."""
+        background = waiter.job is not None
+        ahead = self._queue.ahead_of(waiter, returned=returned) + 1
         at = self._forecast.grant_at(now, ahead, background)
         expected = self._ledger.expected
         if background or returned or not expected:
@@ -191,17 +194,17 @@ class Throttle:
             at = self._forecast.grant_at(now, ahead + by_then, background)
         return at
 
-    def _serve(self, permit: Permit, now: float) -> None:
-        permit.grant(self._open(now))
+    def _serve(self, waiter: Waiter, now: float) -> None:
+        waiter.grant(self._open(now))
         if self._hooks:
-            emit(self._hooks, QuotaWaited(now - permit.asked_at, permit.job is not None))
+            emit(self._hooks, QuotaWaited(now - waiter.asked_at, waiter.job is not None))
 
     # -- answers ------------------------------------------------------------------------------
 
-    def _done(self, ticket: Ticket, headers: Mapping[str, str], status: int) -> None:
+    def _complete(self, lease: Lease, headers: Mapping[str, str], status: int) -> None:
         now = self._clock.monotonic()
         ignored: list[tuple[str, str]] = []
-        kind = self._ledger.close_done(ticket, now, headers, status, ignored)
+        kind = self._ledger.close_done(lease, now, headers, status, ignored)
         if ignored and self._hooks:
             for name, reason in ignored:
                 emit(self._hooks, HeaderIgnored(name, reason))
@@ -214,12 +217,12 @@ class Throttle:
         else:
             self._dispatcher.wake()
 
-    def _lost(self, ticket: Ticket) -> None:
-        self._ledger.close_lost(ticket, self._clock.monotonic())
+    def _abandon(self, lease: Lease) -> None:
+        self._ledger.close_lost(lease, self._clock.monotonic())
         self._dispatcher.wake()
 
-    def _unused(self, ticket: Ticket) -> None:
-        self._ledger.close_unused(ticket, self._clock.monotonic())
+    def _cancel(self, lease: Lease) -> None:
+        self._ledger.close_unused(lease, self._clock.monotonic())
         self._dispatcher.wake()
 
     def refused(self, kind: RateLimitKind, retry_after_s: float | None) -> None:
@@ -296,7 +299,7 @@ class Throttle:
 
     @property
     def answer_s(self) -> float:
-        """Seconds within which most answers come, once their request has its permit."""
+        """Seconds within which most answers come, once their request has its lease."""
         return self._ledger.latency_s + 2 * self._ledger.latency_spread_s
 
     def expect(self, wait_s: float) -> None:
@@ -322,31 +325,31 @@ class Throttle:
     async def middleware(
         self, request: ClientRequest, handler: ClientHandlerType
     ) -> ClientResponse:
-        """An aiohttp client middleware: every transmission of a session takes a permit.
+        """An aiohttp client middleware: every transmission of a session takes a lease.
 
         aiohttp.ClientSession(middlewares=(throttle.middleware,))
         """
-        return await send_with_permit(self.permit(), request, handler)
+        return await send_with_lease(self.acquire(), request, handler)
 
     def join(self) -> None:
         """One more client uses this throttle."""
         self._holders += 1
 
     async def leave(self) -> None:
-        """One client less; when the last one goes, permits still waiting get ClientClosedError."""
+        """One client less; the last one makes waiting requests raise ClientClosedError."""
         self._holders -= 1
         if self._holders <= 0:
             self._fail_waiting()
 
     async def aclose(self) -> None:
-        """Close for good: waiting permits and later ones get ClientClosedError."""
+        """Close for good: waiting requests and later ones raise ClientClosedError."""
         self._closed = True
         self._fail_waiting()
         await self._dispatcher.aclose()
 
     def _fail_waiting(self) -> None:
-        for permit in self._line.clear():
-            permit.fail(ClientClosedError("the client was closed while a request waited for quota"))
+        for waiter in self._queue.clear():
+            waiter.fail(ClientClosedError("the client was closed while a request waited for quota"))
         self._dispatcher.wake()
 
     async def __aenter__(self) -> Throttle:

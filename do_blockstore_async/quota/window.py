@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections import deque
 
-__all__ = ["Lease", "Window"]
+__all__ = ["LeaseRecord", "Window"]
 
 _NEVER = float("inf")
 
 
-class Lease:
+class LeaseRecord:
     """One transmission's hold on the budget, from the grant until it is closed."""
 
     __slots__ = ("counted_at_send", "held_at_send", "is_open", "probe", "sent_at", "seq")

@@ -6,8 +6,8 @@ arrival is a timer of the loop, not part of the sender's task. So a call that is
 into its timeout may still take effect, as over a real network.
 
 Invariants:
-1. One permit for each transmission; its ticket is closed once: `done` when the headers are there,
-   else `lost`.
+1. One lease for each transmission, closed once: completed when the headers are there, else
+   abandoned.
 2. Each transmission arrives at the world exactly once, at a moment between its sending and its
    answer, also when nobody waits for it any more (unless a fault keeps it away).
 3. The same seed and the same calls give the same arrivals.
@@ -41,7 +41,7 @@ class InProcessTransport:
 
     Args:
         world: may be shared by several transports of one event loop.
-        throttle: the client's; each transmission takes a permit of it.
+        throttle: the client's; each transmission takes a lease of it.
         token: what is sent; by default the world's own.
         config: for the attempt timeout and the cap on bodies.
         faults: what goes wrong.
@@ -109,7 +109,7 @@ class InProcessTransport:
         loop = asyncio.get_running_loop()
         deadline = attempt.deadline
         wait_s = None if deadline is None else deadline - loop.time()
-        async with self._throttle.permit(timeout=wait_s) as ticket:
+        async with self._throttle.acquire(timeout=wait_s) as lease:
             sent_at = loop.time()
             attempt.begin(sent_at)
             until = sent_at + self._config.attempt_timeout_s
@@ -124,7 +124,7 @@ class InProcessTransport:
             if delivery.wire in ("drop", "reset"):
                 raise TransportError("the connection broke before the answer")
             response = delivery.response
-            ticket.done(response.headers, response.status)
+            lease.complete(response.headers, response.status)
         if delivery.wire == "truncate":
             raise TransportError("the answer's body was cut short")
         if delivery.wire == "drip" and delivery.fault is not None:

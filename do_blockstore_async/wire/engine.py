@@ -8,7 +8,7 @@ The loop is our own although stamina and tenacity are good: between two attempts
 up what the first one did, to yield to a close, and to tell the budget what it learned. Wrapped in
 their callbacks these three would be harder to follow than the dozen lines that a library saves.
 
-E1. Between two attempts nothing is held: no permit, no connection.
+E1. Between two attempts nothing is held: no lease, no connection.
 E2. A request that is not idempotent is sent again only when the earlier one was provably refused,
     never written, or looked up and found absent.
 E3. A DELETE that meets a 404 after an attempt whose outcome was unknown has succeeded.

@@ -153,7 +153,7 @@ class Attempt(msgspec.Struct):
     on_sent: Callable[[float], None] | None = None
 
     def begin(self, now: float) -> None:
-        """The permit is granted: from `now` on the request may arrive."""
+        """The lease is granted: from `now` on the request may arrive."""
         self.sent_at = now
         if self.on_sent is not None:
             self.on_sent(now)

@@ -1,15 +1,15 @@
 """The wire: one transmission of one request over aiohttp. The only place that knows aiohttp.
 
-T1. A permit is taken for each transmission, in an aiohttp client middleware, directly before the
-    request goes out, and closed when the headers of its answer are here: `done`; `unused` if it
-    was never written; else `lost`.
+T1. A lease is taken for each transmission, in an aiohttp client middleware, directly before the
+    request goes out, and closed when the headers of its answer are here: completed; cancelled if
+    it was never written; else abandoned.
 T2. aiohttp itself re-sends an idempotent request once when a kept-alive connection turns out to be
     dropped. The middleware raises an error of its own instead, so that each transmission is one
     attempt of the engine, which alone decides on sending again.
 T3. Redirects are not followed. Bodies are read to `Config.max_body_bytes` after decompression and
     no further.
 T4. A transmission ends by its deadline and by `Config.attempt_timeout_s` from the moment of its
-    permit, and at once when the transport is closed; its connection goes with it.
+    lease, and at once when the transport is closed; its connection goes with it.
 T5. No exception that leaves this module refers to the request's headers, and no local variable of
     this layer or of `client.py` shows the token (`secret.py`): some tools report those too.
 """
@@ -54,7 +54,7 @@ class Transport(Protocol):
     async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
         """Transmit once and return the whole answer, whatever its status.
 
-        Takes a permit from the throttle, keeps to `attempt.deadline`, calls `attempt.begin` in the
+        Takes a lease from the throttle, keeps to `attempt.deadline`, calls `attempt.begin` in the
         caller's own task.
 
         Raises:
@@ -80,7 +80,7 @@ _Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 
 
 class _Transmission:
-    """The middleware of one `send`: the permit's life, and the start of the attempt's clock."""
+    """The middleware of one `send`: the lease's life, and the start of the attempt's clock."""
 
     __slots__ = ("_attempt", "_scope", "_throttle", "_timer")
 
@@ -104,22 +104,22 @@ class _Transmission:
         deadline = attempt.deadline
         wait_s = None
         if deadline is not None:
-            # A permit that comes too late for the answer helps nobody: be refused at once instead.
+            # A lease that comes too late for the answer helps nobody: be refused at once instead.
             left_s = deadline - loop.time()
             wait_s = left_s - min(self._throttle.answer_s, left_s / 2)
-        async with self._throttle.permit(timeout=wait_s) as ticket:
+        async with self._throttle.acquire(timeout=wait_s) as lease:
             now = loop.time()
             attempt.begin(now)
             self._timer.begin(self._scope, now)
             try:
                 response = await handler(request)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                ticket.unused()
+                lease.cancel()
                 attempt.sent_at = None
                 raise _Lost(_reason(error), sent=False) from None
             except (aiohttp.ClientError, OSError) as error:
                 raise _Lost(_reason(error), sent=True) from None
-            ticket.done(response.headers, response.status)
+            lease.complete(response.headers, response.status)
             return response
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from do_blockstore_async.config import Config
 from do_blockstore_async.quota.fairness import FairQueue
 from do_blockstore_async.quota.gate import Gate
-from do_blockstore_async.quota.ledger import Lease, Ledger
+from do_blockstore_async.quota.ledger import LeaseRecord, Ledger
 
 NEVER = math.inf
 PLAIN = Config(windows=((10, 6.0), (40, 60.0)), guard_s=0.5, linger_s=3.0, reserve=(0.2, 0.1))
@@ -21,8 +21,8 @@ def headers(limit: int, remaining: int) -> dict[str, str]:
     return {"ratelimit-limit": str(limit), "ratelimit-remaining": str(remaining)}
 
 
-def send(ledger: Ledger, now: float) -> Lease:
-    lease = Lease()
+def send(ledger: Ledger, now: float) -> LeaseRecord:
+    lease = LeaseRecord()
     ledger.open(lease, now)
     return lease
 

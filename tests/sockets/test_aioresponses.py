@@ -1,6 +1,6 @@
 """At the level of the session, with aioresponses: what users do who mock aiohttp.
 
-aioresponses stands in for `ClientSession._request`, so middlewares do not run and no permit is
+aioresponses stands in for `ClientSession._request`, so middlewares do not run and no lease is
 taken; what is tested here is that answers and errors go the same way nevertheless.
 """
 

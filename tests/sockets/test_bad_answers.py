@@ -443,7 +443,7 @@ async def test_a_break_is_survived(server: ScriptedServer) -> None:
 async def test_a_kept_alive_connection_that_drops_hides_no_transmission(
     server: ScriptedServer,
 ) -> None:
-    """aiohttp would send a GET again by itself: two requests for one permit."""
+    """aiohttp would send a GET again by itself: two requests for one lease."""
     server.answers(GOOD, abort, otherwise=GOOD)
     async with server.store() as store:
         await store.volumes.get(VOLUME_ID)

@@ -1,4 +1,4 @@
-"""A deadline is for the answer: who would get a permit just before it is refused at once."""
+"""A deadline is for the answer: who would get a lease just before it is refused at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from do_blockstore_async import BlockStore, QuotaWaitTooLongError
 from do_blockstore_async.simulator import Simulator
 
 
-async def test_a_permit_too_late_for_the_answer_is_not_waited_for() -> None:
+async def test_a_lease_too_late_for_the_answer_is_not_waited_for() -> None:
     config = attrs.evolve(DRY, windows=((2, 3.0), (1000, 3600.0)))
     async with (
         Simulator(limits="2/3,1000/3600", latency_s=0.3) as simulator,
@@ -21,7 +21,7 @@ async def test_a_permit_too_late_for_the_answer_is_not_waited_for() -> None:
                 pass
         free_s = store.quota.next_free_s
         assert 0.5 < free_s < 3
-        # Enough for the permit, too little for an answer that takes 0.3 s.
+        # Enough for the lease, too little for an answer that takes 0.3 s.
         with pytest.raises(QuotaWaitTooLongError) as caught:
             async for _region in store.regions.list(timeout=free_s + 0.15):
                 pass

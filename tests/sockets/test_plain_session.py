@@ -38,7 +38,7 @@ async def test_who_waits_at_the_terminal_goes_before_the_survey() -> None:
         plain_session(store, sim.token, sim.url) as session,
     ):
         surveys = asyncio.gather(*(survey(store, session, "regions") for _ in range(15)))
-        # Nothing tells of a permit that begins to wait.
+        # Nothing tells of a lease that begins to wait.
         while store.quota.waiting_background < 5:  # noqa: ASYNC110
             await asyncio.sleep(0)
         start = loop.time()

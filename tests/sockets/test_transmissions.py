@@ -1,7 +1,7 @@
-"""I12: tickets equal requests on the wire, also where aiohttp sends a request again by itself.
+"""I12: leases equal requests on the wire, also where aiohttp sends a request again by itself.
 
 A server drops kept-alive connections instead of answering; aiohttp then re-sends an idempotent
-request once, silently. `throttle.middleware` in a plain session must have taken a ticket for each.
+request once, silently. `throttle.middleware` in a plain session must have taken a lease for each.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def plain(throttle: Throttle) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(middlewares=(throttle.middleware,))
 
 
-async def test_each_silent_resend_has_a_ticket_of_its_own() -> None:
+async def test_each_silent_resend_has_a_lease_of_its_own() -> None:
     throttle = Throttle(ROOMY)
     async with DroppingServer(answers=1).running() as server, plain(throttle) as session:
         for _ in range(5):
@@ -98,7 +98,7 @@ async def test_each_silent_resend_has_a_ticket_of_its_own() -> None:
     assert (status.done, status.lost, status.unused) == (5, 4, 0)
 
 
-async def test_what_is_not_idempotent_is_not_sent_again_and_its_ticket_lost() -> None:
+async def test_what_is_not_idempotent_is_not_sent_again_and_its_lease_abandoned() -> None:
     throttle = Throttle(ROOMY)
     async with DroppingServer(answers=1).running() as server, plain(throttle) as session:
         async with session.post(server.url) as response:
@@ -116,7 +116,7 @@ async def test_what_is_not_idempotent_is_not_sent_again_and_its_ticket_lost() ->
     st.integers(1, 4),
 )
 @settings(max_examples=25)
-def test_i12_tickets_are_requests_on_the_wire(
+def test_i12_leases_are_requests_on_the_wire(
     answers: int, methods: list[str], at_once: int
 ) -> None:
     async def main() -> None:
@@ -151,7 +151,7 @@ async def test_a_connection_that_cannot_be_made_uses_no_slot() -> None:
     assert (status.unused, status.used) == (1, (0, 0))
 
 
-async def test_a_timeout_is_a_lost_ticket() -> None:
+async def test_a_timeout_is_an_abandoned_lease() -> None:
     throttle = Throttle(ROOMY)
     timeout = aiohttp.ClientTimeout(total=0.05)
     async with SilentServer(0).running() as server, plain(throttle) as session:

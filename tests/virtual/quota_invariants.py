@@ -34,7 +34,7 @@ def i1_no_refusal(
                 group.create_task(traffic.call(draw.uniform(0.0, spread_s)))
         await traffic.settle()
         assert server.refused["us"] == 0, f"I1: {server.refusals}"
-        assert server.accepted["us"] == traffic.sent, "I12: tickets are not requests on the wire"
+        assert server.accepted["us"] == traffic.sent, "I12: leases are not requests on the wire"
 
     run_virtual(main())
 
@@ -75,7 +75,7 @@ def i3_no_stall(seed: int, requests: int, cancelled_share: float) -> None:
         doomed = [task for task in tasks if draw.random() < cancelled_share]
         loop = asyncio.get_running_loop()
         for task in doomed:
-            # Often at the very times at which permits are granted.
+            # Often at the very times at which leases are granted.
             at = draw.choice([draw.uniform(0.0, 30.0), SHORT[1] + GUARD_S + draw.uniform(0, 0.4)])
             loop.call_at(at, task.cancel)
         async with asyncio.timeout(3600):
@@ -122,14 +122,14 @@ def i6_fair_shares(weights: Sequence[float], requests: int, cancelled: int) -> N
         left = [requests] * len(weights)
 
         async def call(job: int) -> None:
-            async with throttle.permit() as ticket:
+            async with throttle.acquire() as lease:
                 served.append(job)
                 await asyncio.sleep(0.05)
-                ticket.done({})
+                lease.complete({})
 
         for _ in range(SHORT[0]):
-            async with throttle.permit() as ticket:
-                ticket.done({})
+            async with throttle.acquire() as lease:
+                lease.complete({})
         tasks = []
         for job, weight in enumerate(weights):
             with throttle.background(f"job {job}", weight):
@@ -166,10 +166,10 @@ def i7_deadlines(seed: int, requests: int, latency_s: float) -> None:
             asked = now()
             refusal: QuotaWaitTooLongError | None = None
             try:
-                async with throttle.permit(timeout=timeout) as ticket:
+                async with throttle.acquire(timeout=timeout) as lease:
                     granted = now()
                     await asyncio.sleep(latency_s)
-                    ticket.done({})
+                    lease.complete({})
             except QuotaWaitTooLongError as error:
                 granted, refusal = now(), error
             if timeout is None:
@@ -227,15 +227,15 @@ def i9_silence(seed: int, requests: int, refuse_at: int, retry_after_s: int) -> 
         async def call() -> None:
             nonlocal answered
             await asyncio.sleep(draw.uniform(0.0, 4.0))
-            async with throttle.permit() as ticket:
+            async with throttle.acquire() as lease:
                 await asyncio.sleep(draw.uniform(0.05, 0.4))
                 answered += 1
                 if answered == refuse_at:
                     headers = NOTHING_LEFT | {"retry-after": str(retry_after_s)}
-                    ticket.done(headers, 429)
+                    lease.complete(headers, 429)
                     pauses.append((now(), now() + retry_after_s))
                 else:
-                    ticket.done({})
+                    lease.complete({})
 
         await asyncio.gather(*(call() for _ in range(requests)))
         for start, end in pauses:
@@ -256,10 +256,10 @@ def i10_one_probe(seed: int, requests: int, dry_s: float) -> None:
         async def call() -> None:
             await asyncio.sleep(draw.uniform(0.0, 4.0))
             while True:
-                async with throttle.permit() as ticket:
+                async with throttle.acquire() as lease:
                     await asyncio.sleep(draw.uniform(0.05, 0.4))
                     dry = dry_from < now() < dry_from + dry_s
-                    ticket.done(NOTHING_LEFT if dry else {}, 429 if dry else 200)
+                    lease.complete(NOTHING_LEFT if dry else {}, 429 if dry else 200)
                 if not dry:
                     return
 
@@ -279,14 +279,14 @@ def i11_hour_untouched(seed: int, answers: int) -> None:
         server = judge()
         draw = random.Random(seed)
         for _ in range(answers):
-            async with throttle.permit() as ticket:
+            async with throttle.acquire() as lease:
                 await asyncio.sleep(draw.uniform(0.05, 0.4))
                 status, headers = server.ask(now())
-                ticket.done(headers, status)
+                lease.complete(headers, status)
         others, held = ledger.others, ledger.in_flight + ledger.longest.closed(now())
         before = (others.left(now(), held), others.used, ledger.longest.limit, others.announced)
-        async with throttle.permit() as ticket:
-            ticket.done(NOTHING_LEFT | {"retry-after": "3"}, 429)
+        async with throttle.acquire() as lease:
+            lease.complete(NOTHING_LEFT | {"retry-after": "3"}, 429)
         throttle.refused("burst", 3.0)
         after = (others.left(now(), held), others.used, ledger.longest.limit, others.announced)
         assert before == after, f"I11: {before} became {after}"

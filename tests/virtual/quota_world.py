@@ -18,7 +18,7 @@ from benchmarks.quota.judges import Judge, Model
 from do_blockstore_async._context import current_job
 from do_blockstore_async.config import Config
 from do_blockstore_async.quota import throttle as throttle_module
-from do_blockstore_async.quota.ledger import Lease, Ledger
+from do_blockstore_async.quota.ledger import LeaseRecord, Ledger
 from do_blockstore_async.quota.throttle import Throttle
 
 SHORT, LONG = (25, 6.0), (100, 60.0)
@@ -50,7 +50,7 @@ class Traffic:
 
     Attributes:
         sent: how many transmissions went on the wire.
-        log: (background, asked, granted) of every permit.
+        log: (background, asked, granted) of every lease.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class Traffic:
         await asyncio.sleep(delay_s)
         draw = self.random
         asked = now()
-        async with self.throttle.permit() as ticket:
+        async with self.throttle.acquire() as lease:
             self.log.append((current_job() is not None, asked, now()))
             fate = draw.random()
             if fate < self.unused_share:
-                ticket.unused()
+                lease.cancel()
                 return
             self.sent += 1
             latency_s = draw.uniform(*self.latency_s)
@@ -100,13 +100,13 @@ class Traffic:
                 self._late.add(late)
                 await asyncio.sleep(latency_s)
                 if draw.random() < 0.5:
-                    ticket.lost()
+                    lease.abandon()
                 return  # or leave without closing, which is the same
             way_s = latency_s * draw.random()
             status, headers = await self._arrive(way_s)
             await asyncio.sleep(latency_s - way_s)
-            ticket.done(headers, status)
-            ticket.lost()  # harmless
+            lease.complete(headers, status)
+            lease.abandon()  # harmless
 
     async def settle(self) -> None:
         """Wait for requests still under way to the server."""
@@ -123,7 +123,7 @@ class WatchedLedger(Ledger):
         self.asked_background = background
         return super().until(now, background)
 
-    def open(self, lease: Lease, now: float) -> None:
+    def open(self, lease: LeaseRecord, now: float) -> None:
         super().open(lease, now)
         self.grants.append(
             {

@@ -95,7 +95,7 @@ def run(wire: Wire, body: Any, **config: Any) -> Any:
 
 
 def test_between_attempts_nothing_is_held() -> None:
-    """E1: no request under way, no permit."""
+    """E1: no request under way, no lease."""
     scene = Scene(config={"max_attempts": 3})
     scene.faults.add("html_503", method="GET", path="/v2/volumes/**", times=2)
 

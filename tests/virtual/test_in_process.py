@@ -36,7 +36,7 @@ def describe(method: str = "POST", path: str = "/v2/volumes", json: Any = None) 
 
 
 class Case:
-    """One transport against one world, with what became of its tickets."""
+    """One transport against one world, with what became of its leases."""
 
     def __init__(self, faults: str = "", **options: Any) -> None:
         self.world = World(limits="none")
@@ -53,7 +53,7 @@ class Case:
         deadline = None if timeout is None else now + timeout
         return await self.transport.send(describe(), Attempt(deadline=deadline))
 
-    def tickets(self) -> tuple[int, int, int]:
+    def leases(self) -> tuple[int, int, int]:
         status = self.throttle.status()
         assert status.in_flight == 0
         return status.done, status.lost, status.unused
@@ -91,7 +91,7 @@ def test_actions_end_as_virtual_time_goes_by() -> None:
 
 
 @pytest.mark.parametrize(
-    ("faults", "error", "made", "tickets"),
+    ("faults", "error", "made", "leases"),
     [
         ("answer_lost", TransportError, 1, (0, 1, 0)),
         ("reset_before", TransportError, 0, (0, 1, 0)),
@@ -104,7 +104,7 @@ def test_actions_end_as_virtual_time_goes_by() -> None:
     ],
 )
 def test_faults_end_as_the_real_transport_ends_them(
-    faults: str, error: type[Exception], made: int, tickets: tuple[int, int, int]
+    faults: str, error: type[Exception], made: int, leases: tuple[int, int, int]
 ) -> None:
     async def main() -> None:
         case = Case(faults)
@@ -112,7 +112,7 @@ def test_faults_end_as_the_real_transport_ends_them(
             await case.send()
         assert getattr(caught.value, "sent", True)
         assert len(case.world.volumes) == made
-        assert case.tickets() == tickets
+        assert case.leases() == leases
         assert asyncio.get_running_loop().time() < 6
 
     run_virtual(main())
@@ -135,7 +135,7 @@ def test_a_request_arrives_although_its_sender_went() -> None:
             await task
         await asyncio.sleep(0.3)
         assert case.world.handled == case.transport.transmissions == 2
-        assert case.tickets() == (0, 2, 0)
+        assert case.leases() == (0, 2, 0)
 
     run_virtual(main())
 
@@ -148,7 +148,7 @@ def test_closing_ends_what_is_under_way() -> None:
         await case.transport.aclose()
         with pytest.raises(RequestTimeoutError):
             await task
-        assert case.tickets() == (0, 1, 0)
+        assert case.leases() == (0, 1, 0)
 
     run_virtual(main())
 

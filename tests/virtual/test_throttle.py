@@ -42,12 +42,12 @@ def virtual(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 
 async def spend(throttle: Throttle, requests: int, headers: dict[str, str] | None = None) -> None:
     for _ in range(requests):
-        async with throttle.permit() as ticket:
-            ticket.done(headers or {})
+        async with throttle.acquire() as lease:
+            lease.complete(headers or {})
 
 
 @virtual
-async def test_on_an_idle_budget_a_permit_costs_no_turn_of_the_loop() -> None:
+async def test_on_an_idle_budget_a_lease_costs_no_turn_of_the_loop() -> None:
     throttle = Throttle(scaled())
     turns = 0
 
@@ -72,13 +72,13 @@ async def test_the_throttle_leaves_no_task_behind_when_nobody_waits() -> None:
 @virtual
 async def test_closing_twice_is_harmless_and_the_first_counts() -> None:
     throttle = Throttle(scaled())
-    async with throttle.permit() as ticket:
-        ticket.done({})
-        ticket.lost()
-        ticket.unused()
-    async with throttle.permit() as ticket:
-        ticket.unused()
-        ticket.done({})
+    async with throttle.acquire() as lease:
+        lease.complete({})
+        lease.abandon()
+        lease.cancel()
+    async with throttle.acquire() as lease:
+        lease.cancel()
+        lease.complete({})
     status = throttle.status()
     assert (status.done, status.lost, status.unused, status.in_flight) == (1, 0, 1, 0)
 
@@ -86,14 +86,14 @@ async def test_closing_twice_is_harmless_and_the_first_counts() -> None:
 @virtual
 async def test_leaving_without_closing_is_lost_however_one_leaves() -> None:
     throttle = Throttle(scaled())
-    async with throttle.permit():
+    async with throttle.acquire():
         pass
     with pytest.raises(ZeroDivisionError):
-        async with throttle.permit():
+        async with throttle.acquire():
             raise ZeroDivisionError
 
     async def hang() -> None:
-        async with throttle.permit():
+        async with throttle.acquire():
             await asyncio.sleep(1000)
 
     task = asyncio.create_task(hang())
@@ -104,7 +104,7 @@ async def test_leaving_without_closing_is_lost_however_one_leaves() -> None:
 
 
 @virtual
-async def test_a_permit_cancelled_in_the_turn_of_its_grant_is_given_back() -> None:
+async def test_a_lease_cancelled_in_the_turn_of_its_grant_is_given_back() -> None:
     throttle = Throttle(scaled())
     await spend(throttle, SHORT[0])
     loop = asyncio.get_running_loop()
@@ -132,13 +132,13 @@ async def test_a_timeout_that_cannot_be_kept_fails_at_once_and_says_when() -> No
     await spend(throttle, SHORT[0])
     start = now()
     with pytest.raises(QuotaWaitTooLongError) as caught:
-        async with throttle.permit(timeout=2.0):
+        async with throttle.acquire(timeout=2.0):
             pass
     assert now() == pytest.approx(start, abs=1e-3)
     assert caught.value.retry_after == pytest.approx(6.25, abs=0.1)
     await asyncio.sleep(caught.value.retry_after)
-    async with throttle.permit(timeout=0.1) as ticket:
-        ticket.done({})
+    async with throttle.acquire(timeout=0.1) as lease:
+        lease.complete({})
 
 
 @virtual
@@ -146,30 +146,30 @@ async def test_of_two_deadlines_the_earlier_counts() -> None:
     throttle = Throttle(scaled())
     await spend(throttle, SHORT[0])
     with deadline_at(now() + 2.0), deadline_at(now() + 100.0), pytest.raises(QuotaWaitTooLongError):
-        async with throttle.permit(timeout=50.0):
+        async with throttle.acquire(timeout=50.0):
             pass
-    async with throttle.permit(timeout=50.0) as ticket:
-        ticket.done({})
+    async with throttle.acquire(timeout=50.0) as lease:
+        lease.complete({})
 
 
 @virtual
 async def test_a_pause_fails_at_once_those_who_cannot_wait_so_long() -> None:
     throttle = Throttle(scaled())
     await spend(throttle, 1)
-    async with throttle.permit() as slow:
+    async with throttle.acquire() as slow:
         await spend(throttle, SHORT[0] - 2)
         start = now()
 
         async def impatient() -> float:
             with pytest.raises(QuotaWaitTooLongError) as caught:
-                async with throttle.permit(timeout=8.0):
+                async with throttle.acquire(timeout=8.0):
                     pass
             return caught.value.retry_after
 
         waiting = [asyncio.create_task(impatient()) for _ in range(3)]
         await asyncio.sleep(0.5)
         assert throttle.status().waiting == 3
-        slow.done(BURST_429, 429)
+        slow.complete(BURST_429, 429)
     waits = await asyncio.gather(*waiting)
     assert now() - start == pytest.approx(0.5, abs=1e-2)
     assert min(waits) == pytest.approx(10.0, abs=0.1)
@@ -182,9 +182,9 @@ async def test_interactive_goes_before_bulk_and_into_the_reserve() -> None:
     order: list[str] = []
 
     async def call(name: str) -> None:
-        async with throttle.permit() as ticket:
+        async with throttle.acquire() as lease:
             order.append(name)
-            ticket.done({})
+            lease.complete({})
 
     with throttle.background():
         bulk = [asyncio.create_task(call("bulk")) for _ in range(30)]
@@ -198,14 +198,14 @@ async def test_interactive_goes_before_bulk_and_into_the_reserve() -> None:
 
 
 @virtual
-async def test_background_can_be_said_for_one_permit() -> None:
+async def test_background_can_be_said_for_one_lease() -> None:
     throttle = Throttle(scaled(reserve=(0.2, 0.1)))
     await spend(throttle, 20)
     with throttle.background():
-        async with throttle.permit(background=False) as ticket:
-            ticket.done({})
+        async with throttle.acquire(background=False) as lease:
+            lease.complete({})
     with pytest.raises(QuotaWaitTooLongError):
-        async with throttle.permit(background=True, timeout=1.0):
+        async with throttle.acquire(background=True, timeout=1.0):
             pass
 
 
@@ -220,8 +220,8 @@ async def test_what_happens_is_told_to_the_hooks() -> None:
     events: list[Event] = []
     throttle = Throttle(scaled(hooks=(events.append,)))
     await spend(throttle, 1)
-    async with throttle.permit() as ticket:
-        ticket.done(BURST_429, 429)
+    async with throttle.acquire() as lease:
+        lease.complete(BURST_429, 429)
     await spend(throttle, 1, {"ratelimit-limit": "100", "ratelimit-remaining": "-4"})
     paused, waited, resumed, ignored = (
         [event for event in events if isinstance(event, kind)]
@@ -250,9 +250,9 @@ async def test_a_raised_limit_is_told_and_used() -> None:
 async def test_kinds_of_429_that_are_not_about_the_budget_change_nothing() -> None:
     throttle = Throttle(scaled())
     await spend(throttle, 1)
-    async with throttle.permit() as ticket:
+    async with throttle.acquire() as lease:
         cooldown = {"ratelimit-limit": "100", "ratelimit-remaining": "90", "retry-after": "600"}
-        ticket.done(cooldown, 429)
+        lease.complete(cooldown, 429)
     for kind in ("snapshot_cooldown", "capacity", "route"):
         throttle.refused(kind, 600.0)
     start = now()
@@ -264,8 +264,8 @@ async def test_kinds_of_429_that_are_not_about_the_budget_change_nothing() -> No
 async def test_a_429_reported_twice_is_one() -> None:
     throttle = Throttle(scaled())
     await spend(throttle, 1)
-    async with throttle.permit() as ticket:
-        ticket.done(HOURLY_429, 429)
+    async with throttle.acquire() as lease:
+        lease.complete(HOURLY_429, 429)
     backoff_s = throttle._ledger.gate.backoff_s
     throttle.refused("hourly", None)
     assert throttle.status().probing
@@ -279,9 +279,9 @@ async def test_the_status_counts_what_is_there() -> None:
     with throttle.background():
         bulk = [asyncio.create_task(spend(throttle, 1)) for _ in range(3)]
     await asyncio.sleep(0.1)
-    async with throttle.permit() as ticket:
+    async with throttle.acquire() as lease:
         status = throttle.status()
-        ticket.unused()
+        lease.cancel()
     assert status.used == (21, 21)
     assert [window.remaining for window in status.windows] == [4, 79]
     assert [window.reserved for window in status.windows] == [5, 10]
@@ -356,7 +356,7 @@ async def test_many_cancelled_waiters_are_swept() -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     assert throttle.status().waiting == 0
-    assert len(throttle._line._interactive) < 100
+    assert len(throttle._queue._interactive) < 100
 
 
 NAMES = [
@@ -382,10 +382,10 @@ def test_hostile_headers_never_break_stall_or_stop_it(
         left = list(answers)
 
         async def call() -> None:
-            async with throttle.permit() as ticket:
+            async with throttle.acquire() as lease:
                 await asyncio.sleep(0.1)
                 headers, status = left.pop() if left else ({}, 200)
-                ticket.done(headers, status)
+                lease.complete(headers, status)
 
         # Each answer can make everybody wait for an hour at most, and none for ever.
         async with asyncio.timeout(3600 * (len(answers) + 1)):

@@ -1,7 +1,7 @@
 """The invariants have teeth: each mutant of the throttle breaks the one that names its fault.
 
-The first three are the issue's: count at send time, drop the guard, forget lost tickets. For each
-mutant a fixed range of seeds is tried until one catches it; the unchanged throttle passes them all.
+The first three are: count at send time, drop the guard, forget abandoned leases. For each mutant a
+fixed range of seeds is tried until one catches it; the unchanged throttle passes them all.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from do_blockstore_async.quota.dispatcher import Dispatcher
 from do_blockstore_async.quota.fairness import FairQueue
 from do_blockstore_async.quota.forecast import Forecast
 from do_blockstore_async.quota.gate import Gate
-from do_blockstore_async.quota.ledger import Lease, Ledger
-from do_blockstore_async.quota.line import Line
+from do_blockstore_async.quota.ledger import LeaseRecord, Ledger
+from do_blockstore_async.quota.line import WaitQueue
 
 
 class CountsAtSendTime(Ledger):
-    def close_done(self, lease: Lease, now: float, *rest: Any) -> Any:
+    def close_done(self, lease: LeaseRecord, now: float, *rest: Any) -> Any:
         kind = super().close_done(lease, now, *rest)
         for window in self.windows:
             window.answered.pop()
@@ -44,15 +44,15 @@ class DropsTheGuard(Ledger):
             window.hold_s = window.length_s
 
 
-class ForgetsLostTickets(Ledger):
-    def close_lost(self, lease: Lease, now: float) -> None:
+class ForgetsAbandonedLeases(Ledger):
+    def close_lost(self, lease: LeaseRecord, now: float) -> None:
         super().close_lost(lease, now)
         for window in self.windows:
             window.lost.clear()
 
 
 class ForgetsTheLinger(Ledger):
-    def close_lost(self, lease: Lease, now: float) -> None:
+    def close_lost(self, lease: LeaseRecord, now: float) -> None:
         super().close_lost(lease, now)
         for window in self.windows:
             window.lost.pop()
@@ -68,7 +68,7 @@ class ForgetsTheHour(Ledger):
 
 
 class LeaksUnusedSlots(Ledger):
-    def close_unused(self, lease: Lease, now: float) -> None:
+    def close_unused(self, lease: LeaseRecord, now: float) -> None:
         super().close_unused(lease, now)
         self.in_flight += 1
 
@@ -89,7 +89,9 @@ class ProbesInCrowds(Ledger):
 
 
 class BelievesTheBurst(Ledger):
-    def close_done(self, lease: Lease, now: float, headers: Mapping[str, str], *rest: Any) -> Any:
+    def close_done(
+        self, lease: LeaseRecord, now: float, headers: Mapping[str, str], *rest: Any
+    ) -> Any:
         kind = super().close_done(lease, now, headers, *rest)
         if kind == "burst":
             self._learn(lease, now, headers, [])
@@ -116,7 +118,7 @@ class ForecastsAnEmptyBudget(Forecast):
         return super().answer_at(now, max(1, count - 10), background)
 
 
-class ServesBulkFirst(Line):
+class ServesBulkFirst(WaitQueue):
     def next(self, background: bool) -> Any:
         return super().next(background or self.waiting[1] > 0)
 
@@ -184,7 +186,7 @@ def i11(seed: int) -> None:
 CASES: dict[str, tuple[type[Any], Callable[[int], None]]] = {
     "I1: count at send time": (CountsAtSendTime, i1_none_lost),
     "I1: drop the guard": (DropsTheGuard, i1_none_lost),
-    "I1: forget lost tickets": (ForgetsLostTickets, i1),
+    "I1: forget abandoned leases": (ForgetsAbandonedLeases, i1),
     "I1: forget the linger": (ForgetsTheLinger, i1),
     "I1: forget the hour": (ForgetsTheHour, i1_none_lost),
     "I2: leak unused slots": (LeaksUnusedSlots, i2),
