@@ -110,7 +110,7 @@ def show_steps(output: Output, plan: Plan) -> None:
 def _step_rows(plan: Plan) -> Iterator[tuple[object, ...]]:
     for step in plan.steps:
         volume = step.volume_name or step.volume_id
-        yield step.action, step.region, volume, step.name, round(step.monthly, 4), step.why
+        yield step.action, step.region, volume, step.name, round(step.monthly_cost, 4), step.reason
     for skip in plan.skips:
         yield "skip", skip.region, skip.name, None, None, skip.reason
 

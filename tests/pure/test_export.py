@@ -187,7 +187,7 @@ def outputs(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     """Everything the command line and the library write of things with hostile names."""
     one = volume(1, name=HOSTILE, description=HOSTILE, tags=(HOSTILE,))
     step = Step(
-        key="k", action="tag_volume", name=HOSTILE, region="nyc3", volume_name=HOSTILE, why="=1"
+        key="k", action="tag_volume", name=HOSTILE, region="nyc3", volume_name=HOSTILE, reason="=1"
     )
     made = Plan(kind="snapshots", job="nightly", made_at=NOW, selection=Selection(), steps=(step,))
     taken = take_inventory([one], [], NOW, Prices(), with_orphaned=False)
