@@ -143,7 +143,7 @@ class BlockStore:
         self._volumes = Volumes(engine, self._codec)
         self._snapshots = Snapshots(engine, self._codec)
         self._regions = Regions(engine, self._codec)
-        self._throttle.join()
+        self._throttle._join()
         return self
 
     async def __aexit__(
@@ -169,7 +169,7 @@ class BlockStore:
             await self._engine.aclose(grace_s)
         finally:
             if first:
-                await self._throttle.leave()
+                await self._throttle._leave()
 
     def __del__(self) -> None:
         if self._engine is not None and not self._closed:

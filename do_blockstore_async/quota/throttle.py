@@ -225,8 +225,8 @@ class Throttle:
         self._ledger.close_unused(lease, self._clock.monotonic())
         self._dispatcher.wake()
 
-    def refused(self, kind: RateLimitKind, retry_after_s: float | None) -> None:
-        """The engine found out which kind of 429 an answer was.
+    def _refused(self, kind: RateLimitKind, retry_after_s: float | None) -> None:
+        """Take in a 429 whose kind only its body told; for the engine.
 
         Args:
             kind: only `burst` and `hourly` concern the budget; others are ignored here.
@@ -298,8 +298,8 @@ class Throttle:
         return timedelta(seconds=at - now)
 
     @property
-    def answer_s(self) -> float:
-        """Seconds within which most answers come, once their request has its lease."""
+    def _response_s(self) -> float:
+        """Seconds within which most responses come, once their request has its lease."""
         return self._ledger.latency_s + 2 * self._ledger.latency_spread_s
 
     def expect(self, wait_s: float) -> None:
@@ -331,12 +331,12 @@ class Throttle:
         """
         return await send_with_lease(self.acquire(), request, handler)
 
-    def join(self) -> None:
-        """One more client uses this throttle."""
+    def _join(self) -> None:
+        """Count one more client that uses this throttle."""
         self._holders += 1
 
-    async def leave(self) -> None:
-        """One client less; the last one makes waiting requests raise ClientClosedError."""
+    async def _leave(self) -> None:
+        """Count one client less; after the last one, waiting requests raise ClientClosedError."""
         self._holders -= 1
         if self._holders <= 0:
             self._fail_waiting()
@@ -353,10 +353,10 @@ class Throttle:
         self._dispatcher.wake()
 
     async def __aenter__(self) -> Throttle:
-        self.join()
+        self._join()
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        await self.leave()
+        await self._leave()
         if self._holders <= 0:
             await self.aclose()

@@ -195,7 +195,7 @@ class Engine:
             self._last_answer = (raw.headers, self._clock.monotonic())
             return parse_response(request, raw)
         except RateLimitedError as error:
-            self._throttle.refused(error.kind, error.retry_after)
+            self._throttle._refused(error.kind, error.retry_after)
             failure = type(error).__name__
             raise
         except BaseException as error:

@@ -106,7 +106,7 @@ class _Transmission:
         if deadline is not None:
             # A lease that comes too late for the answer helps nobody: be refused at once instead.
             left_s = deadline - loop.time()
-            wait_s = left_s - min(self._throttle.answer_s, left_s / 2)
+            wait_s = left_s - min(self._throttle._response_s, left_s / 2)
         async with self._throttle.acquire(timeout=wait_s) as lease:
             now = loop.time()
             attempt.begin(now)

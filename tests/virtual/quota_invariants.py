@@ -287,7 +287,7 @@ def i11_hour_untouched(seed: int, answers: int) -> None:
         before = (others.left(now(), held), others.used, ledger.longest.limit, others.announced)
         async with throttle.acquire() as lease:
             lease.complete(NOTHING_LEFT | {"retry-after": "3"}, 429)
-        throttle.refused("burst", 3.0)
+        throttle._refused("burst", 3.0)
         after = (others.left(now(), held), others.used, ledger.longest.limit, others.announced)
         assert before == after, f"I11: {before} became {after}"
         assert not ledger.gate.probing, "I11"

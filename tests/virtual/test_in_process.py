@@ -41,7 +41,7 @@ class Case:
     def __init__(self, faults: str = "", **options: Any) -> None:
         self.world = World(limits="none")
         self.throttle = Throttle(FAST)
-        self.throttle.join()
+        self.throttle._join()
         self.faults = parse_faults(faults)
         options = {"config": FAST, "latency_s": (0.1, 0.3), **options}
         self.transport = InProcessTransport(

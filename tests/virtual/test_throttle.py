@@ -254,7 +254,7 @@ async def test_kinds_of_429_that_are_not_about_the_budget_change_nothing() -> No
         cooldown = {"ratelimit-limit": "100", "ratelimit-remaining": "90", "retry-after": "600"}
         lease.complete(cooldown, 429)
     for kind in ("snapshot_cooldown", "capacity", "route"):
-        throttle.refused(kind, 600.0)
+        throttle._refused(kind, 600.0)
     start = now()
     await spend(throttle, 5)
     assert now() == pytest.approx(start, abs=0.01)
@@ -267,7 +267,7 @@ async def test_a_429_reported_twice_is_one() -> None:
     async with throttle.acquire() as lease:
         lease.complete(HOURLY_429, 429)
     backoff_s = throttle._ledger.gate.backoff_s
-    throttle.refused("hourly", None)
+    throttle._refused("hourly", None)
     assert throttle.status().probing
     assert throttle._ledger.gate.backoff_s == backoff_s
 
@@ -326,14 +326,14 @@ async def test_when_closed_those_who_wait_hear_of_it() -> None:
 @virtual
 async def test_a_shared_throttle_ends_with_its_last_holder() -> None:
     throttle = Throttle(scaled())
-    throttle.join()
-    throttle.join()
+    throttle._join()
+    throttle._join()
     await spend(throttle, SHORT[0])
     waiting = asyncio.create_task(spend(throttle, 1))
     await asyncio.sleep(0.1)
-    await throttle.leave()
+    await throttle._leave()
     assert not waiting.done()
-    await throttle.leave()
+    await throttle._leave()
     with pytest.raises(ClientClosedError):
         await waiting
 
