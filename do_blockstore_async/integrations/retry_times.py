@@ -7,8 +7,8 @@ refused again. So each refused request is given a slot of its own: the k-th one 
 is told when k more requests than those waiting now will have been answered.
 
 Background work would find the line empty meanwhile and take those slots, and newcomers with more
-patience would wait for them; `Throttle.expect` keeps them. Nobody is held to a promise: who never
-comes leaves the slot to others a second later, who comes early waits in line like everybody. What
+patience would wait for them; `Throttle.reserve_at` keeps them. Nobody is held to a promise: who
+never comes leaves the slot to others a second later, who comes early waits like everybody. What
 cannot be told apart is who comes back and who comes for the first time: a newcomer who finds a slot
 free takes it, and while more requests arrive than the budget can serve, a promise can be overtaken.
 
@@ -61,7 +61,7 @@ class RetryTimes:
         wait_s = whole_seconds(max(at_least_s, free_in))
         if ahead < _MOST:
             heappush(self._promised, now + wait_s)
-            self._store.throttle.expect(wait_s)
+            self._store.throttle.reserve_at(wait_s)
         return wait_s
 
     def _forget(self, now: float) -> None:

@@ -48,7 +48,7 @@ class _Replayed:
         self, ledger: Ledger, index: int, now: float, count: int, background: bool
     ) -> None:
         window = ledger.windows[index]
-        slots = window.limit - (ledger.kept(window, now) if background else 0)
+        slots = window.limit - (ledger.reserved_slots(window, now) if background else 0)
         held = ledger.in_flight + window.closed(now)
         others = round(ledger.others_in(index, now))
         predecessors = 0

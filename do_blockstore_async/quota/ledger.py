@@ -17,8 +17,8 @@ Invariants:
  1. opened = in flight + done + lost + unused (I2), and in the end every slot comes free.
  2. In each window: held = in flight + answered within W + guard + lost within linger + W + guard.
  3. A request is granted only while held + others < limit, for a background request
-    held + others < limit - reserve - expected, in every window (I1, I5), where `expected` are the
-    interactive requests that were told to come back before a slot taken now is free again.
+    held + others < limit - reserve - reservations, in every window (I1, I5), where the
+    reservations are those due before a slot taken now is free again.
  4. A burst 429 touches nothing of the longest window (I11).
 """
 
@@ -43,7 +43,7 @@ _NEVER = float("inf")
 _LATENCY_WEIGHT = 0.05
 _LATENCY_GUESS_S = 0.2
 _WARY_LATENCIES = 4
-_LATE_S = 1.0  # whoever was told to come back is waited for so long beyond that time
+_LATE_S = 1.0  # how long a reservation outlasts its time
 
 
 class Ledger:
@@ -75,8 +75,8 @@ class Ledger:
         # Refused requests hold slots here, though the server has probably not counted them:
         # the times at which these slots come free.
         self._refused: deque[float] = deque()
-        # When interactive requests are expected that were told to come back; in rising order.
-        self.expected: list[float] = []
+        # When interactive requests return that were told to come back later; in rising order.
+        self.reservations: list[float] = []
         self.version = 0  # rises with whatever a replay of the ledger could not foresee
 
     # -- may one be sent? -------------------------------------------------------------------
@@ -101,14 +101,14 @@ class Ledger:
             return max(until, self._own_until(now, background))
         for index, window in enumerate(self.windows):
             free = window.limit - self.in_flight - window.closed(now)
-            kept = self.kept(window, now) if background else 0
+            kept = self.reserved_slots(window, now) if background else 0
             free -= kept
             if window is self.longest:
                 until = max(until, self._long_until(now, background, free, kept))
             elif free <= window.edge or not self.others.quiet:
                 until = max(until, self._short_until(now, index, free, background))
-        if background and until > now and self.expected:
-            until = min(until, max(self.expected[0] + _LATE_S, now + self.windows[0].tick_s))
+        if background and until > now and self.reservations:
+            until = min(until, max(self.reservations[0] + _LATE_S, now + self.windows[0].tick_s))
         return until
 
     def _plainly_free(self, now: float, background: bool) -> bool:
@@ -118,41 +118,42 @@ class Ledger:
         in_flight = self.in_flight
         for window in self.windows:
             closed = window.closed(now)
-            kept = self.kept(window, now) if background else 0
+            kept = self.reserved_slots(window, now) if background else 0
             if window.limit - in_flight - closed - kept <= window.edge:
                 return False
         # Both are those of the longest window now.
         return self.others.left_for_us(now, in_flight + closed) - kept >= 1
 
-    def expect(self, at: float) -> None:
-        """An interactive request is expected at `at`: background ones leave it a slot."""
-        insort(self.expected, at)
+    def reserve_at(self, at: float) -> None:
+        """Reserve a slot for an interactive request that returns at `at`."""
+        insort(self.reservations, at)
 
-    def came_back(self, now: float) -> bool:
-        """An interactive request asks: whether it may be one that was expected by now."""
-        expected = self.expected
-        del expected[: bisect_right(expected, now - _LATE_S)]
-        if not expected or expected[0] > now:
+    def take_reservation(self, now: float) -> bool:
+        """Consume a reservation that is due, if any, for an interactive request."""
+        reservations = self.reservations
+        del reservations[: bisect_right(reservations, now - _LATE_S)]
+        if not reservations or reservations[0] > now:
             return False
-        del expected[0]
+        del reservations[0]
         return True
 
-    def kept(self, window: Window, now: float) -> int:
+    def reserved_slots(self, window: Window, now: float) -> int:
         """The slots of `window` that a background request leaves to interactive ones."""
-        expected = self.expected
-        if not expected:
+        reservations = self.reservations
+        if not reservations:
             return window.reserved
-        if expected[0] + _LATE_S <= now:
-            del expected[: bisect_right(expected, now - _LATE_S)]
-        # A slot taken now is back `hold_s` after its answer, which takes its time.
-        return window.reserved + bisect_left(expected, now + window.hold_s + _LATE_S)
+        if reservations[0] + _LATE_S <= now:
+            del reservations[: bisect_right(reservations, now - _LATE_S)]
+        # A slot taken now is free again only `hold_s` after its response, whose time is not
+        # known yet: whoever returns before that would miss it.
+        return window.reserved + bisect_left(reservations, now + window.hold_s + _LATE_S)
 
     def _own_until(self, now: float, background: bool) -> float:
         """When our own slots allow one more, whatever the server thinks of it."""
         until = now
         for window in self.windows:
             taken = self.in_flight + window.closed(now)
-            taken += self.kept(window, now) if background else 0
+            taken += self.reserved_slots(window, now) if background else 0
             if taken >= window.limit:
                 until = max(until, window.next_release())
         return until

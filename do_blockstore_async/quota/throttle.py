@@ -142,8 +142,8 @@ class Throttle:
             return None
         if background:
             self._queue.pass_through(waiter)
-        elif self._ledger.expected:
-            self._ledger.came_back(now)
+        elif self._ledger.reservations:
+            self._ledger.take_reservation(now)
         return self._open(now)
 
     def _open(self, now: float) -> Lease:
@@ -156,7 +156,7 @@ class Throttle:
     async def _wait(self, waiter: Waiter) -> Lease:
         loop = self._here()
         waiter.asked_at = now = self._clock.monotonic()
-        returned = waiter.job is None and self._ledger.came_back(now)
+        returned = waiter.job is None and self._ledger.take_reservation(now)
         if waiter.deadline is not None:
             at = self._granted_at(waiter, now, returned)
             if at > waiter.deadline:
@@ -184,12 +184,12 @@ class Throttle:
         background = waiter.job is not None
         ahead = self._queue.ahead_of(waiter, returned=returned) + 1
         at = self._forecast.grant_at(now, ahead, background)
-        expected = self._ledger.expected
-        if background or returned or not expected:
+        reservations = self._ledger.reservations
+        if background or returned or not reservations:
             return at
         before = 0
-        # They were told whole seconds: their slots are free up to a second before they come.
-        while (by_then := bisect_right(expected, at + _ROUNDED_S)) > before:
+        # They were given whole seconds: their slots are free up to a second before they return.
+        while (by_then := bisect_right(reservations, at + _ROUNDED_S)) > before:
             before = by_then
             at = self._forecast.grant_at(now, ahead + by_then, background)
         return at
@@ -302,13 +302,13 @@ class Throttle:
         """Seconds within which most responses come, once their request has its lease."""
         return self._ledger.latency_s + 2 * self._ledger.latency_spread_s
 
-    def expect(self, wait_s: float) -> None:
-        """Somebody was told to come back after `wait_s`: a slot is kept for them.
+    def reserve_at(self, wait_s: float) -> None:
+        """Reserve a slot for a caller that was told to come back after `wait_s`.
 
-        Background requests leave it alone, and interactive ones with a deadline do not wait for it.
-        It is kept for a second beyond that time. Nobody needs to come; the next interactive request
-        after that time counts as the one that was expected and goes before newcomers in line. A
-        slot that is free at once is given to whoever asks.
+        Background requests leave the slot alone, and interactive ones with a deadline do not count
+        on it. The reservation lasts for a second beyond that time and binds nobody: the next
+        interactive request after that time consumes it and goes before newcomers in the queue. It
+        holds back no interactive request that finds a free slot.
 
         Args:
             wait_s: seconds from now, 0 or more.
@@ -318,7 +318,7 @@ class Throttle:
         """
         if not 0 <= wait_s < _NEVER:
             raise InvalidArgumentError(f"wait_s must be seconds, 0 or more, not {wait_s!r}")
-        self._ledger.expect(self._clock.monotonic() + wait_s)
+        self._ledger.reserve_at(self._clock.monotonic() + wait_s)
 
     # -- other sessions, and the end ------------------------------------------------------------
 

@@ -204,14 +204,14 @@ def test_slots_are_kept_only_until_a_second_after_the_time() -> None:
         async with client(SMALL, 0.0) as store:
             await regions(store)
             for _ in range(9):
-                store.throttle.expect(4)
+                store.throttle.reserve_at(4)
             began = loop.time()
             with store.background():
                 await regions(store)
             assert loop.time() - began == pytest.approx(5, abs=0.3)
             for wrong in (-1, float("nan"), float("inf")):
                 with pytest.raises(ValueError, match="wait_s"):
-                    store.throttle.expect(wrong)
+                    store.throttle.reserve_at(wrong)
 
     run_virtual(main())
 
@@ -221,7 +221,7 @@ def test_interactive_calls_may_take_the_kept_slots() -> None:
         loop = asyncio.get_running_loop()
         async with client(SMALL, 0.0) as store:
             for _ in range(9):
-                store.throttle.expect(4)
+                store.throttle.reserve_at(4)
             began = loop.time()
             for _ in range(9):
                 await regions(store)
@@ -241,7 +241,7 @@ def test_who_comes_back_goes_before_newcomers() -> None:
                 await regions(store)
                 order.append(name)
 
-            store.throttle.expect(5)
+            store.throttle.reserve_at(5)
             early = [asyncio.create_task(ask(f"newcomer {number}")) for number in range(3)]
             await asyncio.sleep(5.5)
             late = asyncio.create_task(ask("came back"))
@@ -260,7 +260,7 @@ def test_a_newcomer_does_not_wait_for_slots_that_are_kept() -> None:
             for _ in range(10):
                 await regions(store)
             for _ in range(10):
-                store.throttle.expect(10)
+                store.throttle.reserve_at(10)
             with pytest.raises(QuotaWaitTooLongError) as caught:
                 await regions(store, timeout=15)
             assert caught.value.retry_after == pytest.approx(20, abs=1)
