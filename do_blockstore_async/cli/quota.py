@@ -80,7 +80,7 @@ def _show(session: Session) -> None:
         ]
         write_json(json_text({**attrs.asdict(status), "windows": windows}))
     else:
-        names = ("length_s", "limit", "used", "others", "reserved", "remaining")
+        names = ("length_s", "limit", "used", "used_by_others", "reserved", "remaining")
         show_rows(output, [Column(name, attrgetter(name)) for name in names], status.windows)
 
 
@@ -100,8 +100,8 @@ def _gauges(host: str, status: QuotaStatus, width: int) -> list[Text]:
         line.append(filled, style=colour)
         line.append(rest, style="dim")
         line.append(f"  {taken:>5,} of {window.limit:,} used")
-        if window.others:
-            line.append(f", {window.others:,} by others", style="dim")
+        if window.used_by_others:
+            line.append(f", {window.used_by_others:,} by others", style="dim")
         lines.append(line)
     lines.append(Text(f"  {_outlook(status)}"))
     return lines
@@ -114,8 +114,8 @@ def _outlook(status: QuotaStatus) -> str:
         return f"Paused by the API: next request in {clock_text(status.paused_for_s)}."
     if status.probing:
         return "The API says that nothing is left of the hour."
-    if status.next_free_s >= 1:
-        return f"Next request in {clock_text(status.next_free_s)}."
+    if status.available_in_s >= 1:
+        return f"Next request in {clock_text(status.available_in_s)}."
     hour = status.windows[-1]
     return f"{status.remaining:,} requests could leave now, {hour.remaining:,} within the hour."
 

@@ -24,7 +24,7 @@ def budget_report(store: BlockStore) -> dict[str, Any]:
     return {
         "status": status,
         "remaining": quota.remaining,
-        "next_free_s": round(quota.next_free_s, 3),
+        "available_in_s": round(quota.available_in_s, 3),
         "paused_for_s": round(quota.paused_for_s, 3),
         "in_flight": quota.in_flight,
         "waiting": {
@@ -36,7 +36,7 @@ def budget_report(store: BlockStore) -> dict[str, Any]:
                 "seconds": window.length_s,
                 "limit": window.limit,
                 "used": window.used,
-                "others": window.others,
+                "used_by_others": window.used_by_others,
                 "remaining": window.remaining,
             }
             for window in quota.windows

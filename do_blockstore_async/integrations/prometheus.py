@@ -163,13 +163,13 @@ class _BudgetCollector:
             seconds = (f"{window.length_s:g}",)
             limit.add_metric(seconds, window.limit)
             used.add_metric(seconds, window.used)
-            others.add_metric(seconds, window.others)
+            others.add_metric(seconds, window.used_by_others)
             remaining.add_metric(seconds, window.remaining)
         waiting.add_metric(("interactive",), quota.waiting - quota.waiting_background)
         waiting.add_metric(("background",), quota.waiting_background)
         in_flight.add_metric((), quota.in_flight)
         paused.add_metric((), quota.paused_for_s)
-        free.add_metric((), quota.next_free_s)
+        free.add_metric((), quota.available_in_s)
         yield from (limit, used, others, remaining, waiting, in_flight, paused, free)
 
     def _families(self) -> tuple[GaugeMetricFamily, ...]:

@@ -18,20 +18,20 @@ class WindowStatus:
     Attributes:
         limit: requests allowed in `length_s` seconds.
         used: slots we hold, requests in flight included.
-        others: what others use of it, estimated from the answers' headers.
+        used_by_others: what other clients use of it, estimated from the response headers.
         reserved: slots background requests leave to interactive ones.
     """
 
     limit: int
     length_s: float
     used: int
-    others: int
+    used_by_others: int
     reserved: int
 
     @property
     def remaining(self) -> int:
         """Slots still free for interactive requests."""
-        return max(0, self.limit - self.used - self.others)
+        return max(0, self.limit - self.used - self.used_by_others)
 
 
 @attrs.frozen
@@ -46,7 +46,7 @@ class QuotaStatus:
         in_flight: requests sent and not yet answered.
         paused_for_s: seconds until a pause ends; 0 when there is none.
         probing: whether the server said that nothing is left, and single requests ask for more.
-        next_free_s: seconds until an interactive request asked for now could leave.
+        available_in_s: seconds until an interactive request made now could leave.
         granted: leases since the start; granted = in flight + done + lost + unused.
         done: leases completed by a response.
         lost: leases abandoned without one.
@@ -60,7 +60,7 @@ class QuotaStatus:
     in_flight: int
     paused_for_s: float
     probing: bool
-    next_free_s: float
+    available_in_s: float
     granted: int
     done: int
     lost: int
@@ -78,7 +78,7 @@ class QuotaStatus:
 
 
 def quota_status(
-    ledger: Ledger, now: float, waiting: Sequence[int], next_free: float
+    ledger: Ledger, now: float, waiting: Sequence[int], available_at: float
 ) -> QuotaStatus:
     """What `ledger` looks like at `now`; `waiting` counts the interactive and the bulk requests."""
     windows = tuple(
@@ -86,7 +86,7 @@ def quota_status(
             limit=window.limit,
             length_s=window.length_s,
             used=ledger.in_flight + window.closed(now),
-            others=round(ledger.others_in(index, now)),
+            used_by_others=round(ledger.others_in(index, now)),
             reserved=window.reserved,
         )
         for index, window in enumerate(ledger.windows)
@@ -100,7 +100,7 @@ def quota_status(
         in_flight=ledger.in_flight,
         paused_for_s=max(0.0, ledger.gate.paused_until - now),
         probing=ledger.gate.probing,
-        next_free_s=max(0.0, next_free - now),
+        available_in_s=max(0.0, available_at - now),
         granted=ledger.opened,
         done=ledger.done,
         lost=ledger.lost,

@@ -273,8 +273,8 @@ class Throttle:
     def status(self) -> QuotaStatus:
         """The budget as it stands; needs the throttle's running event loop."""
         now = self._clock.monotonic()
-        next_free = self._forecast.grant_at(now, self._waiting[0] + 1, background=False)
-        return quota_status(self._ledger, now, self._waiting, next_free)
+        available_at = self._forecast.grant_at(now, self._waiting[0] + 1, background=False)
+        return quota_status(self._ledger, now, self._waiting, available_at)
 
     def forecast(self, requests: int, *, background: bool | None = None) -> timedelta:
         """How long until `requests` more requests would have been answered.

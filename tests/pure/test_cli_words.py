@@ -210,7 +210,7 @@ def status(**changes: object) -> QuotaStatus:
     values: dict[str, object] = {
         "windows": (WindowStatus(250, 60.0, 20, 0, 25), WindowStatus(5000, 3600.0, 20, 0, 250)),
         "remaining": 230, "waiting": 1, "waiting_background": 1, "in_flight": 0,
-        "paused_for_s": 0.0, "probing": False, "next_free_s": 0.0,
+        "paused_for_s": 0.0, "probing": False, "available_in_s": 0.0,
         "granted": 20, "done": 20, "lost": 0, "unused": 0,
     }  # fmt: skip
     fields = {field.name for field in QuotaStatus.__attrs_attrs__}  # type: ignore[attr-defined]

@@ -287,7 +287,7 @@ async def test_the_status_counts_what_is_there() -> None:
     assert [window.reserved for window in status.windows] == [5, 10]
     assert (status.remaining, status.limit) == (4, 100)
     assert (status.waiting, status.waiting_background, status.in_flight) == (3, 3, 1)
-    assert (status.next_free_s, status.paused_for_s, status.probing) == (0.0, 0.0, False)
+    assert (status.available_in_s, status.paused_for_s, status.probing) == (0.0, 0.0, False)
     await asyncio.gather(*bulk)
 
 
