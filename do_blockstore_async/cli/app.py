@@ -226,7 +226,7 @@ def build(launch: Launch) -> App:
         api_url: str | None = None,
         token_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
         context: str | None = None,
-        budget: str | None = None,
+        limits: str | None = None,
         timeout: float | None = None,
         verbose: Annotated[bool, Parameter(alias="-v")] = False,
     ) -> int:
@@ -238,7 +238,7 @@ def build(launch: Launch) -> App:
             api_url: where the API is; also DIGITALOCEAN_API_URL.
             token_file: a file that holds the token and nothing else; - is standard input.
             context: take the token of this doctl context.
-            budget: REQUESTS/SECONDS,... if yours is not 250/60,5000/3600.
+            limits: REQUESTS/SECONDS,... (default 250/60,5000/3600); none for a simulator.
             timeout: seconds for each call, the wait for the budget included; not for bulk jobs.
             verbose: events on stderr, and tracebacks of failures.
         """
@@ -249,7 +249,7 @@ def build(launch: Launch) -> App:
             verbose=verbose,
             token_file=token_file,
             context=context,
-            budget=budget,
+            limits=limits,
             timeout_s=timeout,
         )
         function, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)

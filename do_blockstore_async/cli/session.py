@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import attrs
 
 from .._export import visible
+from .._limits import parse_limits
 from ..client import BlockStore
 from ..config import Config
 from ..events import Event
@@ -37,20 +38,15 @@ class Session:
 
 
 def _windows(settings: Settings) -> tuple[tuple[int, float], ...]:
-    if settings.budget is None:
+    if settings.limits is None:
         return Config().windows
-    if settings.budget == "none":
-        if settings.simulate:
-            return _UNLIMITED
-        raise UsageError("--budget none goes with --simulate: a real API has its limits")
     try:
-        pairs = [part.split("/") for part in settings.budget.split(",")]
-        return tuple((int(requests), float(seconds)) for requests, seconds in pairs)
-    except ValueError:
-        raise UsageError(
-            "--budget takes REQUESTS/SECONDS, the shortest window first, such as "
-            f"250/60,5000/3600; not {settings.budget}"
-        ) from None
+        windows = parse_limits(settings.limits)
+    except ValueError as error:
+        raise UsageError(f"--limits: {error}") from None
+    if not windows and not settings.simulate:
+        raise UsageError("--limits none needs --simulate: the real API always has limits")
+    return windows or _UNLIMITED
 
 
 def _printer() -> Callable[[Event], None]:

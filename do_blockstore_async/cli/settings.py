@@ -44,7 +44,7 @@ class Settings:
     """What the global options say.
 
     Attributes:
-        budget: requests/seconds pairs, shortest window first; None means DigitalOcean's.
+        limits: requests/seconds pairs, shortest window first; None means DigitalOcean's.
         timeout_s: for each call of a single command, the wait for quota included.
     """
 
@@ -54,7 +54,7 @@ class Settings:
     verbose: bool = False
     token_file: Path | None = None
     context: str | None = None
-    budget: str | None = None
+    limits: str | None = None
     timeout_s: float | None = None
 
 

@@ -19,7 +19,6 @@ async def simulator(
     seed: int = 0,
     token: str | None = None,
     droplet: tuple[str, ...] = (),
-    limits: str = "250/60,5000/3600",
     latency_ms: float = 0.0,
     faults: str | None = None,
 ) -> int:
@@ -33,10 +32,10 @@ async def simulator(
         seed: the same seed makes the same fleet.
         token: the token that is let in; made up from the seed by default.
         droplet: a Droplet's number, or NUMBER:REGION; repeat it for more.
-        limits: requests/seconds windows, shortest first (default 250/60,5000/3600); or none.
         latency_ms: how long each answer takes.
         faults: what goes wrong, such as answer_lost:0.05,html_502:POST:times=2.
     """
+    from .._limits import DEFAULT_LIMITS
     from ..simulator.server import serve
 
     if current().simulate:
@@ -48,7 +47,7 @@ async def simulator(
             seed=seed,
             token=token,
             droplets=droplet,
-            limits=limits,
+            limits=current().limits or DEFAULT_LIMITS,
             latency_ms=latency_ms,
             faults=faults,
             announce=_announce,

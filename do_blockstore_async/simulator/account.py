@@ -16,10 +16,11 @@ from typing import Any
 
 import attrs
 
+from .._limits import parse_limits
 from ..clock import seeded
 from .access import Grant
 from .fleet import build_fleet
-from .limits import Budget, parse_limits
+from .limits import Budget, Window
 from .messages import RequestRecord, iso, uuid_text
 from .options import WorldOptions
 from .refusals import refuse
@@ -49,7 +50,7 @@ class Account:
         asked = self.options.droplets
         if asked is not None and not isinstance(asked, int | Mapping):
             self.options = attrs.evolve(self.options, droplets=tuple(asked))
-        self.windows = parse_limits(self.options.limits)
+        self.windows = tuple(Window(*pair) for pair in parse_limits(self.options.limits))
         self.token = self.options.token or _token(f"{self.options.seed}")
         self.link_base = self.options.link_base
         self.now = self.options.now

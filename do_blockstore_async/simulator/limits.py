@@ -22,13 +22,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
 from typing import Literal, NamedTuple, Protocol
 
-__all__ = ["Budget", "MinuteModel", "Verdict", "Window", "parse_limits"]
+__all__ = ["Budget", "MinuteModel", "Verdict", "Window"]
 
 MinuteModel = Literal["sliding", "fixed", "bucket"]
-DEFAULT_LIMITS = "250/60,5000/3600"
 
 
 class Window(NamedTuple):
@@ -50,39 +48,6 @@ class Verdict(NamedTuple):
     remaining: int
     reset_s: int
     retry_after_s: int | None
-
-
-def parse_limits(limits: str | Iterable[tuple[int, float]] | None) -> tuple[Window, ...]:
-    """Read limits such as `250/60,5000/3600`: requests/seconds pairs, shortest window first.
-
-    Args:
-        limits: that text, or pairs, or `none` or None for no limits at all.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if limits is None or (isinstance(limits, str) and limits.strip().lower() == "none"):
-        return ()
-    try:
-        if isinstance(limits, str):
-            pairs = [part.split("/") for part in limits.split(",")]
-            windows = tuple(Window(int(count), float(seconds)) for count, seconds in pairs)
-        else:
-            windows = tuple(Window(int(count), float(seconds)) for count, seconds in limits)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"limits must look like {DEFAULT_LIMITS!r} (requests/seconds) or 'none', not {limits!r}"
-        ) from None
-    lengths = [window.seconds for window in windows]
-    if (
-        not windows
-        or any(w.limit < 1 or not 0 < w.seconds < math.inf for w in windows)
-        or lengths != sorted(lengths)
-    ):
-        raise ValueError(
-            f"limits need at least one request in more than 0 seconds, shortest first: {limits!r}"
-        )
-    return windows
 
 
 class _Judge(Protocol):
@@ -175,7 +140,7 @@ class Budget:
     """The budget of one token.
 
     Args:
-        windows: as from `parse_limits`, at least one.
+        windows: the shortest first, at least one.
         minute_model: how every window but the longest is counted (the only one, if there is one).
         stranger_per_s: requests per second that somebody else makes with the same token, evenly
             spaced, beginning one interval after the first request that is judged.

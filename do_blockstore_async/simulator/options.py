@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from .limits import DEFAULT_LIMITS, MinuteModel
+from .._limits import DEFAULT_LIMITS
+from .limits import MinuteModel
 
 __all__ = ["WorldOptions"]
 

@@ -24,6 +24,7 @@ from weakref import WeakSet
 
 from aiohttp import web
 
+from .._limits import DEFAULT_LIMITS
 from ..clock import Clock, seeded
 from .fault_spec import parse_faults
 from .faults import Delivery, Faults, deliver
@@ -236,7 +237,7 @@ async def serve(
     seed: int = 0,
     token: str | None = None,
     droplets: Iterable[int | str] = (),
-    limits: str = "250/60,5000/3600",
+    limits: str = DEFAULT_LIMITS,
     latency_ms: float = 0.0,
     faults: str | None = None,
     announce: Callable[[Simulator], None] | None = None,

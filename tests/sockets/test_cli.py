@@ -136,14 +136,15 @@ def test_regions_and_quota(here: Here) -> None:
         (["volumes", "delete", "--name", "x"], 2, "--name needs --region"),
         (["volumes", "delete"], 2, "the volume's id"),
         (["volumes", "list", "--timeout", "0"], 2, "--timeout"),
-        (["volumes", "list", "--budget", "many"], 2, "REQUESTS/SECONDS"),
-        (["volumes", "list", "--budget", "none"], 2, "--simulate"),
+        (["volumes", "list", "--limits", "many"], 2, "REQUESTS/SECONDS"),
+        (["volumes", "list", "--limits", "none"], 2, "--simulate"),
         (["volumes", "list", "--simulate"], 2, "leave the other one out"),
         (["volumes", "list", "--api-url", "http://example.com"], 2, "https"),
         (["volumes", "list", "--token", CANARY], 2, "--token-file FILE or DIGITALOCEAN_TOKEN"),
         (["volumes", "list", f"--access-token={CANARY}"], 2, "visible to others"),
         (["volumes", "list", CANARY], 2, "dop_v1_***"),
-        (["simulator", "--limits", "x"], 2, "limits must look like"),
+        (["simulator", "--limits", "x"], 2, "limits must be REQUESTS/SECONDS"),
+        (["volumes", "list", "--budget", "250/60"], 2, "Unknown option"),
         (["simulator", "--faults", "earthquake"], 2, "earthquake"),
         (["quota", "--watch", "-o", "json"], 2, "--watch"),
     ],
@@ -161,7 +162,7 @@ def test_what_cannot_be_is_one_line(here: Here, words: list[str], code: int, say
 
 def test_a_budget_that_is_used_up_is_code_5(here: Here) -> None:
     # The listing has two pages, and the second request is an hour away.
-    done = here("volumes", "list", "--budget", "1/3600", "--timeout", "3")
+    done = here("volumes", "list", "--limits", "1/3600", "--timeout", "3")
     assert (done.code, done.out) == (5, "")
     assert "try again in 36" in done.err
 

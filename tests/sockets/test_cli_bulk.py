@@ -52,7 +52,7 @@ def here(
 
 def test_the_main_job_ends_with_a_table_for_each_region(home: Path) -> None:
     # A budget without waits; the terminal below has the real one.
-    done = do(*MAIN_JOB, "--budget", "9000/60,99000/3600", env=environment(home))
+    done = do(*MAIN_JOB, "--limits", "9000/60,99000/3600", env=environment(home))
     assert done.code == 0, done.err
     rows = [line.split() for line in done.out.splitlines()]
     assert rows[0] == ["region", "taken", "pruned", "skipped", "failed"]
@@ -293,7 +293,7 @@ def test_a_second_ctrl_c_leaves_at_once(home: Path, tmp_path: Path) -> None:
 
 def test_a_wait_for_the_budget_says_why(home: Path) -> None:
     terminal = Terminal(
-        "--simulate", "--budget", "15/4,5000/3600", "bulk", "snapshot", "--region", "nyc3",
+        "--simulate", "--limits", "15/4,5000/3600", "bulk", "snapshot", "--region", "nyc3",
         "--region", "ams3", "--yes", env=environment(home),
     )  # fmt: skip
     terminal.until(r"4 s budget: next request in \d s")
