@@ -44,6 +44,10 @@ class Deadline(msgspec.Struct, frozen=True):
         """Seconds left, as a `timeout=` takes them: 0 once it has passed, None for no deadline."""
         return None if self.at == _INFINITY else self.remaining(now)
 
+    def when(self) -> float | None:
+        """Return the loop time as `asyncio.timeout_at` takes it: None for no deadline."""
+        return None if self.at == _INFINITY else self.at
+
     def expired(self, now: float) -> bool:
         """Whether it has passed."""
         return self.at <= now

@@ -257,7 +257,7 @@ def _repeat_blindly(store: BlockStore) -> None:
     engine: Any = store._engine
     careful = engine.call
 
-    async def call(request: Request[Any], *, timeout: float | None = None) -> Any:
+    async def call(request: Request[Any], **limits: Any) -> Any:
         blind: Request[Any] = Request(
             method=request.method,
             path=request.path,
@@ -268,7 +268,7 @@ def _repeat_blindly(store: BlockStore) -> None:
             scopes=request.scopes,
             idempotent=True,
         )
-        return await careful(blind, timeout=timeout)
+        return await careful(blind, **limits)
 
     engine.call = call
 

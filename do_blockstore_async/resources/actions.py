@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import attrs
+import msgspec
 
-from .._deadline import NEVER, current_deadline
+from .._deadline import NEVER, Deadline, current_deadline
 from ..errors import (
     ActionFailedError,
     ActionTimeoutError,
@@ -21,16 +22,31 @@ from ..models import Action, Volume
 from ..wire.arguments import check_action_id, check_id, check_timeout
 from ..wire.codec import Codec
 from ..wire.engine import Engine
-from ..wire.messages import RawResponse, Request
-from .pagination import ListingCall, items
+from ..wire.messages import Evidence, Finding, Listing, RawResponse, Reconciliation, Request
+from ..wire.settle import classify_create
+from .pagination import ListingCall, collect, items
 
-__all__ = ["Actions", "decode_action", "listing_of", "matches_request"]
+__all__ = [
+    "ActionReconciler",
+    "ActionTarget",
+    "Actions",
+    "decode_action",
+    "listing_of",
+    "matches_request",
+    "start_action",
+]
 
 _READ = ("block_storage_action:read",)
+_SCOPE = "block_storage_action:create"
+_BY_ID = "/v2/volumes/{volume_id}/actions"
+_BY_NAME = "/v2/volumes/actions"
 _FIRST_POLL_S = 1.0
 _SLOWEST_POLL_S = 10.0
 # A GET right after the POST can be a 404 (rexray PR 1344): for this long it means "not yet".
 _NOT_FOUND_YET_S = 10.0
+# Actions take 3 to 5 s (rexray 1368).
+_ENDS_S = 15.0
+_POLL_S = 1.0
 
 
 class Actions:
@@ -77,9 +93,16 @@ class Actions:
             InvalidArgumentError: not an id; nothing was sent.
             NotFoundError: no such volume or action, or not yet.
         """
-        return await self._get(check_id(volume_id, "volume id"), action_id, timeout)
+        return await self._get(check_id(volume_id, "volume id"), action_id, timeout=timeout)
 
-    async def _get(self, volume_id: str | None, action_id: int, timeout: float | None) -> Action:
+    async def _get(
+        self,
+        volume_id: str | None,
+        action_id: int,
+        *,
+        timeout: float | None = None,
+        deadline: Deadline = NEVER,
+    ) -> Action:
         number = check_action_id(action_id)
         if volume_id is None:
             path, route, scopes = (
@@ -98,7 +121,7 @@ class Actions:
             idempotent=True,
             scopes=scopes,
         )
-        return await self._engine.call(request, timeout=timeout)
+        return await self._engine.call(request, timeout=timeout, deadline=deadline)
 
     async def wait(self, action: Action, *, timeout: float | None = 120.0) -> Action:
         """Wait until an action has ended.
@@ -126,19 +149,15 @@ class Actions:
         check_timeout(timeout)
         clock = self._engine.clock
         began = clock.monotonic()
-        until = current_deadline().child(timeout, began)
-        deadline = None if until is NEVER else until.at
+        deadline = current_deadline().child(timeout, began)
         delay_s = _FIRST_POLL_S
         while action.status not in {"completed", "errored"}:
-            left_s = None if deadline is None else deadline - clock.monotonic()
-            if left_s is not None and left_s <= delay_s:
+            if deadline.remaining(clock.monotonic()) <= delay_s:
                 raise _timed_out(action, clock.monotonic() - began)
             await self._engine.pause(delay_s)
             delay_s = min(1.5 * delay_s, _SLOWEST_POLL_S)
-            # Never 0 or less: what is left after the sleep may have been eaten by a busy loop.
-            left_s = None if deadline is None else max(1e-3, deadline - clock.monotonic())
             try:
-                action = await self._get(action.volume_id, action.id, left_s)
+                action = await self._get(action.volume_id, action.id, deadline=deadline)
             except (RequestTimeoutError, QuotaWaitTooLongError) as error:
                 raise _timed_out(action, clock.monotonic() - began) from error
             except NotFoundError:
@@ -168,6 +187,149 @@ def decode_action(codec: Codec, volume_id: str | None, raw: RawResponse) -> Acti
     return attrs.evolve(codec.action(raw), volume_id=volume_id)
 
 
+def _timed_out(action: Action, waited_s: float) -> ActionTimeoutError:
+    return ActionTimeoutError(
+        f"action {action.id} ({action.type}) was still {action.status} after {waited_s:.1f} s",
+        action=action,
+    )
+
+
+class ActionTarget(msgspec.Struct, frozen=True):
+    """The volume that an action is addressed to.
+
+    Attributes:
+        volume_id: its id, checked; None for an action addressed by the volume's name.
+        locate: returns its id, or None if no volume has the name.
+        read: returns the volume with an id.
+    """
+
+    volume_id: str | None
+    locate: Callable[[Deadline], Awaitable[str | None]]
+    read: Callable[..., Awaitable[Volume]]
+
+
+async def start_action(
+    engine: Engine,
+    codec: Codec,
+    fields: Mapping[str, Any],
+    target: ActionTarget,
+    timeout: float | None,
+) -> Action:
+    """Post an action; if its response is lost, find out what became of it.
+
+    Args:
+        engine: sends the request.
+        codec: decodes the response.
+        fields: the body, checked; for an action by name with `volume_name` and `region`.
+        target: the volume.
+        timeout: seconds, the wait for quota included.
+    """
+    volume_id = target.volume_id
+    by_name = volume_id is None
+    request: Request[Action] = Request(
+        method="POST",
+        path=_BY_NAME if by_name else f"/v2/volumes/{volume_id}/actions",
+        route=_BY_NAME if by_name else _BY_ID,
+        decode=partial(decode_action, codec, volume_id),
+        json=fields,
+        scopes=(_SCOPE, "api:write") if by_name else (_SCOPE,),
+        reconciliation=ActionReconciler(engine, codec, fields, target).reconciliation(),
+    )
+    action = await engine.call(request, timeout=timeout)
+    engine.remember(_identity(action))
+    return action
+
+
+class _ActionListing(Listing[Action], frozen=True):
+    """A volume's actions, and the volume after them; None if none is of the kind asked for."""
+
+    volume: Volume | None = None
+
+
+class ActionReconciler:
+    """Find out what became of an action whose response was lost.
+
+    The API lists what was done to a volume, but not with which parameters. So an action of the same
+    kind that began since the request was sent is adopted only if it has completed and the volume is
+    as it was asked to be: attached to that Droplet, or not any more, or that large. An older one
+    means nothing.
+    """
+
+    def __init__(
+        self, engine: Engine, codec: Codec, fields: Mapping[str, Any], target: ActionTarget
+    ) -> None:
+        self._engine = engine
+        self._codec = codec
+        self._fields = fields
+        self._target = target
+
+    def reconciliation(self) -> Reconciliation[Action, _ActionListing]:
+        """Return what the engine needs to know."""
+        volume_id, fields = self._target.volume_id, self._fields
+        return Reconciliation(
+            query=self.query,
+            classify=self.classify,
+            server_rejects_duplicates=False,
+            hint=f"look at the actions of volume {volume_id or fields['volume_name']}",
+            key=(
+                "action",
+                fields["type"],
+                volume_id or (fields["volume_name"], fields["region"]),
+            ),
+        )
+
+    def is_kind(self, action: Action) -> bool:
+        """Tell whether `action` does what the request asked for."""
+        # `attach` is shown as `attach_volume` (rexray 1368) or as `attach`.
+        return bool(action.type.split("_")[0] == self._fields["type"])
+
+    def classify(self, found: _ActionListing, evidence: Evidence) -> Finding[Action]:
+        """Classify the lost request by the rules of evidence."""
+        volume = found.volume
+        as_requested = volume is not None and matches_request(volume, self._fields)
+        return classify_create(
+            found,
+            evidence,
+            is_candidate=self.is_kind,
+            matches_request=lambda action: action.status == "completed" and as_requested,
+            created_at=attrgetter("started_at"),
+            identity=_identity,
+            unique_name=False,
+        )
+
+    async def query(self, deadline: Deadline) -> _ActionListing:
+        """Fetch the volume's actions, once those of the kind have ended, and then the volume."""
+        clock = self._engine.clock
+        now = clock.monotonic()
+        volume_id = await self._target.locate(deadline)
+        if volume_id is None:
+            return _ActionListing((), 0, None, None)
+        # An action that is still in progress shows nothing yet: give it the time that actions take,
+        # but keep half of what is left for sending the request again.
+        poll_until = now + min(_ENDS_S, deadline.remaining(now) / 2)
+        while True:
+            listing = await collect(
+                self._engine, listing_of(self._codec, volume_id), deadline=deadline
+            )
+            of_kind = [action for action in listing.items if self.is_kind(action)]
+            in_progress = any(action.status == "in-progress" for action in of_kind)
+            if not in_progress or clock.monotonic() + _POLL_S >= poll_until:
+                break
+            await self._engine.pause(_POLL_S)
+        return _ActionListing(
+            tuple(attrs.evolve(action, volume_id=volume_id) for action in of_kind),
+            listing.total,
+            listing.last_page,
+            listing.date_s,
+            # Read after the actions have ended, so it shows what they have done.
+            await self._target.read(volume_id, deadline=deadline) if of_kind else None,
+        )
+
+
+def _identity(action: Action) -> Hashable:
+    return ("action", action.id)
+
+
 def matches_request(volume: Volume, wanted: Mapping[str, Any]) -> bool:
     """Tell whether `volume` is as an action was to leave it. Pure.
 
@@ -178,10 +340,3 @@ def matches_request(volume: Volume, wanted: Mapping[str, Any]) -> bool:
     if wanted["type"] == "resize":
         return bool(volume.size_gigabytes == wanted["size_gigabytes"])
     return (wanted["droplet_id"] in volume.droplet_ids) is (wanted["type"] == "attach")
-
-
-def _timed_out(action: Action, waited_s: float) -> ActionTimeoutError:
-    return ActionTimeoutError(
-        f"action {action.id} ({action.type}) was still {action.status} after {waited_s:.1f} s",
-        action=action,
-    )

@@ -43,6 +43,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from .._deadline import NEVER, Deadline
 from ..errors import DecodeError, ListingChangedError
 from ..events import ListingReread, emit
 from ..models import Page
@@ -90,10 +91,14 @@ class ListingCall(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
 
 
 async def items(
-    engine: Engine, call: ListingCall[T], *, timeout: float | None
+    engine: Engine,
+    call: ListingCall[T],
+    *,
+    timeout: float | None = None,
+    deadline: Deadline = NEVER,
 ) -> AsyncGenerator[T, None]:
-    """The items of `pages`, one by one."""
-    source = pages(engine, call, timeout=timeout)
+    """Yield the items of `pages`, one by one."""
+    source = pages(engine, call, timeout=timeout, deadline=deadline)
     try:
         async for page in source:
             for item in page.items:
@@ -102,8 +107,14 @@ async def items(
         await source.aclose()
 
 
-async def collect(engine: Engine, call: ListingCall[T], timeout: float | None) -> Listing[T]:
-    """The whole of a listing in one value, dated as its last answer."""
+async def collect(
+    engine: Engine,
+    call: ListingCall[T],
+    *,
+    timeout: float | None = None,
+    deadline: Deadline = NEVER,
+) -> Listing[T]:
+    """Return a whole listing in one value, dated as its last response."""
     date_s: list[float | None] = []
 
     def dated(raw: RawResponse) -> Listing[T]:
@@ -111,23 +122,32 @@ async def collect(engine: Engine, call: ListingCall[T], timeout: float | None) -
         date_s.append(listing.date_s)
         return listing
 
-    source = items(engine, msgspec.structs.replace(call, decode=dated), timeout=timeout)
-    found = [item async for item in source]
+    dating = msgspec.structs.replace(call, decode=dated)
+    found = [item async for item in items(engine, dating, timeout=timeout, deadline=deadline)]
     return Listing(tuple(found), len(found), None, date_s[-1])
 
 
 async def pages(
-    engine: Engine, call: ListingCall[T], *, timeout: float | None
+    engine: Engine,
+    call: ListingCall[T],
+    *,
+    timeout: float | None = None,
+    deadline: Deadline = NEVER,
 ) -> AsyncGenerator[Page[T], None]:
-    """Every page of a listing, in order; each item in exactly one page.
+    """Yield every page of a listing, in order; each item in exactly one page.
 
     Args:
-        timeout: seconds for the whole listing, as long as its reader does not dawdle; the time
-            between two pages in which the reader has the word counts too.
+        engine: sends the requests.
+        call: the route.
+        timeout: total seconds for the listing, including time the caller spends between pages.
+        deadline: the deadline of the operation that the listing is a part of.
+
+    Raises:
+        ListingChangedError: it changed during each of three passes.
     """
     check_per_page(call.per_page)
     check_timeout(timeout)
-    deadline = None if timeout is None else engine.clock.monotonic() + timeout
+    deadline = deadline.child(timeout, engine.clock.monotonic())
     yielded: list[set[Hashable]] = []
     reason: str | None = None
     before: set[Hashable] | None = None
@@ -230,13 +250,12 @@ class _Pass(Generic[T]):
 
 
 async def _read(
-    engine: Engine, call: ListingCall[T], deadline: float | None
+    engine: Engine, call: ListingCall[T], deadline: Deadline
 ) -> AsyncGenerator[tuple[int, Listing[T]], None]:
     """The pages of one pass: the first alone, the rest side by side, yielded in order."""
 
     async def fetch(number: int) -> Listing[T]:
-        left_s = None if deadline is None else max(1e-3, deadline - engine.clock.monotonic())
-        return await engine.call(call.page(number), timeout=left_s)
+        return await engine.call(call.page(number), deadline=deadline)
 
     first = await fetch(1)
     if first.total is None and first.last_page is None:
@@ -251,29 +270,29 @@ async def _read(
     last = _last_page(first)
     _check_caps(engine, call, last, first.total or 0)
     numbers = iter(range(2, last + 1))
-    under_way: deque[tuple[int, asyncio.Task[Listing[T]]]] = deque()
+    in_flight: deque[tuple[int, asyncio.Task[Listing[T]]]] = deque()
 
     def fill() -> None:
-        while len(under_way) < engine.config.page_concurrency:
+        while len(in_flight) < engine.config.page_concurrency:
             number = next(numbers, None)
             if number is None:
                 return
-            under_way.append((number, asyncio.create_task(fetch(number))))
+            in_flight.append((number, asyncio.create_task(fetch(number))))
 
     try:
         fill()
         yield 1, first
-        while under_way:
-            number, task = under_way[0]
+        while in_flight:
+            number, task = in_flight[0]
             listing = await task
-            under_way.popleft()
+            in_flight.popleft()
             fill()
             yield number, listing
     finally:
-        for _, task in under_way:
+        for _, task in in_flight:
             task.cancel()
         # Gathered, so that whoever is cancelled while it waits here stays cancelled.
-        await asyncio.gather(*(task for _, task in under_way), return_exceptions=True)
+        await asyncio.gather(*(task for _, task in in_flight), return_exceptions=True)
 
 
 def _last_page(first: Listing[object]) -> int:

@@ -7,6 +7,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
+from .._deadline import Deadline
 from ..models import Page, VolumeSnapshot
 from ..wire.arguments import check_id, check_snapshot_name, check_tags
 from ..wire.codec import Codec
@@ -132,8 +133,8 @@ class Snapshots:
         if checked:
             body["tags"] = list(checked)
 
-        async def query(timeout_s: float | None) -> Listing[VolumeSnapshot]:
-            return await collect(self._engine, self._listing(volume_id, 200), timeout_s)
+        async def query(deadline: Deadline) -> Listing[VolumeSnapshot]:
+            return await collect(self._engine, self._listing(volume_id, 200), deadline=deadline)
 
         request: Request[VolumeSnapshot] = Request(
             method="POST",

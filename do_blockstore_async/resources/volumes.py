@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from .._deadline import NEVER, Deadline
 from ..errors import InvalidArgumentError
 from ..models import Action, Page, Volume
 from ..wire.arguments import (
@@ -24,12 +25,12 @@ from ..wire.arguments import (
 )
 from ..wire.codec import Codec
 from ..wire.engine import Engine
-from ..wire.messages import Listing, Reconciliation, Request
-from ..wire.settle import classify_create, classify_delete
+from ..wire.messages import Evidence, Finding, Listing, Reconciliation, Request
+from ..wire.settle import SAME_SECOND_S, classify_create, clock_margin_s
+from .actions import ActionTarget, start_action
 from .pagination import ListingCall, collect, items, pages
-from .starting import start_action
 
-__all__ = ["Volumes", "matches_request"]
+__all__ = ["Volumes", "classify_delete", "matches_request"]
 
 _VOLUMES = "/v2/volumes"
 _ONE = "/v2/volumes/{volume_id}"
@@ -115,6 +116,11 @@ class Volumes:
             InvalidArgumentError: not an id; nothing was sent.
             NotFoundError: no such volume.
         """
+        return await self._get(volume_id, timeout=timeout)
+
+    async def _get(
+        self, volume_id: str, *, timeout: float | None = None, deadline: Deadline = NEVER
+    ) -> Volume:
         request = Request(
             method="GET",
             path=f"/v2/volumes/{check_id(volume_id, 'volume id')}",
@@ -123,7 +129,7 @@ class Volumes:
             idempotent=True,
             scopes=("block_storage:read",),
         )
-        return await self._engine.call(request, timeout=timeout)
+        return await self._engine.call(request, timeout=timeout, deadline=deadline)
 
     async def find(self, name: str, *, region: str, timeout: float | None = None) -> Volume | None:
         """The volume with this name in this region, or None.
@@ -138,11 +144,19 @@ class Volumes:
         Raises:
             InvalidArgumentError: a name or slug that cannot be; nothing was sent.
         """
-        listing = await self._named(name, region, timeout)
+        listing = await self._named(name, region, timeout=timeout)
         return listing.items[0] if listing.items else None
 
-    async def _named(self, name: str, region: str, timeout: float | None) -> Listing[Volume]:
-        listing = await collect(self._engine, self._listing(region, name, 200), timeout)
+    async def _named(
+        self,
+        name: str,
+        region: str,
+        deadline: Deadline = NEVER,
+        *,
+        timeout: float | None = None,
+    ) -> Listing[Volume]:
+        call = self._listing(region, name, 200)
+        listing = await collect(self._engine, call, timeout=timeout, deadline=deadline)
         # The filter is the server's; what is adopted or deleted must match to the letter.
         exact = [v for v in listing.items if v.name == name and v.region.slug == region]
         return msgspec.structs.replace(listing, items=tuple(exact))
@@ -404,9 +418,12 @@ class Volumes:
         check_id(volume_id, "volume id")
         if region is not None:
             fields["region"] = check_region(region)
-        return await start_action(
-            self._engine, self._codec, fields, get=self.get, volume_id=volume_id, timeout=timeout
-        )
+
+        async def locate(_: Deadline) -> str:
+            return volume_id
+
+        target = ActionTarget(volume_id, locate, self._get)
+        return await start_action(self._engine, self._codec, fields, target, timeout)
 
     async def _act_by_name(
         self, kind: str, name: str, droplet_id: int, region: str, timeout: float | None
@@ -417,14 +434,33 @@ class Volumes:
             "droplet_id": check_droplet_id(droplet_id),
             "region": check_region(region),
         }
-        return await start_action(
-            self._engine,
-            self._codec,
-            fields,
-            get=self.get,
-            named=partial(self._named, name, region),
-            timeout=timeout,
-        )
+
+        async def locate(deadline: Deadline) -> str | None:
+            listing = await self._named(name, region, deadline)
+            return listing.items[0].id if listing.items else None
+
+        target = ActionTarget(None, locate, self._get)
+        return await start_action(self._engine, self._codec, fields, target, timeout)
+
+
+def classify_delete(listing: Listing[Volume], evidence: Evidence) -> Finding[None]:
+    """Classify a lost delete by name. Pure.
+
+    Gone, or created anew since: it was deleted, and what has the name now is not what was to go.
+    Still there from before: not deleted so far.
+    """
+    if not listing.items:
+        return Finding("adopted")
+    found = listing.items[0]
+    if evidence.earliest_sent_s is None:
+        return Finding("unknown", candidate=found)
+    created_s = found.created_at.timestamp()
+    if created_s + 1.0 + clock_margin_s(evidence) <= evidence.earliest_sent_s:
+        return Finding("not_found", candidate=found)
+    if created_s >= evidence.earliest_sent_s + SAME_SECOND_S:
+        return Finding("adopted")
+    # Created within a second of our request: ambiguous. Prefer "unknown" to deleting a new volume.
+    return Finding("unknown", candidate=found)
 
 
 def matches_request(volume: Volume, wanted: Mapping[str, Any]) -> bool:

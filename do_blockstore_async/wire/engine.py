@@ -1,16 +1,16 @@
-"""The one send/retry loop: every page, poll and bulk item passes here.
+"""Send requests and retry them: the one loop that every page, poll and bulk item passes through.
 
 An engine takes a described call to its outcome: send, parse, decide, wait, send again. What to
 do after a failure is decided in `retry.py`, what became of a lost request in `settle.py`; both are
 pure. This module carries out the first, `settler.py` the second.
 
-The loop is our own although stamina and tenacity are good: between two attempts it may have to look
-up what the first one did, to yield to a close, and to tell the budget what it learned. Wrapped in
+The loop is our own although stamina and tenacity are good: between two attempts it may have to
+query what the first one did, to yield to a close, and to report to the budget what it learned. In
 their callbacks these three would be harder to follow than the dozen lines that a library saves.
 
 E1. Between two attempts nothing is held: no lease, no connection.
-E2. A request that is not idempotent is sent again only when the earlier one was provably refused,
-    never written, or looked up and found absent.
+E2. A request that is not idempotent is sent again only if the earlier one was provably refused,
+    never written, or queried and not found.
 E3. A DELETE that meets a 404 after an attempt whose outcome was unknown has succeeded.
 E4. Every call ends by its deadline plus one turn of the loop.
 E5. After `aclose` no call is left: each has ended, with a result or an error.
@@ -21,9 +21,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from .._deadline import NEVER, current_deadline
+import msgspec
+
+from .._deadline import NEVER, Deadline, current_deadline
 from ..clock import Clock
 from ..config import Config
 from ..errors import (
@@ -60,12 +62,32 @@ __all__ = ["Engine"]
 
 T = TypeVar("T")
 
-# A create keeps a quarter of its time, at most this, to look for what a lost answer left behind.
-_LOOKING_S: Final = 10.0
+# A create keeps a quarter of its time, at most this, to query what a lost response left behind.
+_RECONCILING_S: Final = 10.0
+
+
+class Retry(msgspec.Struct, Generic[T], frozen=True):
+    """Send `request` after `delay_s`: the same one again, or what replaces it."""
+
+    delay_s: float
+    request: Request[T]
+
+
+class Adopt(msgspec.Struct, Generic[T], frozen=True):
+    """The lost request took effect: `value` is its result."""
+
+    value: T
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """Raise the error of the last attempt."""
+
+
+Decision: TypeAlias = Retry[T] | Adopt[T] | GiveUp
 
 
 class Engine:
-    """Carries calls to their outcome over one transport and one throttle.
+    """Carry calls to their outcome over one transport and one throttle.
 
     Used inside the event loop in which it was made, by the process that made it.
     """
@@ -95,16 +117,21 @@ class Engine:
         return self._clock
 
     def remember(self, identity: Hashable) -> None:
-        """Note that this client made the thing with this id, so that it is never adopted again."""
+        """Note that this client created the thing with this id: it is never adopted again."""
         self._reconciler.remember(identity)
 
-    async def call(self, request: Request[T], *, timeout: float | None = None) -> T:
+    async def call(
+        self, request: Request[T], *, timeout: float | None = None, deadline: Deadline = NEVER
+    ) -> T:
         """Carry `request` to its outcome.
 
         Args:
-            timeout: seconds for everything, the wait for quota included; None takes
-                `Config.timeout_s`, and where that is None too waits as long as the budget needs.
-                A deadline of the surrounding `deadline()` counts where it is earlier.
+            request: what to send.
+            timeout: seconds for everything, the wait for quota included. Without it and without
+                a `deadline`, `Config.timeout_s` applies; where that is None too, the call takes as
+                long as the budget needs.
+            deadline: the deadline of the operation that the call is a part of. Of this one, of
+                `timeout` and of the surrounding `deadline()` block the earliest counts.
 
         Raises:
             BlockStoreError: any of `errors`, with method, path and attempts filled in.
@@ -112,16 +139,16 @@ class Engine:
         check_timeout(timeout)
         self._lifecycle.enter()
         started = self._clock.monotonic()
-        limit_s = self._config.timeout_s if timeout is None else timeout
-        until = current_deadline().child(limit_s, started)
-        deadline = None if until is NEVER else until.at
+        if timeout is None and deadline is NEVER:
+            timeout = self._config.timeout_s
+        deadline = current_deadline().earlier_of(deadline).child(timeout, started)
         observers = current_observers()
         hooks = (*self._hooks, *observers) if observers else self._hooks
         call = Call(next(self._numbers), deadline, self._last_answer, hooks)
         if hooks:
             emit(hooks, CallStarted(call.number, request.method, request.route))
-        # Its name only: an error that a frame holds, holds the frame, until the garbage collector
-        # comes; so does one that the call remembers.
+        # Keep only the class name: storing the exception would create a reference cycle (exception,
+        # traceback, frame), which only the garbage collector could free.
         failure: str | None = None
         try:
             if request.reconciliation is None:
@@ -137,7 +164,7 @@ class Engine:
         except BaseException as error:
             failure = type(error).__name__
             if not request.idempotent and call.sent_at is not None:
-                self._note_unsettled(request, call, error)
+                self._note_unknown(request, call, error)
             raise
         finally:
             self._lifecycle.leave()
@@ -157,31 +184,30 @@ class Engine:
                 )
 
     async def _attempts(self, request: Request[T], call: Call) -> T:
-        left_s = call.left_s(self._clock.monotonic())
-        if left_s is not None and left_s <= 0:
-            # A deadline of the surrounding code, used up by what it did before.
+        if call.deadline.expired(self._clock.monotonic()):
+            # What the surrounding code did before this call has used up its deadline.
             raise RequestTimeoutError("the deadline has passed already", sent=False)
         while True:
             try:
                 result = await self._attempt(request, call)
             except BlockStoreError as error:
-                if isinstance(error, NotFoundError) and request.method == "DELETE" and call.unknown:
-                    return request.decode(RawResponse(204, {}, b""))  # E3
                 decision = await self._after_failure(request, call, error)
-                if decision is None:
-                    raise
-                if isinstance(decision, Finding):
-                    return decision.value  # type: ignore[return-value] # adopted: there is one
+                match decision:
+                    case Adopt(value):
+                        return value
+                    case GiveUp():
+                        raise
             else:
                 self._budget.succeeded()
                 return result
-            await self._wait(call, decision, request)
-            if call.instead is not None:
-                request = call.instead
+            # Outside of `except`: what the next attempt raises must not carry this error as its
+            # context, and nothing of this attempt is held during the pause (E1).
+            await self._wait(call, decision.delay_s, request)
+            request = decision.request
 
     async def _attempt(self, request: Request[T], call: Call) -> T:
-        """One transmission and its deciphering."""
-        attempt = Attempt(deadline=self._attempt_deadline(request, call))
+        """Transmit once and parse the response."""
+        attempt = Attempt(deadline=self._attempt_deadline(request, call).when())
         hooks = call.hooks
         began = self._clock.monotonic() if hooks else 0.0
         status: int | None = None
@@ -227,65 +253,80 @@ class Engine:
             AttemptSent(call.number, request.method, request.route, call.attempts, sent_at - began),
         )
 
-    def _attempt_deadline(self, request: Request[Any], call: Call) -> float | None:
-        """The call's own, less the time a create needs to look for what it left behind."""
-        if call.deadline is None or request.reconciliation is None:
+    def _attempt_deadline(self, request: Request[Any], call: Call) -> Deadline:
+        """Return the call's deadline, less the time a create needs to reconcile a lost response."""
+        if call.deadline is NEVER or request.reconciliation is None:
             return call.deadline
-        left_s = call.deadline - self._clock.monotonic()
-        return call.deadline - min(_LOOKING_S, left_s / 4)
+        remaining_s = call.deadline.remaining(self._clock.monotonic())
+        return Deadline(call.deadline.at - min(_RECONCILING_S, remaining_s / 4))
 
     async def _after_failure(
         self, request: Request[T], call: Call, error: BlockStoreError
-    ) -> float | Finding[T] | None:
-        """The delay in seconds before the next attempt, or what the lost request has made.
+    ) -> Decision[T]:
+        """Decide what follows a failed attempt; reconcile first if its response was lost.
 
-        None gives up: the error is to be raised where it was caught. Raised here, it would hold
-        this frame, whose local it is.
+        Returns:
+            What to do. The error to give up with is raised where it was caught: raised here, it
+            would hold this frame, whose local it is.
+
+        Raises:
+            OutcomeUnknownError: it cannot be told what became of the request.
+            ConflictError: the name was taken before the call.
+            ClientClosedError: the client was closed meanwhile.
         """
+        if call.unknown and request.method == "DELETE" and isinstance(error, NotFoundError):
+            # E3: the attempt whose response was lost is what deleted it.
+            return Adopt(request.decode(RawResponse(204, {}, b"")))
         unknown = is_outcome_unknown(error) or (
-            # Taken effect for certain, but the answer cannot be read.
+            # It certainly took effect, but its response is unreadable.
             isinstance(error, DecodeError) and not request.idempotent
         )
         if unknown:
             call.unknown = error
         elif call.unknown is None:
-            # Provably refused: what is made from now on may be made by others.
+            # Every attempt so far was provably refused: they cannot have created what a query
+            # finds later, so only what is created from the next attempt on may be ours.
             call.sent_at = None
         if self._lifecycle.closing:
             raise self._lifecycle.error(request, unknown=call.unknown is not None) from error
-        # Also when a repeated create is refused: the first one may have arrived late.
+        # A repeated create that is refused by what exists may be refused by its own first attempt,
+        # which arrived late: that has to be reconciled too.
         lost = unknown or (call.unknown is not None and _refused_by_state(error))
+        next_request = request
         if lost and not request.idempotent:
             finding = await self._reconciler.reconcile(request, call, error)
-            if finding is not None:
-                return finding if finding.resolution == "adopted" else None
+            if finding.resolution == "adopted":
+                return Adopt(finding.value)  # type: ignore[arg-type] # adopted: there is one
+            if finding.resolution == "conflict":
+                return GiveUp()
+            next_request = _replacement(request, finding)
         delay_s = self._delay(request, call, error, found_missing=lost)
-        if delay_s is not None or call.unknown is None:
-            return delay_s
-        if request.idempotent or _refused_by_state(error):
-            return None
-        if (
-            request.reconciliation is not None
-            and not request.reconciliation.server_rejects_duplicates
-        ):
-            return None  # looked for until it could not arrive any more
+        if delay_s is not None:
+            return Retry(delay_s, next_request)
+        if call.unknown is None or request.idempotent or _refused_by_state(error):
+            return GiveUp()
+        reconciliation = request.reconciliation
+        if reconciliation is not None and not reconciliation.server_rejects_duplicates:
+            # It was queried until the lost attempt could not arrive any more: it has no effect.
+            return GiveUp()
         raise OutcomeUnknownError(
-            "the answer was lost; nothing is there yet, but it may still arrive"
+            "the response was lost; the request has had no effect yet, but it may still arrive"
         ) from error
 
     def _delay(
         self, request: Request[Any], call: Call, error: BlockStoreError, *, found_missing: bool
     ) -> float | None:
-        """What `retry.decide` says, if the budget of retries allows it; None to give up."""
+        """Return the delay of `retry.decide` if the retry budget allows it; None to give up."""
         delay_s = decide(
             error,
             repeatable=request.idempotent or found_missing,
             attempt=call.attempts,
             jitter=self._clock.jitter(),
-            left_s=call.left_s(self._clock.monotonic()),
+            remaining_s=call.deadline.remaining(self._clock.monotonic()),
             retry_after_s=getattr(error, "retry_after", None),
             config=self._config,
         )
+        # Waiting out a 429 costs the retry budget nothing: the server asked for it.
         if delay_s is None or isinstance(error, RateLimitedError) or self._budget.take():
             return delay_s
         return None
@@ -302,8 +343,11 @@ class Engine:
         if await self._lifecycle.pause(delay_s):
             raise self._lifecycle.error(request, unknown=call.unknown is not None)
 
-    def _note_unsettled(self, request: Request[Any], call: Call, error: BaseException) -> None:
-        """Leave a trace for whoever cancelled a create: the exception itself cannot be replaced."""
+    def _note_unknown(self, request: Request[Any], call: Call, error: BaseException) -> None:
+        """Note on a cancellation that the request may have taken effect.
+
+        A cancellation cannot be replaced by an `OutcomeUnknownError`: asyncio would lose it.
+        """
         hint = "" if request.reconciliation is None else f": {request.reconciliation.hint}"
         error.add_note(f"{request.method} {request.path} may have taken effect{hint}")
         self._reconciler.report(request, call, "unknown")
@@ -315,12 +359,12 @@ class Engine:
             ClientClosedError: the client was closed meanwhile.
         """
         if await self._lifecycle.pause(delay_s):
-            raise ClientClosedError("the client was closed while the call was under way")
+            raise ClientClosedError("the client was closed while the call was in flight")
 
     async def aclose(self, grace_s: float = 0.0) -> None:
-        """Give the calls under way up to `grace_s` seconds, then end them and refuse new ones.
+        """Give the calls in flight up to `grace_s` seconds, then end them and reject new ones.
 
-        Cancelled in its grace it closes at once; a second close waits for the first.
+        Cancelled during that time it closes at once; a second close waits for the first.
         """
         try:
             await self._lifecycle.grace(grace_s)
@@ -330,8 +374,16 @@ class Engine:
             await self._lifecycle.wait_idle()
 
 
+def _replacement(request: Request[T], finding: Finding[T]) -> Request[T]:
+    """Return the request to send after a query found that the lost one has had no effect."""
+    reconciliation = request.reconciliation
+    if reconciliation is None or reconciliation.replacement is None or finding.candidate is None:
+        return request
+    return reconciliation.replacement(finding.candidate)
+
+
 def _refused_by_state(error: BlockStoreError) -> bool:
-    """Whether the refusal may come of what an earlier, lost attempt has made."""
+    """Tell whether the refusal may come of what an earlier, lost attempt has created."""
     if isinstance(error, RateLimitedError):
         return error.kind == "snapshot_cooldown"
     return isinstance(error, ConflictError | UnprocessableEntityError)

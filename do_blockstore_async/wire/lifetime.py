@@ -1,10 +1,10 @@
-"""How long a client lives, and what becomes of its calls when it is closed.
+"""Track the lifecycle of a client: which calls are in flight, and whether new ones may begin.
 
 A client belongs to the event loop and to the process that opened it: its sockets are in that loop,
 and a forked child would speak on its parent's connections.
 
 L1. After `start_closing` every pause ends at once, and no new call begins.
-L2. `wait_idle` returns only when no call is under way.
+L2. `wait_idle` returns only when no call is in flight.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ __all__ = ["Lifecycle"]
 
 
 class Lifecycle:
-    """Counts the calls under way, and knows whether there may be more."""
+    """Count the calls in flight, and know whether new ones may begin."""
 
-    __slots__ = ("_closing", "_idle", "_loop", "_pid", "_under_way")
+    __slots__ = ("_closing", "_idle", "_in_flight", "_loop", "_pid")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -30,7 +30,7 @@ class Lifecycle:
         self._closing = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._under_way = 0
+        self._in_flight = 0
 
     @property
     def closing(self) -> bool:
@@ -38,7 +38,7 @@ class Lifecycle:
         return self._closing.is_set()
 
     def enter(self) -> None:
-        """A call begins.
+        """Count a call that begins.
 
         Raises:
             ClientClosedError: closed, or used from another event loop or process.
@@ -49,18 +49,18 @@ class Lifecycle:
             raise ClientClosedError("the client belongs to the process that forked this one")
         if asyncio.get_running_loop() is not self._loop:
             raise ClientClosedError("the client belongs to another event loop")
-        self._under_way += 1
-        if self._under_way == 1:
+        self._in_flight += 1
+        if self._in_flight == 1:
             self._idle.clear()
 
     def leave(self) -> None:
-        """A call has ended."""
-        self._under_way -= 1
-        if not self._under_way:
+        """Count a call that has ended."""
+        self._in_flight -= 1
+        if not self._in_flight:
             self._idle.set()
 
     async def pause(self, delay_s: float) -> bool:
-        """Wait that long; True, and at once, if the client is closed meanwhile."""
+        """Wait for `delay_s` seconds; return True at once if the client is closed meanwhile."""
         try:
             async with asyncio.timeout(delay_s):
                 await self._closing.wait()
@@ -70,7 +70,7 @@ class Lifecycle:
         return True
 
     async def grace(self, grace_s: float) -> None:
-        """Wait until no call is under way, `grace_s` seconds at most."""
+        """Wait until no call is in flight, `grace_s` seconds at most."""
         if grace_s <= 0 or self.closing:
             return
         try:
@@ -80,17 +80,17 @@ class Lifecycle:
             return
 
     def start_closing(self) -> None:
-        """From now on no call begins, and those that pause are woken."""
+        """Reject new calls and wake those sleeping between attempts."""
         self._closing.set()
 
     async def wait_idle(self) -> None:
-        """Wait until no call is under way."""
+        """Wait until no call is in flight."""
         await self._idle.wait()
 
     @staticmethod
     def error(request: Request[Any], *, unknown: bool) -> BlockStoreError:
-        """What a call that the close has ended raises."""
+        """Return the error of a call that was ended by the close."""
         if unknown and request.method not in {"GET", "HEAD"}:
             hint = "" if request.reconciliation is None else f": {request.reconciliation.hint}"
-            return OutcomeUnknownError(f"the client was closed before the answer came{hint}")
-        return ClientClosedError("the client was closed while the call was under way")
+            return OutcomeUnknownError(f"the client was closed before the response came{hint}")
+        return ClientClosedError("the client was closed while the call was in flight")

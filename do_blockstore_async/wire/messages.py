@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from .._deadline import Deadline
 from ..errors import BlockStoreError
 from ..events import Hook
 
@@ -21,7 +22,6 @@ __all__ = [
     "Evidence",
     "Finding",
     "Listing",
-    "Query",
     "RawResponse",
     "Reconciliation",
     "Request",
@@ -61,6 +61,9 @@ class Listing(msgspec.Struct, Generic[T_co], frozen=True):
     date_s: float | None
 
 
+L = TypeVar("L", bound=Listing[Any])
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """What is known when a query is classified.
 
@@ -87,15 +90,11 @@ class Finding(msgspec.Struct, Generic[T], frozen=True):
     candidate: Any = None
 
 
-# Takes the seconds left for the query, or None.
-Query: TypeAlias = Callable[[float | None], Awaitable[Listing[Any]]]
-
-
-class Reconciliation(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
+class Reconciliation(msgspec.Struct, Generic[T, L], kw_only=True, frozen=True):
     """How to find out what became of one request whose response was lost.
 
     Attributes:
-        query: fetches what may have come of it, with the date of the response.
+        query: fetches what may have come of it, with the date of the response, by the deadline.
         classify: what the query means; pure.
         server_rejects_duplicates: the server itself refuses a second one, so that the request may
             be sent again as soon as a query finds nothing.
@@ -105,8 +104,8 @@ class Reconciliation(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
             so that the second attempt cannot hit anything that has taken its name since.
     """
 
-    query: Query
-    classify: Callable[[Listing[Any], Evidence], Finding[T]]
+    query: Callable[[Deadline], Awaitable[L]]
+    classify: Callable[[L, Evidence], Finding[T]]
     server_rejects_duplicates: bool
     hint: str
     key: Hashable
@@ -135,7 +134,7 @@ class Request(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
     json: Any = None
     idempotent: bool = False
     scopes: tuple[str, ...] = ()
-    reconciliation: Reconciliation[T] | None = None
+    reconciliation: Reconciliation[T, Any] | None = None
 
 
 class Attempt(msgspec.Struct):
@@ -168,13 +167,12 @@ class Call:
 
     Attributes:
         number: of the call, from 1.
-        deadline: loop time; None without one.
-        answered_before: the last answer of any call when this one began.
+        deadline: when it ends at the latest.
+        answered_before: the last response of any call when this one began.
         attempts: transmissions so far.
         sent_at: loop time at which the first of them left that was not provably refused.
         unknown: what the last attempt ended with whose outcome is not known.
         hooks: who is told of this call: the client's hooks and the observers around it.
-        instead: what is sent from now on (see `Reconciliation.replacement`).
     """
 
     __slots__ = (
@@ -182,7 +180,6 @@ class Call:
         "attempts",
         "deadline",
         "hooks",
-        "instead",
         "number",
         "sent_at",
         "unknown",
@@ -191,7 +188,7 @@ class Call:
     def __init__(
         self,
         number: int,
-        deadline: float | None,
+        deadline: Deadline,
         answered_before: Dated | None,
         hooks: tuple[Hook, ...] = (),
     ) -> None:
@@ -202,8 +199,3 @@ class Call:
         self.attempts = 0
         self.sent_at: float | None = None
         self.unknown: BlockStoreError | None = None
-        self.instead: Request[Any] | None = None
-
-    def left_s(self, now: float) -> float | None:
-        """Seconds until the deadline, or None without one."""
-        return None if self.deadline is None else self.deadline - now

@@ -1,11 +1,11 @@
-"""Ends what takes too long, with one timer for all of it.
+"""Time out attempts, with one timer for all of them.
 
-Every transmission has the same time, so they run out in the order in which they began: one timer,
-armed for the oldest, does what a timer for each would do. Those hardly ever ring, and making,
-sorting and dropping them cost a tenth of a whole request.
+Every attempt has the same timeout, so they time out in the order in which they began: one timer,
+armed for the oldest, does what a timer for each would do. Those hardly ever fire, and creating,
+sorting and dropping them would cost a tenth of a whole request.
 
 N1. A scope that has begun and not ended when its time is up is made to expire then.
-N2. While a scope is under way the timer is armed, for the time of the oldest or an earlier one.
+N2. While a scope is in flight the timer is armed, for the time of the oldest or an earlier one.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["AttemptTimer"]
 
 
 class AttemptTimer:
-    """Gives each scope the same time.
+    """Give each scope the same timeout.
 
     Args:
-        limit_s: seconds.
+        limit_s: the timeout in seconds.
     """
 
     __slots__ = ("_limit_s", "_loop", "_timer", "_until")
@@ -32,13 +32,13 @@ class AttemptTimer:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, scope: asyncio.Timeout, now: float) -> None:
-        """The entered `scope` has its time from `now` on, in the loop's time."""
+        """Start the timeout of the entered `scope` at the loop time `now`."""
         until = self._until[scope] = now + self._limit_s
         if self._timer is None:
             self._timer = self._loop.call_at(until, self._on_timer)
 
     def end(self, scope: asyncio.Timeout) -> None:
-        """It is over; harmless if it never began."""
+        """Drop `scope`; harmless if it never began."""
         self._until.pop(scope, None)
 
     def _on_timer(self) -> None:
@@ -51,7 +51,7 @@ class AttemptTimer:
             expire(scope, now)
 
     def close(self) -> None:
-        """Nothing has its time any more."""
+        """Drop every scope and the timer."""
         self._until.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -59,6 +59,6 @@ class AttemptTimer:
 
 
 def expire(scope: asyncio.Timeout, now: float) -> None:
-    """Make `scope`, which is entered, expire at once; harmless if it is just doing so."""
+    """Make `scope`, which is entered, expire at once; harmless if it is doing so already."""
     if not scope.expired():
         scope.reschedule(now)

@@ -21,6 +21,7 @@ deadline means giving up now: waiting for a certain failure helps nobody.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from ..config import Config
@@ -45,7 +46,7 @@ def decide(
     repeatable: bool,
     attempt: int,
     jitter: float,
-    left_s: float | None,
+    remaining_s: float,
     retry_after_s: float | None,
     config: Config,
 ) -> float | None:
@@ -56,7 +57,7 @@ def decide(
         repeatable: sending it twice does what sending it once does.
         attempt: number of the attempt that failed, from 1.
         jitter: in [0, 1).
-        left_s: seconds until the call's deadline; None without one.
+        remaining_s: seconds until the call's deadline; infinity without one.
         retry_after_s: what the answer asked for, where it did.
         config: attempts and backoff.
     """
@@ -67,7 +68,7 @@ def decide(
         if error.kind == "capacity":
             return None
         if error.kind == "snapshot_cooldown":
-            if left_s is None:
+            if remaining_s == inf:
                 return None
             delay_s = _SNAPSHOT_COOLDOWN_S if retry_after_s is None else retry_after_s
         elif retry_after_s is not None:
@@ -82,7 +83,7 @@ def decide(
             delay_s = retry_after_s
     else:
         return None
-    return None if left_s is not None and delay_s >= left_s else delay_s
+    return None if delay_s >= remaining_s else delay_s
 
 
 class RetryBudget:

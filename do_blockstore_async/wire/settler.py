@@ -1,7 +1,8 @@
-"""Finding out what became of lost requests: carries out what `settle.py` judges.
+"""Reconcile lost responses: query what became of a request, by the rules of `settle.py`.
 
-It looks, gives what it saw to the request's own judge, and looks again while a lost request may
-still be under way. What it remembers is what this client made, and what it is making just now.
+A query's response goes to the request's own `classify`; where it finds nothing, the query is
+repeated for as long as the lost request may still arrive. What is remembered is what this client
+has created, and what it is asking for right now.
 """
 
 from __future__ import annotations
@@ -17,57 +18,59 @@ from ..config import Config
 from ..errors import BlockStoreError, ConflictError, OutcomeUnknownError
 from ..events import OutcomeSettled, emit
 from .lifetime import Lifecycle
-from .messages import Call, Evidence, Finding, Listing, Reconciliation, Request
+from .messages import Call, Evidence, Finding, Listing, Reconciliation, Request, Resolution
 
 __all__ = ["Reconciler"]
 
 T = TypeVar("T")
 
-# How many of its own creates a client remembers; only those of the last seconds matter (settle S2).
+# How many of its own creates a client remembers; only those of the last seconds matter (rule S2).
 _REMEMBERED: Final = 4096
-# Two clocks that run alike disagree by the whole second of `Date` and a round trip.
+# Two clocks that agree differ by the whole second of `Date` and a round trip.
 _CLOCK_STEP_S: Final = 3.0
 # How long a listing may lag behind what the server itself knows.
 _LAG_S: Final = 5.0
-_FIRST_LOOK_S: Final = 1.0
-_SLOWEST_LOOK_S: Final = 10.0
+_FIRST_POLL_S: Final = 1.0
+_SLOWEST_POLL_S: Final = 10.0
 
 
 class Reconciler:
-    """Settles the lost requests of one client."""
+    """Reconcile the lost responses of one client."""
 
     def __init__(self, config: Config, clock: Clock, lifecycle: Lifecycle) -> None:
         self._config = config
         self._clock = clock
         self._lifecycle = lifecycle
-        self._made: deque[Hashable] = deque(maxlen=_REMEMBERED)
-        self._asked_for: Counter[Hashable] = Counter()
-        # What was asked for by calls that ended without knowing, and until when it may arrive.
+        self._created: deque[Hashable] = deque(maxlen=_REMEMBERED)
+        self._pending: Counter[Hashable] = Counter()
+        # Keys of calls that ended without knowing, and until when their request may arrive.
         self._doubtful: dict[Hashable, float] = {}
 
     def remember(self, identity: Hashable) -> None:
-        """Note that this client made the thing with this id; it is not to be adopted again."""
-        self._made.append(identity)
+        """Note that this client created the thing with this id: it is never adopted again."""
+        self._created.append(identity)
 
     @contextmanager
-    def pending(self, reconciliation: Reconciliation[Any], call: Call) -> Iterator[None]:
-        """The thing is being asked for inside."""
+    def pending(self, reconciliation: Reconciliation[Any, Any], call: Call) -> Iterator[None]:
+        """Mark what the call asks for as pending for the duration of the block."""
         key = reconciliation.key
-        self._asked_for[key] += 1
+        self._pending[key] += 1
         try:
             yield
         except BaseException as error:
+            # Cancelled after it was sent, or ended unknown: what it asked for may still appear.
             cut_off = not isinstance(error, BlockStoreError) and call.sent_at is not None
             if cut_off or isinstance(error, OutcomeUnknownError):
                 self._doubt(key)
             raise
         finally:
-            self._asked_for[key] -= 1
-            if not self._asked_for[key]:
-                del self._asked_for[key]
+            self._pending[key] -= 1
+            if not self._pending[key]:
+                del self._pending[key]
 
     def _doubt(self, key: Hashable) -> None:
         now = self._clock.monotonic()
+        # Every entry lasts equally long, so those at the front of the dict run out first.
         self._doubtful.pop(key, None)
         while self._doubtful:
             oldest = next(iter(self._doubtful))
@@ -76,127 +79,130 @@ class Reconciler:
             del self._doubtful[oldest]
         self._doubtful[key] = now + self._config.linger_s
 
-    def _contested(self, key: Hashable, call: Call) -> bool:
-        """Whether another call of this client may have made what this one has found."""
+    def _is_concurrent_duplicate(self, key: Hashable, call: Call) -> bool:
+        """Tell whether another call of this client may have created what this one has found."""
         until = self._doubtful.get(key)
         doubtful = until is not None and call.sent_at is not None and call.sent_at <= until
-        return doubtful or self._asked_for[key] > 1
+        return doubtful or self._pending[key] > 1
 
     async def reconcile(
         self, request: Request[T], call: Call, error: BlockStoreError
-    ) -> Finding[T] | None:
-        """What became of a lost request.
+    ) -> Finding[T]:
+        """Find out what became of a request whose response was lost.
+
+        Args:
+            request: the request.
+            call: what its call has gone through so far.
+            error: what the last attempt ended with.
 
         Returns:
-            `adopted`, with the result; `conflict`, where `error` says already that the name was
-            taken before the call; None to send the request again.
+            `adopted`, with the result; `not_found`: send it again; `conflict`: `error` says already
+            that the name was taken before the call.
 
         Raises:
             ConflictError: the name was taken before the call, and `error` does not say so.
             OutcomeUnknownError: it cannot be told.
+            ClientClosedError: the client was closed meanwhile.
         """
         cause = call.unknown if call.unknown is not None else error
         reconciliation = request.reconciliation
         if reconciliation is None:
             raise OutcomeUnknownError(
-                f"the answer was lost and this request cannot be looked up: {cause}"
+                f"the response was lost and this request cannot be looked up: {cause}"
             ) from cause
+        name_taken = isinstance(error, ConflictError)
         finding = await self._poll_until_resolved(
-            request, reconciliation, call, cause, taken=isinstance(error, ConflictError)
+            request, reconciliation, call, cause, name_taken=name_taken
         )
         self.report(request, call, finding.resolution)
-        if finding.resolution == "adopted":
-            return finding
-        if finding.resolution == "not_found":
-            if reconciliation.replacement is not None and finding.candidate is not None:
-                call.instead = reconciliation.replacement(finding.candidate)
-            return None
-        if finding.resolution == "conflict":
-            if isinstance(error, ConflictError):
-                return finding
-            raise ConflictError(
-                "the name was taken before this call", status=409, id="conflict"
-            ) from cause
-        raise OutcomeUnknownError(
-            f"the answer was lost and looking could not tell what became of the request: "
-            f"{reconciliation.hint}",
-            candidate=finding.candidate,
-        ) from cause
+        match finding.resolution:
+            case "unknown":
+                raise OutcomeUnknownError(
+                    "the response was lost and querying could not tell what became of the request: "
+                    f"{reconciliation.hint}",
+                    candidate=finding.candidate,
+                ) from cause
+            case "conflict" if not name_taken:
+                raise ConflictError(
+                    "the name was taken before this call", status=409, id="conflict"
+                ) from cause
+        return finding
 
     @staticmethod
-    def report(request: Request[Any], call: Call, verdict: str) -> None:
-        """Tell the hooks."""
+    def report(request: Request[Any], call: Call, resolution: Resolution) -> None:
+        """Inform the hooks of what became of a lost request."""
         if call.hooks:
             emit(
                 call.hooks,
-                OutcomeSettled(call.number, request.method, request.route, verdict),
+                OutcomeSettled(call.number, request.method, request.route, resolution),
             )
 
     async def _poll_until_resolved(
         self,
         request: Request[T],
-        reconciliation: Reconciliation[T],
+        reconciliation: Reconciliation[T, Any],
         call: Call,
         cause: BlockStoreError,
         *,
-        taken: bool,
+        name_taken: bool,
     ) -> Finding[T]:
-        """Look; where nothing is there and a second one would not be refused, look until the lost
-        request cannot arrive any more.
-        """
+        """Query once, or, while nothing is found, until the lost request cannot arrive any more."""
         began = self._clock.monotonic()
-        arrives_until = (
-            began if reconciliation.server_rejects_duplicates else began + self._config.linger_s
-        )
-        if taken:
+        # Where the server rejects a duplicate, sending again is safe although the lost request may
+        # still arrive: one query is enough.
+        arrives_until = began
+        if not reconciliation.server_rejects_duplicates:
+            arrives_until += self._config.linger_s
+        if name_taken:
             arrives_until = max(arrives_until, began + _LAG_S)
-        delay_s = _FIRST_LOOK_S
+        delay_s = _FIRST_POLL_S
         while True:
-            finding = await self._look(request, reconciliation, call, cause)
+            finding = await self._query(request, reconciliation, call, cause)
             now = self._clock.monotonic()
             if finding.resolution != "not_found":
                 return finding
             if now >= arrives_until or finding.candidate is not None:
-                # A name that is taken by nothing that can be seen: the listing lags behind.
-                lags = taken and finding.candidate is None
+                # The server says that the name is taken, but nothing with it shows: the listing
+                # lags behind, and proves nothing.
+                lags = name_taken and finding.candidate is None
                 return Finding("unknown") if lags else finding
-            left_s = call.left_s(now)
-            if left_s is not None and delay_s >= left_s:
+            if delay_s >= call.deadline.remaining(now):
                 return Finding("unknown")
             if await self._lifecycle.pause(delay_s):
                 raise self._lifecycle.error(request, unknown=True) from cause
-            delay_s = min(2 * delay_s, _SLOWEST_LOOK_S)
+            delay_s = min(2 * delay_s, _SLOWEST_POLL_S)
 
-    async def _look(
+    async def _query(
         self,
         request: Request[T],
-        reconciliation: Reconciliation[T],
+        reconciliation: Reconciliation[T, Any],
         call: Call,
         cause: BlockStoreError,
     ) -> Finding[T]:
-        """One look-up and its judgement; a look-up that fails leaves the outcome unknown."""
+        """Query once and classify the response; a query that fails leaves the outcome unknown."""
         try:
-            left_s = call.left_s(self._clock.monotonic())
-            if left_s is not None and left_s <= 0:
-                raise OutcomeUnknownError("no time is left to look")
-            listing = await reconciliation.query(left_s)
+            listing = await reconciliation.query(call.deadline)
         except BlockStoreError as error:
             if self._lifecycle.closing:
                 raise self._lifecycle.error(request, unknown=True) from cause
             raise OutcomeUnknownError(
-                f"the answer was lost and looking failed too ({type(error).__name__}): "
+                f"the response was lost and querying failed too ({type(error).__name__}): "
                 f"{reconciliation.hint}"
             ) from cause
         evidence = Evidence(
-            self._sent_s(call, listing),
-            self._made,
-            self._contested(reconciliation.key, call),
+            self._earliest_sent_s(call, listing),
+            self._created,
+            self._is_concurrent_duplicate(reconciliation.key, call),
             clocks_agree=call.answered_before is not None,
         )
         return reconciliation.classify(listing, evidence)
 
-    def _sent_s(self, call: Call, listing: Listing[Any]) -> float | None:
-        """The server's time when the call was first sent, at the earliest; None if untellable."""
+    def _earliest_sent_s(self, call: Call, listing: Listing[Any]) -> float | None:
+        """Return when the call was first sent at the earliest, by the server's clock.
+
+        Returns:
+            Seconds since the epoch; None if it cannot be told.
+        """
         if call.sent_at is None or listing.date_s is None:
             return None
         now = self._clock.monotonic()
@@ -206,4 +212,5 @@ class Reconciler:
             if then_s is not None and abs((listing.date_s - then_s) - (now - then)) > _CLOCK_STEP_S:
                 # The server's clock did not move as ours did: its dates prove nothing.
                 return None
+        # Reckoned back from now, so too early by the way back of the query: the careful side.
         return listing.date_s - (now - call.sent_at)

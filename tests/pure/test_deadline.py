@@ -37,6 +37,8 @@ def test_a_part_never_outlasts_the_whole(
 def test_no_deadline_is_a_deadline_that_never_comes() -> None:
     assert Deadline.after(None, 5.0) is NEVER
     assert NEVER.timeout(1e12) is None
+    assert NEVER.when() is None
+    assert Deadline.after(2.0, 5.0).when() == 7.0
     assert NEVER.remaining(1e12) == float("inf")
     assert not NEVER.expired(1e12)
 
