@@ -59,7 +59,7 @@ class Actions:
     async def list(
         self, volume_id: str, *, timeout: float | None = None
     ) -> AsyncGenerator[Action, None]:
-        """Every action of a volume.
+        """List the actions of a volume.
 
         Scopes: `block_storage_action:read`. Requests: ceil(n / 200).
 
@@ -68,9 +68,9 @@ class Actions:
             timeout: seconds for the whole listing.
 
         Raises:
-            InvalidArgumentError: not an id; nothing was sent.
+            InvalidArgumentError: invalid id; no request was sent.
             NotFoundError: no such volume.
-            ListingChangedError: it kept changing while it was read.
+            ListingChangedError: it changed during each of three passes.
         """
         source = items(self._engine, listing_of(self._codec, volume_id), timeout=timeout)
         try:
@@ -80,7 +80,7 @@ class Actions:
             await source.aclose()
 
     async def get(self, volume_id: str, action_id: int, *, timeout: float | None = None) -> Action:
-        """One action of a volume, as it stands.
+        """Return one action of a volume, as it stands.
 
         Scopes: `block_storage_action:read`.
 
@@ -90,7 +90,7 @@ class Actions:
             timeout: seconds, the wait for quota included.
 
         Raises:
-            InvalidArgumentError: not an id; nothing was sent.
+            InvalidArgumentError: invalid id; no request was sent.
             NotFoundError: no such volume or action, or not yet.
         """
         return await self._get(check_id(volume_id, "volume id"), action_id, timeout=timeout)
@@ -132,7 +132,7 @@ class Actions:
         Scopes: `block_storage_action:read` (by name: `actions:read`).
 
         Args:
-            action: as `attach`, `detach` or `resize` returned it.
+            action: what `attach`, `detach` or `resize` returned.
             timeout: seconds, the waits for quota included; None waits as long as it takes. A
                 deadline of the surrounding `deadline()` counts where it is earlier.
 
@@ -140,7 +140,7 @@ class Actions:
             The action, completed.
 
         Raises:
-            InvalidArgumentError: `timeout` is not a number of seconds; nothing was sent.
+            InvalidArgumentError: `timeout` is not a number of seconds; no request was sent.
             NotFoundError: the API still knows of no such action after 10 s.
             ActionFailedError: it ended `errored`; `.action` holds it.
             ActionTimeoutError: it has not ended in time; `.action` holds it as last seen.
@@ -171,7 +171,7 @@ class Actions:
 
 
 def listing_of(codec: Codec, volume_id: str) -> ListingCall[Action]:
-    """The listing of a volume's actions, described."""
+    """Describe the listing of a volume's actions."""
     return ListingCall(
         path=f"/v2/volumes/{check_id(volume_id, 'volume id')}/actions",
         route="/v2/volumes/{volume_id}/actions",
@@ -183,7 +183,7 @@ def listing_of(codec: Codec, volume_id: str) -> ListingCall[Action]:
 
 
 def decode_action(codec: Codec, volume_id: str | None, raw: RawResponse) -> Action:
-    """The action in an answer, with the volume it was asked of."""
+    """Return the action in a response, with the volume it was requested for."""
     return attrs.evolve(codec.action(raw), volume_id=volume_id)
 
 

@@ -2,21 +2,21 @@
 
 Pages are cut by offset, so whatever is created or deleted meanwhile shifts what follows: an item
 can slip from a page not yet read to one already read, and would be missed without a trace. One
-answer is a true picture of its moment; only listings of several pages can be wrong.
+response is a true picture of its moment; only listings of several pages can be wrong.
 
 How a change is noticed, within one pass over the pages:
 
 P1. a page counts another total than the first one did;
 P2. an id appears twice;
 P3. the items do not add up to the total;
-P4. an item of a later page was made no earlier than 5 s before the first answer of the pass (by the
-    server's own `Date`; an item may show a little after its created_at), and no earlier pass has
-    seen it;
+P4. an item of a later page was made no earlier than 5 s before the first response of the pass (by
+    the server's own `Date`; an item may show a little after its created_at), and no earlier pass
+    has seen it;
 P5. the server tells no total, and the pass before saw a change or other ids.
 
-Why that is enough: say the first answer counts n items, one of them is missed although it exists
+Why that is enough: say the first response counts n items, one of them is missed although it exists
 throughout, and P1 to P3 are silent. Then n different ids were seen, and the missed one is not among
-them; so one of them was not there at the first answer, has been made since, and P4 speaks.
+them; so one of them was not there at the first response, has been made since, and P4 speaks.
 
 Without a total (no route is known to leave it out) say two passes see the same ids, each of them
 once, and both miss an item. In the first of them take the first page that begins to the right of
@@ -78,7 +78,7 @@ class ListingCall(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
     per_page: int = 200
 
     def page(self, number: int) -> Request[Listing[T]]:
-        """The request for one page."""
+        """Return the request for one page."""
         return Request(
             method="GET",
             path=self.path,
@@ -252,7 +252,7 @@ class _Pass(Generic[T]):
 async def _read(
     engine: Engine, call: ListingCall[T], deadline: Deadline
 ) -> AsyncGenerator[tuple[int, Listing[T]], None]:
-    """The pages of one pass: the first alone, the rest side by side, yielded in order."""
+    """Yield the pages of one pass in order; after the first they are fetched concurrently."""
 
     async def fetch(number: int) -> Listing[T]:
         return await engine.call(call.page(number), deadline=deadline)
@@ -298,7 +298,7 @@ async def _read(
 def _last_page(first: Listing[object]) -> int:
     """How many pages there are: by the total and the size the server gave the first one.
 
-    The server clamps per_page without a word, so what it sent counts, not what was asked.
+    The server clamps per_page silently, so what it sent counts, not what was asked for.
     """
     if first.total is None:
         return first.last_page or 1

@@ -20,7 +20,7 @@ class Regions:
         self._codec = codec
 
     def list(self, *, timeout: float | None = None) -> AsyncGenerator[Region, None]:
-        """Every region, those without block storage included (see `Region.features`).
+        """List every region, those without block storage included (see `Region.features`).
 
         Scopes: `regions:read`. Requests: 1.
 

@@ -52,7 +52,7 @@ class Snapshots:
     def list(
         self, volume_id: str | None = None, *, per_page: int = 200, timeout: float | None = None
     ) -> AsyncGenerator[VolumeSnapshot, None]:
-        """The snapshots of one volume, or of every volume of the account in one listing.
+        """List the snapshots of one volume, or of every volume of the account in one listing.
 
         Scopes: `block_storage_snapshot:read` for one volume, `snapshot:read` for the account.
         Requests: ceil(n / per_page).
@@ -63,20 +63,33 @@ class Snapshots:
             timeout: seconds for the whole listing.
 
         Raises:
-            InvalidArgumentError: not a volume id, or per_page out of range.
+            InvalidArgumentError: invalid volume id or page size.
             NotFoundError: no such volume.
-            ListingChangedError: it kept changing while it was read.
+            ListingChangedError: it changed during each of three passes.
         """
         return items(self._engine, self._listing(volume_id, per_page), timeout=timeout)
 
     def pages(
         self, volume_id: str | None = None, *, per_page: int = 200, timeout: float | None = None
     ) -> AsyncGenerator[Page[VolumeSnapshot], None]:
-        """As `list`, page by page."""
+        """List snapshots as `list` does, page by page.
+
+        Scopes: `block_storage_snapshot:read` for one volume, `snapshot:read` for the account.
+
+        Args:
+            volume_id: the volume; None means every volume of the account.
+            per_page: items in one page, 1 to 200.
+            timeout: seconds for the whole listing, including time the caller spends between pages.
+
+        Raises:
+            InvalidArgumentError: invalid volume id or page size.
+            NotFoundError: no such volume.
+            ListingChangedError: it changed during each of three passes.
+        """
         return pages(self._engine, self._listing(volume_id, per_page), timeout=timeout)
 
     async def get(self, snapshot_id: str, *, timeout: float | None = None) -> VolumeSnapshot:
-        """One snapshot.
+        """Return one snapshot.
 
         Scopes: `block_storage_snapshot:read`.
 
@@ -85,7 +98,7 @@ class Snapshots:
             timeout: seconds, the wait for quota included.
 
         Raises:
-            InvalidArgumentError: not an id; nothing was sent.
+            InvalidArgumentError: invalid id; no request was sent.
             NotFoundError: no such snapshot.
         """
         request = Request(
@@ -109,7 +122,7 @@ class Snapshots:
         """Take a snapshot of a volume.
 
         The API takes one of a volume in ten minutes and keeps 25 of a volume at most. When the
-        answer is lost, the volume's snapshots are looked up by name before anything is sent again.
+        response is lost, the volume's snapshots are queried by name before anything is sent again.
 
         Scopes: `block_storage_snapshot:create` (and `tag:create` for tags).
 
@@ -121,11 +134,11 @@ class Snapshots:
                 of ten minutes a snapshot refused by it is tried again.
 
         Raises:
-            InvalidArgumentError: a name, tag or id that cannot be; nothing was sent.
+            InvalidArgumentError: invalid name, tag or id; no request was sent.
             NotFoundError: no such volume.
             ConflictError: the name is taken on this volume.
             RateLimitedError: kind `snapshot_cooldown`.
-            OutcomeUnknownError: the answer was lost and what became of it could not be found out.
+            OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         path = f"/v2/volumes/{check_id(volume_id, 'volume id')}/snapshots"
         body: dict[str, Any] = {"name": check_snapshot_name(name)}
@@ -170,7 +183,7 @@ class Snapshots:
             timeout: seconds, the wait for quota included.
 
         Raises:
-            InvalidArgumentError: not an id; nothing was sent.
+            InvalidArgumentError: invalid id; no request was sent.
             NotFoundError: no such snapshot.
         """
         request = Request(

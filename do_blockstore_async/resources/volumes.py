@@ -72,10 +72,10 @@ class Volumes:
         per_page: int = 200,
         timeout: float | None = None,
     ) -> AsyncGenerator[Volume, None]:
-        """Every volume of the account, in all regions at once, or of one region or name.
+        """List the volumes of the account, in all regions at once, or of one region or name.
 
         Each volume that exists throughout is yielded exactly once, also while others are created
-        and deleted. Leaving the loop early cancels the requests under way.
+        and deleted. Leaving the loop early cancels the requests in flight.
 
         Scopes: `block_storage:read`, or `api:read`, or `api:write`.
         Requests: ceil(n / per_page), fetched side by side after the first.
@@ -87,8 +87,8 @@ class Volumes:
             timeout: seconds for the whole listing.
 
         Raises:
-            InvalidArgumentError: a slug, name or size of page that cannot be.
-            ListingChangedError: it kept changing while it was read.
+            InvalidArgumentError: invalid region slug, name or page size.
+            ListingChangedError: it changed during each of three passes.
         """
         return items(self._engine, self._listing(region, name, per_page), timeout=timeout)
 
@@ -100,11 +100,24 @@ class Volumes:
         per_page: int = 200,
         timeout: float | None = None,
     ) -> AsyncGenerator[Page[Volume], None]:
-        """As `list`, page by page."""
+        """List volumes as `list` does, page by page.
+
+        Scopes: `block_storage:read`, or `api:read`, or `api:write`.
+
+        Args:
+            region: a region's slug, such as `nyc3`.
+            name: a volume's name; at most one volume in each region has it.
+            per_page: items in one page, 1 to 200.
+            timeout: seconds for the whole listing, including time the caller spends between pages.
+
+        Raises:
+            InvalidArgumentError: invalid region slug, name or page size.
+            ListingChangedError: it changed during each of three passes.
+        """
         return pages(self._engine, self._listing(region, name, per_page), timeout=timeout)
 
     async def get(self, volume_id: str, *, timeout: float | None = None) -> Volume:
-        """One volume.
+        """Return one volume.
 
         Scopes: `block_storage:read`.
 
@@ -113,7 +126,7 @@ class Volumes:
             timeout: seconds, the wait for quota included.
 
         Raises:
-            InvalidArgumentError: not an id; nothing was sent.
+            InvalidArgumentError: invalid id; no request was sent.
             NotFoundError: no such volume.
         """
         return await self._get(volume_id, timeout=timeout)
@@ -132,7 +145,7 @@ class Volumes:
         return await self._engine.call(request, timeout=timeout, deadline=deadline)
 
     async def find(self, name: str, *, region: str, timeout: float | None = None) -> Volume | None:
-        """The volume with this name in this region, or None.
+        """Return the volume with this name in this region, or None.
 
         Scopes: `block_storage:read`, or `api:read`, or `api:write`. Requests: 1.
 
@@ -142,7 +155,7 @@ class Volumes:
             timeout: seconds, the wait for quota included.
 
         Raises:
-            InvalidArgumentError: a name or slug that cannot be; nothing was sent.
+            InvalidArgumentError: invalid name or region slug; no request was sent.
         """
         listing = await self._named(name, region, timeout=timeout)
         return listing.items[0] if listing.items else None
@@ -178,10 +191,10 @@ class Volumes:
     ) -> Volume:
         """Create a volume.
 
-        Never doubled: when the answer is lost, the volume is looked up by name and region, and
+        Never doubled: when the response is lost, the volume is looked up by name and region, and
         adopted if it is the one that was asked for, or created again if it is not there. Prefer
-        `timeout=` to `asyncio.timeout`: a call cancelled from outside cannot look any more. The
-        exception then carries a note, and `find(name, region=...)` tells.
+        `timeout=` to `asyncio.timeout`: a call cancelled from outside cannot look it up any more.
+        The exception then carries a note, and `find(name, region=...)` tells.
 
         Scopes: `block_storage:create` or `api:write` (and `tag:create` for tags).
 
@@ -198,12 +211,12 @@ class Volumes:
             timeout: seconds, the wait for quota included.
 
         Raises:
-            InvalidArgumentError: an argument that cannot be; nothing was sent.
+            InvalidArgumentError: an invalid argument; no request was sent.
             ConflictError: the name is taken in this region.
             PermissionDeniedError: a scope is lacking, or the account's capacity is used up.
             UnprocessableEntityError: the region has no block storage, and the like.
             RateLimitedError: kind `capacity`: the account's capacity, told in another way.
-            OutcomeUnknownError: the answer was lost and what became of it could not be found out.
+            OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         check_filesystem(filesystem_type, filesystem_label)
         if size_gigabytes is None and snapshot_id is None:
@@ -252,7 +265,7 @@ class Volumes:
             timeout: seconds, the wait for quota included.
 
         Raises:
-            InvalidArgumentError: not an id; nothing was sent.
+            InvalidArgumentError: invalid id; no request was sent.
             NotFoundError: no such volume.
             ConflictError: it is attached, or still being detached.
         """
@@ -272,7 +285,7 @@ class Volumes:
         """Delete the volume with this name in this region, for good.
 
         Never sent twice blindly: between two deletes by name somebody may have created a new
-        volume of that name. When the answer is lost, the name is looked up first, and what is
+        volume of that name. When the response is lost, the name is looked up first, and what is
         still there from before is then deleted by its id.
 
         Scopes: `block_storage:delete` or `api:write`.
@@ -284,10 +297,10 @@ class Volumes:
             timeout: seconds, the wait for quota included.
 
         Raises:
-            InvalidArgumentError: a name or slug that cannot be; nothing was sent.
+            InvalidArgumentError: invalid name or region slug; no request was sent.
             NotFoundError: no such volume.
             ConflictError: it is attached, or still being detached.
-            OutcomeUnknownError: the answer was lost and what became of it could not be found out.
+            OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         request = Request(
             method="DELETE",
@@ -331,10 +344,10 @@ class Volumes:
             timeout: seconds, the wait for quota included.
 
         Raises:
-            InvalidArgumentError: an id that cannot be; nothing was sent.
+            InvalidArgumentError: invalid id or region slug; no request was sent.
             NotFoundError: no such volume or Droplet.
             UnprocessableEntityError: attached already, the Droplet is busy or full.
-            OutcomeUnknownError: the answer was lost and what became of it could not be found out.
+            OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         fields = {"type": "attach", "droplet_id": check_droplet_id(droplet_id)}
         return await self._act(volume_id, fields, region, timeout)
@@ -349,7 +362,19 @@ class Volumes:
     ) -> Action:
         """Detach a volume from a Droplet; returns at once with the action.
 
-        Scopes, arguments and errors: as `attach`.
+        Scopes: `block_storage_action:create`.
+
+        Args:
+            volume_id: the volume's id.
+            droplet_id: the number of the Droplet that it is attached to.
+            region: the region's slug, optional.
+            timeout: seconds, the wait for quota included.
+
+        Raises:
+            InvalidArgumentError: invalid id or region slug; no request was sent.
+            NotFoundError: no such volume or Droplet.
+            UnprocessableEntityError: not attached to it, or the Droplet is busy.
+            OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         fields = {"type": "detach", "droplet_id": check_droplet_id(droplet_id)}
         return await self._act(volume_id, fields, region, timeout)
@@ -373,10 +398,10 @@ class Volumes:
             timeout: seconds, the wait for quota included.
 
         Raises:
-            InvalidArgumentError: an id or size that cannot be; nothing was sent.
+            InvalidArgumentError: invalid id, size or region slug; no request was sent.
             NotFoundError: no such volume.
             UnprocessableEntityError: smaller than it is.
-            OutcomeUnknownError: the answer was lost and what became of it could not be found out.
+            OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         fields = {"type": "resize", "size_gigabytes": check_size(size_gigabytes)}
         return await self._act(volume_id, fields, region, timeout)
@@ -395,7 +420,10 @@ class Volumes:
             timeout: seconds, the wait for quota included.
 
         Raises:
-            As `attach`.
+            InvalidArgumentError: invalid name, id or region slug; no request was sent.
+            NotFoundError: no such volume or Droplet.
+            UnprocessableEntityError: attached already, the Droplet is busy or full.
+            OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         return await self._act_by_name("attach", name, droplet_id, region, timeout)
 
@@ -404,7 +432,19 @@ class Volumes:
     ) -> Action:
         """Detach the volume with this name in this region from a Droplet.
 
-        Scopes, arguments and errors: as `attach_by_name`.
+        Scopes: `block_storage_action:create` or `api:write`.
+
+        Args:
+            name: the volume's exact name.
+            droplet_id: the number of the Droplet that it is attached to.
+            region: the region's slug.
+            timeout: seconds, the wait for quota included.
+
+        Raises:
+            InvalidArgumentError: invalid name, id or region slug; no request was sent.
+            NotFoundError: no such volume or Droplet.
+            UnprocessableEntityError: not attached to it, or the Droplet is busy.
+            OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         return await self._act_by_name("detach", name, droplet_id, region, timeout)
 

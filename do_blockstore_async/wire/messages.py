@@ -1,4 +1,4 @@
-"""What travels between the layers of one call: its description, an attempt, the raw answer.
+"""What travels between the layers of one call: its description, an attempt, the raw response.
 
 Nobody outside sees these, and every call makes several: they are msgspec structs, which cost a
 fifth of a frozen attrs class to make, and next to nothing to import.
@@ -35,7 +35,7 @@ Resolution: TypeAlias = Literal["adopted", "not_found", "conflict", "unknown"]
 
 
 class RawResponse(msgspec.Struct, frozen=True):
-    """An answer as it came off the wire: whole, within the caps, not yet understood.
+    """A response as it came off the wire: whole, within the caps, not yet parsed.
 
     `headers` looks names up without regard to case, or holds them in lower case.
     """
@@ -46,13 +46,13 @@ class RawResponse(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, Generic[T_co], frozen=True):
-    """One answer of a paginated route.
+    """One response of a paginated route.
 
     Attributes:
         items: in the server's order.
         total: what `meta.total` said, or None where the route sends none.
         last_page: number of the last page as far as the links tell, else None.
-        date_s: the answer's `Date` in seconds since the epoch, whole seconds; None if absent.
+        date_s: the response's `Date` in seconds since the epoch, whole seconds; None if absent.
     """
 
     items: tuple[T_co, ...]
@@ -118,12 +118,12 @@ class Request(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
     Attributes:
         path: absolute, already checked and escaped.
         route: the path with ids replaced by their names; fit for metric labels.
-        decode: makes the result out of a 2xx answer, or raises DecodeError.
+        decode: makes the result out of a 2xx response, or raises DecodeError.
         params: query names and values, not yet escaped.
         json: the body to be encoded, or None.
         idempotent: sending it twice does what sending it once does.
         scopes: any one of these lets a token do it (API reference, "Required scopes").
-        reconciliation: how to find out what became of it when its answer was lost.
+        reconciliation: how to find out what became of it when its response was lost.
     """
 
     method: str
@@ -141,7 +141,7 @@ class Attempt(msgspec.Struct):
     """One transmission: the time it has, and what it leaves behind for the engine.
 
     Attributes:
-        deadline: loop time by which the whole answer must be here, the wait for quota included.
+        deadline: loop time by which the whole response must be here, the wait for quota included.
         sent_at: loop time at which the first byte may have left; None while none can have.
         on_sent: told that time when it comes to pass, directly before it. It does not hold the
             attempt itself: a cycle for each call would keep the garbage collector busy.

@@ -64,7 +64,7 @@ _decode_error = msgspec.json.Decoder(_Error).decode
 
 
 def parse_response(request: Request[T], raw: RawResponse) -> T:
-    """The result of a 2xx answer; anything else raises.
+    """Return the result of a 2xx response; raise for any other.
 
     Raises:
         APIStatusError: the class for the status (see `errors`).

@@ -9,9 +9,9 @@ The rules, first match wins (the failure, then what is done):
 5. Any other 429: provably refused, so any method again, after retry-after where given.
    `burst` and `hourly` without one queue at the throttle at once, which knows when to go on.
 6. Connection lost, timeout, 500, 502, 503, 504, and 520 to 524, by which an edge says the same of
-   its origin: again only what is repeatable (GET, DELETE). What is not is settled by looking
-   (`settle.py`), never by repeating blindly.
-7. Everything else is an answer, not a failure: give up.
+   its origin: again only what is idempotent (GET, DELETE). For the rest a query finds out what
+   became of it (`settle.py`); nothing is repeated blindly.
+7. Everything else is a response, not a failure: give up.
 
 Delays are full jitter: a random share of min(cap, base * 2^(attempt-1)), so that clients that
 failed together do not return together (M. Brooker, "Exponential Backoff And Jitter", AWS
@@ -54,7 +54,7 @@ def decide(
 
     Args:
         error: what the attempt ended with.
-        repeatable: sending it twice does what sending it once does.
+        repeatable: sending it again is safe: it is idempotent, or was queried and not found.
         attempt: number of the attempt that failed, from 1.
         jitter: in [0, 1).
         remaining_s: seconds until the call's deadline; infinity without one.

@@ -1,4 +1,4 @@
-"""A text that is sent as it is, but not shown: error reporters show local variables."""
+"""A string that is sent as it is, but not shown: error reporters show local variables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Secret", "redact"]
 
 
 class Secret(str):
-    """A text whose repr does not tell it."""
+    """A string whose repr does not show it."""
 
     __slots__ = ()
 
@@ -17,5 +17,5 @@ class Secret(str):
 
 
 def redact(value: Any) -> Secret | None:
-    """A text as a `Secret`, for the variable that held it; None for whatever is no text."""
+    """Return a string as a `Secret`, for the variable that held it; None for anything else."""
     return Secret(str.__str__(value)) if isinstance(value, str) else None
