@@ -200,12 +200,12 @@ class ActionTarget(msgspec.Struct, frozen=True):
     Attributes:
         volume_id: its id, checked; None for an action addressed by the volume's name.
         locate: returns its id, or None if no volume has the name.
-        read: returns the volume with an id.
+        read: describes the request for the volume with an id.
     """
 
     volume_id: str | None
     locate: Callable[[Deadline], Awaitable[str | None]]
-    read: Callable[..., Awaitable[Volume]]
+    read: Callable[[str], Request[Volume]]
 
 
 async def start_action(
@@ -316,13 +316,16 @@ class ActionReconciler:
             if not in_progress or clock.monotonic() + _POLL_S >= poll_until:
                 break
             await self._engine.pause(_POLL_S)
+        volume = None
+        if of_kind:
+            # Read after the actions have ended, so it shows what they have done.
+            volume = await self._engine.call(self._target.read(volume_id), deadline=deadline)
         return _ActionListing(
             tuple(attrs.evolve(action, volume_id=volume_id) for action in of_kind),
             listing.total,
             listing.last_page,
             listing.date_s,
-            # Read after the actions have ended, so it shows what they have done.
-            await self._target.read(volume_id, deadline=deadline) if of_kind else None,
+            volume,
         )
 
 

@@ -129,12 +129,10 @@ class Volumes:
             InvalidArgumentError: invalid id; no request was sent.
             NotFoundError: no such volume.
         """
-        return await self._get(volume_id, timeout=timeout)
+        return await self._engine.call(self._reading(volume_id), timeout=timeout)
 
-    async def _get(
-        self, volume_id: str, *, timeout: float | None = None, deadline: Deadline = NEVER
-    ) -> Volume:
-        request = Request(
+    def _reading(self, volume_id: str) -> Request[Volume]:
+        return Request(
             method="GET",
             path=f"/v2/volumes/{check_id(volume_id, 'volume id')}",
             route=_ONE,
@@ -142,7 +140,6 @@ class Volumes:
             idempotent=True,
             scopes=("block_storage:read",),
         )
-        return await self._engine.call(request, timeout=timeout, deadline=deadline)
 
     async def find(self, name: str, *, region: str, timeout: float | None = None) -> Volume | None:
         """Return the volume with this name in this region, or None.
@@ -462,7 +459,7 @@ class Volumes:
         async def locate(_: Deadline) -> str:
             return volume_id
 
-        target = ActionTarget(volume_id, locate, self._get)
+        target = ActionTarget(volume_id, locate, self._reading)
         return await start_action(self._engine, self._codec, fields, target, timeout)
 
     async def _act_by_name(
@@ -479,7 +476,7 @@ class Volumes:
             listing = await self._named(name, region, deadline)
             return listing.items[0].id if listing.items else None
 
-        target = ActionTarget(None, locate, self._get)
+        target = ActionTarget(None, locate, self._reading)
         return await start_action(self._engine, self._codec, fields, target, timeout)
 
 
