@@ -27,7 +27,7 @@ from contextvars import Context
 from typing import Final, Generic, TypeVar
 
 from .errors import BulkError
-from .outlasting import outlast
+from .outlasting import run_to_completion
 
 __all__ = ["LOOK_AHEAD", "FanOut"]
 
@@ -274,7 +274,7 @@ class FanOut(Generic[T, R]):
 
         It waits to the end also when it is cancelled itself.
         """
-        await outlast(self._close())
+        await run_to_completion(self._close())
 
     async def _close(self) -> None:
         self._stopped = self._closed = True

@@ -40,10 +40,11 @@ from ..wire.engine import Engine
 from .errors import PlanError
 from .guards import Guards
 from .inventory import Inventory, take_inventory
+from .looking import AccountWriter
 from .mapping import Fanout
 from .names import check_job
 from .orphans import MARK, check_mark, expired, mark_steps, marks_of
-from .performing import Performer
+from .performing import Executor
 from .plan import Plan
 from .planbase import TEMPLATE, read_text, selected
 from .planner import Planner
@@ -154,7 +155,7 @@ class Bulk(Planner):
         check_mark(prefix)
         sighting = self._sighting()
         with self._throttle.background(job):
-            volumes = await self._looker.volumes(chosen.only_region)
+            volumes = await self._account.volumes(chosen.only_region)
         steps, skips = mark_steps(selected(volumes, chosen), prefix, making.at)
         options = {"prefix": prefix}
         return self._plan(
@@ -192,9 +193,9 @@ class Bulk(Planner):
         check_mark(prefix)
         sighting = self._sighting()
         with self._throttle.background(job):
-            volumes = await self._looker.volumes(chosen.only_region)
+            volumes = await self._account.volumes(chosen.only_region)
             fleet = selected(volumes, chosen)
-            snapshots = await self._looker.snapshots() if snapshot_first else None
+            snapshots = await self._account.snapshots() if snapshot_first else None
         due, waiting = expired(fleet, prefix, grace, making.at)
         steps, skips = deletion_steps(
             due, snapshots, making, must_carry=lambda volume: tuple(marks_of(volume, prefix))
@@ -235,8 +236,8 @@ class Bulk(Planner):
         """
         chosen = Selection() if selection is None else selection
         with self._throttle.background(check_job(job)):
-            listed = await self._looker.volumes(chosen.only_region)
-            found = await self._looker.snapshots() if snapshots else []
+            listed = await self._account.volumes(chosen.only_region)
+            found = await self._account.snapshots() if snapshots else []
         return take_inventory(
             [volume for volume in listed if chosen.matches(volume)],
             found,
@@ -296,7 +297,7 @@ class Bulk(Planner):
 
         On entering, nothing having been sent: the guards, the journal's lock, and, unless this
         client made the plan less than `fresh_s` ago, a look at the account. What has changed since
-        the plan was made is `skipped`, code `drifted` (see `recheck` for the exact guarantee).
+        the plan was made is `skipped`, code `drifted` (see `step_actions` for the exact guarantee).
 
         With a journal of this same plan the run goes on where the earlier one ended: steps that
         have an outcome are not repeated, those under way are looked up. A plan made anew is
@@ -364,11 +365,12 @@ class Bulk(Planner):
         return self._run(None, options)
 
     def _run(self, plan: Plan | None, options: RunOptions) -> Run:
+        writer = AccountWriter(self._engine, self._codec, self._volumes, self._snapshots)
         return Run(
             plan,
             options,
             engine=self._engine,
             throttle=self._throttle,
-            looker=self._looker,
-            performer=Performer(self._engine, self._codec, self._volumes, self._snapshots),
+            account=self._account,
+            executor=Executor(self._engine.clock, writer),
         )

@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 
-__all__ = ["Ended", "Outcome", "Skip", "Status"]
+__all__ = ["Ended", "Outcome", "Skip", "Status", "StepVerdict"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -62,6 +62,16 @@ class Ended:
             code=outcome.code,
             duration_s=outcome.duration_s,
         )
+
+
+@attrs.frozen
+class StepVerdict:
+    """How a step ends, when that is known without its own request, or from the request's error."""
+
+    status: Status
+    code: str
+    reason: str
+    value: Any = None
 
 
 class Skip(Exception):  # noqa: N818 -- a decision of the operation, not an error

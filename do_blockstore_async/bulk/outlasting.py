@@ -1,4 +1,4 @@
-"""Waiting for something to the end, whoever loses patience."""
+"""Wait for a coroutine to finish even if the waiting task is cancelled."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["outlast"]
+__all__ = ["run_to_completion"]
 
 T = TypeVar("T")
 
 
-async def outlast(work: Coroutine[Any, Any, T]) -> T:
-    """Do the work in a task of its own, and wait until it has ended, also when cancelled meanwhile.
+async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a task of its own, and wait for its end even if cancelled meanwhile.
 
     Raises:
-        CancelledError: it was cancelled; raised once the work has ended.
-        BaseException: what the work raised; this goes first.
+        CancelledError: the waiting task was cancelled; raised once the work has ended.
+        BaseException: what the work raised; it takes precedence.
     """
     task = asyncio.get_running_loop().create_task(work)
     cancelled: asyncio.CancelledError | None = None
@@ -24,7 +24,7 @@ async def outlast(work: Coroutine[Any, Any, T]) -> T:
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
-            cancelled = error
+            cancelled = error  # kept for later: the work goes on
     result = task.result()
     if cancelled is not None:
         raise cancelled

@@ -17,7 +17,7 @@ from ..resources.volumes import Volumes
 from ..wire.arguments import check_tags
 from ..wire.engine import Engine
 from .errors import PlanError
-from .looking import Looker
+from .looking import AccountReader
 from .names import Template, check_job, check_own_tags
 from .plan import ListingCounts, Plan, PlanKind, Sighting, SkippedStep, Step, account_sample
 from .planning import Making
@@ -40,7 +40,7 @@ class PlanBase:
         self._throttle = throttle
         self._volumes = volumes
         self._snapshots = snapshots
-        self._looker = Looker(volumes, snapshots)
+        self._account = AccountReader(volumes, snapshots)
 
     def forecast(self, plan: Plan) -> timedelta:
         """How long the plan's requests would take from now on, as background."""

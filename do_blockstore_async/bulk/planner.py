@@ -63,9 +63,9 @@ class Planner(PlanBase):
         making = self._making(job, name_template, at, prices, tags, recognise)
         sighting = self._sighting()
         with self._throttle.background(job):
-            volumes = await self._looker.volumes(chosen.only_region)
+            volumes = await self._account.volumes(chosen.only_region)
             fleet = selected(volumes, chosen)
-            snapshots = await self._looker.snapshots()
+            snapshots = await self._account.snapshots()
         steps, skips = snapshot_steps(fleet, snapshots, making, keep)
         options = {"template": name_template, "keep": "" if keep is None else str(keep)}
         return self._plan(
@@ -100,9 +100,9 @@ class Planner(PlanBase):
         fleet: Sequence[Volume] | None = None
         with self._throttle.background(job):
             if making.by_name or not chosen.is_everything:
-                volumes = await self._looker.volumes(chosen.only_region)
+                volumes = await self._account.volumes(chosen.only_region)
                 fleet = selected(volumes, chosen)
-            snapshots = await self._looker.snapshots()
+            snapshots = await self._account.snapshots()
         steps, skips = prune_steps(snapshots, fleet, making, keep)
         options = {"keep": str(keep)}
         return self._plan(
@@ -138,9 +138,9 @@ class Planner(PlanBase):
         making = self._making(job, name_template, at, prices, tags, "tag")
         sighting = self._sighting()
         with self._throttle.background(job):
-            volumes = await self._looker.volumes(selection.only_region)
+            volumes = await self._account.volumes(selection.only_region)
             fleet = selected(volumes, selection)
-            snapshots = await self._looker.snapshots() if snapshot_first else None
+            snapshots = await self._account.snapshots() if snapshot_first else None
         steps, skips = deletion_steps(fleet, snapshots, making)
         options = {"snapshot_first": str(snapshot_first).lower()}
         return self._plan(
@@ -176,7 +176,7 @@ class Planner(PlanBase):
             specs = read_specs(source)
         sighting = self._sighting()
         with self._throttle.background(job):
-            volumes = await self._looker.volumes()
+            volumes = await self._account.volumes()
         steps, skips = creation_steps(specs, volumes, making.tags, making.prices)
         return self._plan(
             "creations", making, Selection(), steps, skips, volumes, None, sighting, {}

@@ -37,15 +37,15 @@ from .errors import JournalError, PlanError
 from .fanout import FanOut
 from .guards import Guards
 from .journal import Journal
-from .looking import Looker
+from .looking import AccountReader
 from .mapping import check_bounds
 from .outcome import Ended, Outcome
-from .outlasting import outlast
-from .performing import Performer, outcome_of
+from .outlasting import run_to_completion
+from .performing import Executor, outcome_of
 from .plan import Plan, Step
-from .preparing import prepare
+from .preparing import compute_remaining
 from .report import Report, report_of
-from .standing import Standing
+from .standing import StepTracker
 
 __all__ = ["Run", "RunOptions"]
 
@@ -91,19 +91,19 @@ class Run:
         *,
         engine: Engine,
         throttle: Throttle,
-        looker: Looker,
-        performer: Performer,
+        account: AccountReader,
+        executor: Executor,
     ) -> None:
         self._plan = plan
         self._options = options
         self._engine = engine
         self._clock = engine.clock
         self._throttle = throttle
-        self._looker = looker
-        self._performer = performer
+        self._account = account
+        self._executor = executor
         self._journal: Journal | None = None
         self._fan: FanOut[Unit, list[Outcome[Step]]] | None = None
-        self._standing = Standing()
+        self._steps = StepTracker()
         self._line: deque[Outcome[Step]] = deque()
         self._unsent: set[asyncio.Task[Any]] = set()
         self._failures = 0
@@ -129,12 +129,12 @@ class Run:
     @property
     def remaining(self) -> int:
         """How many of them have no outcome yet."""
-        return self.total - len(self._standing.ended)
+        return self.total - len(self._steps.finished)
 
     @property
     def counts(self) -> Counter[str]:
         """How many steps have ended in each status, those of earlier runs included."""
-        return self._standing.counts
+        return self._steps.counts
 
     @property
     def stopped(self) -> str | None:
@@ -146,8 +146,8 @@ class Run:
         until_s = self._ended_s or self._clock.monotonic()
         return report_of(
             self.plan,
-            self._standing.ended,
-            earlier=self._standing.earlier,
+            self._steps.finished,
+            earlier=self._steps.earlier,
             stopped=self._stopped,
             requests=self._requests,
             refused=self._refused,
@@ -173,7 +173,7 @@ class Run:
                 pending = await self._prepare()
                 context = copy_context()
         except BaseException:
-            await outlast(self._close_journal())
+            await run_to_completion(self._close_journal())
             raise
         self._fan = FanOut(
             self._work,
@@ -190,16 +190,16 @@ class Run:
 
     async def _prepare(self) -> Sequence[Step]:
         """What is left to do; notes what is known of the other steps."""
-        left = await prepare(
+        remaining = await compute_remaining(
             self.plan,
             self._journal,
-            only_failed=self._options.only_failed,
-            fresh_s=self._options.fresh_s,
+            retry_failed=self._options.only_failed,
+            max_plan_age_s=self._options.fresh_s,
             engine=self._engine,
-            looker=self._looker,
+            account=self._account,
         )
-        self._standing.begin(self.plan, left)
-        return left.pending
+        self._steps.start(self.plan, remaining)
+        return remaining.pending
 
     @staticmethod
     def _units(pending: Sequence[Step]) -> list[Unit]:
@@ -262,7 +262,7 @@ class Run:
                     while True:
                         await fan.__anext__()
         finally:
-            await outlast(self._wind_up(fan))
+            await run_to_completion(self._wind_up(fan))
             if is_early and not self.remaining:
                 self._stopped = None  # all the rest had been sent
         if exc_type is None and self._broken is not None:
@@ -313,7 +313,7 @@ class Run:
             self._unsent.discard(task)
         is_on_disk = await self._write(outcomes)
         for outcome in outcomes:
-            self._standing.note(outcome)
+            self._steps.record(outcome)
         # Steps that share a request fail together, and once.
         self._failures += any(outcome.status in {"failed", "unknown"} for outcome in outcomes)
         most = self._options.max_failures
@@ -324,16 +324,16 @@ class Run:
     async def _carry_out(self, unit: Unit, outcomes: list[Outcome[Step]]) -> None:
         live: list[Step] = []
         for step in unit:
-            finding = await self._standing.decided(step)
-            if finding is None:
+            verdict = await self._steps.resolve(step)
+            if verdict is None:
                 live.append(step)
             else:
-                outcomes.append(outcome_of(step, finding, resumed=finding.status == "done"))
+                outcomes.append(outcome_of(step, verdict, resumed=verdict.status == "done"))
         if not live or self._broken is not None:
             return
         if self._journal is not None:
             await self._journal.start([step.key for step in live], self._clock.wall_s())
-        outcomes.extend(await self._performer.perform(live))
+        outcomes.extend(await self._executor.execute(live))
 
     async def _write(self, outcomes: Sequence[Outcome[Step]]) -> bool:
         """Whether the outcomes are on disk, where there is a journal."""
@@ -342,7 +342,7 @@ class Run:
         ended = {outcome.key: Ended.of(outcome) for outcome in outcomes}
         try:
             with suppress(asyncio.CancelledError):
-                await outlast(self._journal.finish(ended))
+                await run_to_completion(self._journal.finish(ended))
         except JournalError as error:
             self._broken = error
             self._stop("journal")

@@ -14,12 +14,16 @@ from hypothesis import strategies as st
 
 from do_blockstore_async.bulk.errors import GuardError, PlanError
 from do_blockstore_async.bulk.guards import Guards
+from do_blockstore_async.bulk.looking import AccountView, check_account
+from do_blockstore_async.bulk.outcome import Ended, StepVerdict
 from do_blockstore_async.bulk.plan import (
     FORMAT,
+    STEP_ACTIONS,
     ListingCounts,
     Plan,
     Sighting,
     Step,
+    StepAction,
     account_sample,
 )
 from do_blockstore_async.bulk.planning import (
@@ -28,12 +32,23 @@ from do_blockstore_async.bulk.planning import (
     prune_steps,
     snapshot_steps,
 )
+from do_blockstore_async.bulk.preparing import in_doubt, pending_steps
 from do_blockstore_async.bulk.prices import Prices
-from do_blockstore_async.bulk.recheck import Seen, check_account, check_step, settle_step
 from do_blockstore_async.bulk.retention import Retention
 from do_blockstore_async.bulk.selection import Selection
 from do_blockstore_async.bulk.specs import VolumeSpec
-from do_blockstore_async.errors import BlockStoreError, InvalidArgumentError
+from do_blockstore_async.bulk.step_actions import HANDLERS, handler_of
+from do_blockstore_async.errors import (
+    BlockStoreError,
+    ConflictError,
+    DecodeError,
+    InvalidArgumentError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    ServerError,
+    TransportError,
+)
 
 FLEET = [volume(n) for n in range(3)]
 SHOTS = [snapshot(v, n, days=n) for v in FLEET for n in (1, 2, 3)]
@@ -217,14 +232,14 @@ def test_an_account_sample_is_small_and_has_no_targets_where_that_is_possible(
 
 def test_a_plan_of_another_account_is_refused() -> None:
     with pytest.raises(PlanError, match="another account"):
-        check_account(plan(), Seen.of([volume(77)], []))
-    check_account(plan(), Seen.of([FLEET[2]], []))
-    check_account(plan(account_sample_ids=()), Seen.of([volume(77)], []))
+        check_account(plan(), AccountView.of([volume(77)], []))
+    check_account(plan(), AccountView.of([FLEET[2]], []))
+    check_account(plan(account_sample_ids=()), AccountView.of([volume(77)], []))
 
 
 def test_what_the_plan_itself_deleted_does_not_identify_the_account() -> None:
     gone = plan(account_sample_ids=("aa",))
-    check_account(gone, Seen.of([], []), settled=["aa"])
+    check_account(gone, AccountView.of([], []), deleted=["aa"])
 
 
 # Guards.
@@ -291,7 +306,7 @@ def test_guards_that_cannot_be_are_refused(values: dict[str, float]) -> None:
 
 
 def look(step: Step, volumes: list[Any], snapshots: list[Any] | None = None) -> tuple[str, str]:
-    found = check_step(step, Seen.of(volumes, snapshots), Selection())
+    found = handler_of(step).detect_drift(step, AccountView.of(volumes, snapshots), Selection())
     return ("", "") if found is None else (found.status, found.code)
 
 
@@ -315,14 +330,16 @@ def test_a_volume_that_changed_is_not_touched(now: list[Any], found: tuple[str, 
 
 
 def test_another_id_under_the_name_is_said() -> None:
-    other = Seen.of([attrs.evolve(FLEET[0], id="dd")])
-    finding = check_step(CREATE, other, Selection())
+    other = AccountView.of([attrs.evolve(FLEET[0], id="dd")])
+    finding = handler_of(CREATE).detect_drift(CREATE, other, Selection())
     assert finding is not None
     assert finding.reason == "changed: another volume has its name now"
 
 
 def test_a_volume_that_is_not_selected_any_more_is_not_touched() -> None:
-    finding = check_step(CREATE, Seen.of([FLEET[0]]), Selection(tags=("prod",)))
+    finding = handler_of(CREATE).detect_drift(
+        CREATE, AccountView.of([FLEET[0]]), Selection(tags=("prod",))
+    )
     assert finding is not None
     assert "not selected any more" in finding.reason
 
@@ -372,21 +389,89 @@ def test_a_volume_that_lost_its_mark_is_not_deleted() -> None:
 def test_what_had_been_begun_is_settled_by_looking() -> None:
     made = snapshot(FLEET[0], 9, name=CREATE.name)
 
-    def verdict(step: Step, seen: Seen) -> str | None:
-        found = settle_step(step, seen)
+    def verdict(step: Step, view: AccountView) -> str | None:
+        found = handler_of(step).reconcile_step(step, view)
         return None if found is None else found.status
 
-    assert verdict(CREATE, Seen.of(FLEET, [made])) == "done"
-    assert verdict(CREATE, Seen.of(FLEET, [attrs.evolve(made, tags=())])) == "unknown"
-    assert verdict(CREATE, Seen.of(FLEET, [])) is None
-    assert verdict(DELETE, Seen.of(FLEET, [])) == "done"
-    assert verdict(DELETE, Seen.of(FLEET, SHOTS)) is None
+    assert verdict(CREATE, AccountView.of(FLEET, [made])) == "done"
+    assert verdict(CREATE, AccountView.of(FLEET, [attrs.evolve(made, tags=())])) == "unknown"
+    assert verdict(CREATE, AccountView.of(FLEET, [])) is None
+    assert verdict(DELETE, AccountView.of(FLEET, [])) == "done"
+    assert verdict(DELETE, AccountView.of(FLEET, SHOTS)) is None
     (gone,), _ = deletion_steps([FLEET[0]], None, making())
-    assert verdict(gone, Seen.of([], [])) == "done"
-    assert verdict(gone, Seen.of(FLEET, [])) is None
+    assert verdict(gone, AccountView.of([], [])) == "done"
+    assert verdict(gone, AccountView.of(FLEET, [])) is None
     spec = VolumeSpec(name="db-0", region="nyc3", size_gigabytes=10)
     (create,), _ = creation_steps([spec], [], (), Prices())
-    assert verdict(create, Seen.of(FLEET)) == "done"
-    assert verdict(create, Seen.of([attrs.evolve(FLEET[0], size_gigabytes=5)])) == "unknown"
-    assert verdict(create, Seen.of([])) is None
+    assert verdict(create, AccountView.of(FLEET)) == "done"
+    assert verdict(create, AccountView.of([attrs.evolve(FLEET[0], size_gigabytes=5)])) == "unknown"
+    assert verdict(create, AccountView.of([])) is None
     assert look(create, FLEET) == ("skipped", "exists")
+
+
+@pytest.mark.parametrize("action", STEP_ACTIONS)
+def test_each_action_has_one_handler(action: StepAction) -> None:
+    assert set(HANDLERS) == set(STEP_ACTIONS)
+    assert len({type(handler) for handler in HANDLERS.values()}) == len(STEP_ACTIONS)
+    handler = HANDLERS[action]
+    assert handler.classify_error(ValueError("why")) == StepVerdict("failed", "", "why")
+    assert handler.classify_error(OutcomeUnknownError("lost")).status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("action", "error", "found"),
+    [
+        ("create_snapshot", NotFoundError("x", status=404), ("skipped", "drifted")),
+        ("create_snapshot", ConflictError("x", status=409), ("skipped", "exists")),
+        (
+            "create_snapshot",
+            RateLimitedError("x", status=429, kind="snapshot_cooldown"),
+            ("skipped", "cooldown"),
+        ),
+        ("create_snapshot", RateLimitedError("x", status=429), ("failed", "")),
+        ("create_volume", ConflictError("x", status=409), ("skipped", "exists")),
+        ("create_volume", NotFoundError("x", status=404), ("failed", "")),
+        ("delete_volume", NotFoundError("x", status=404), ("skipped", "not_found")),
+        ("delete_volume", ConflictError("x", status=409), ("skipped", "attached")),
+        ("delete_volume", TransportError("x"), ("unknown", "")),
+        ("delete_volume", TransportError("x", sent=False), ("failed", "")),
+        ("delete_snapshot", ServerError("x", status=500), ("unknown", "")),
+        ("delete_snapshot", ConflictError("x", status=409), ("failed", "")),
+        ("delete_snapshot", DecodeError("x", status=502), ("unknown", "")),
+        ("delete_snapshot", DecodeError("x", status=None), ("failed", "")),
+        ("tag_volume", NotFoundError("x", status=404), ("failed", "")),
+        ("untag_volume", ServerError("x", status=500), ("failed", "")),
+    ],
+)
+def test_what_an_error_means_for_a_step(
+    action: StepAction, error: BlockStoreError, found: tuple[str, str]
+) -> None:
+    verdict = HANDLERS[action].classify_error(error)
+    assert (verdict.status, verdict.code) == found
+
+
+# What remains of a run.
+
+
+def test_in_doubt_is_what_started_and_has_no_known_outcome() -> None:
+    done, unknown = Ended(status="done"), Ended(status="unknown")
+    steps = plan().steps[:4]
+    keys = [step.key for step in steps]
+    finished = {keys[1]: done, keys[2]: unknown}
+    assert in_doubt(steps, keys[:3], finished) == {keys[0], keys[2]}
+
+
+def test_pending_is_what_has_no_outcome_or_only_what_failed() -> None:
+    made = plan()
+    first = next(step for step in made.steps if step.depends_on)
+    cause = first.depends_on
+    finished = {step.key: Ended(status="done") for step in made.steps}
+    assert pending_steps(made, finished) == ()
+    finished[cause] = Ended(status="failed")
+    finished[first.key] = Ended(status="skipped", code="dependency_failed")
+    assert pending_steps(made, finished) == ()
+    retried = [step.key for step in pending_steps(made, finished, retry_failed=True)]
+    assert retried == [cause, first.key]
+    finished[cause] = Ended(status="unknown")
+    assert [step.key for step in pending_steps(made, finished)] == [cause, first.key]
+    assert pending_steps(made, {}, retry_failed=True) == ()
