@@ -1,21 +1,21 @@
-"""Fanning out: many items, a bounded number under way, nothing lost. The one loop of all bulk jobs.
+"""Run work for many items, a bounded number at a time, losing nothing: the pool of all bulk jobs.
 
-Theory: an item is taken from the source only when there is room for it, and runs in a task of its
-own. What comes of it waits in a line for the reader. Both are bounded, so a million items never
+Theory: an item is taken from the source only when there is a free slot for it, and runs in a task
+of its own. Its result waits in a queue for the reader. Both are bounded, so a million items never
 become a million tasks, nor a million results, whatever the reader's pace.
 
-F1. At most `concurrency` items are under way, at most `per_region` of one region.
-F2. While `concurrency` results wait for the reader nothing new is begun; those under way still end,
-    so at most 2 * `concurrency` - 1 results ever wait, until `stop` adds those of F3.
+F1. At most `concurrency` items are in flight, at most `per_region` of one region.
+F2. While `concurrency` results wait for the reader nothing new is started; those in flight still
+    finish, so at most 2 * `concurrency` - 1 results ever wait, until `stop` adds those of F3.
 F3. At most 1,024 items are held back because their region is full; beyond that the source waits.
 F4. Each item taken from the source gives exactly one result, also when it is cancelled, or was
-    not even begun.
-F5. A source that raises, or cancels itself, ends the taking; what is under way still gives its
+    not even started.
+F5. A source that raises, or cancels itself, ends the taking; what is in flight still gives its
     results, then the error is raised to the reader.
 F6. After `aclose` no task is left, however often it is cancelled. Results nobody read are in
-    `left`.
-F7. There is one reader at a time; a second one is refused. A reader that is cancelled loses
-    nothing: what is under way goes on, and the next reader gets its result.
+    `unread`.
+F7. There is one reader at a time; a second one is rejected. A reader that is cancelled loses
+    nothing: what is in flight goes on, and the next reader gets its result.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Final, Generic, TypeVar
 from .errors import BulkError
 from .outlasting import run_to_completion
 
-__all__ = ["LOOK_AHEAD", "FanOut"]
+__all__ = ["LOOK_AHEAD", "TaskPool"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,23 +38,23 @@ LOOK_AHEAD: Final = 1024
 _NOTHING: Final = object()
 
 
-class FanOut(Generic[T, R]):
-    """Runs `work` for each item of a source; iterate it for the results, in order of ending.
+class TaskPool(Generic[T, R]):
+    """Run `work` for each item of a source; iterate it for the results, in the order of finishing.
 
     Args:
-        work: never raises; when it is cancelled it returns what came of the item all the same.
-        unbegun: the result of an item that was cancelled before its work began.
+        work: never raises; returns a result even when it is cancelled.
+        unstarted: makes the result of an item whose work was never started.
         source: the items.
-        concurrency: items under way at most.
-        per_region: of one region at most; None for no bound of its own.
-        region_of: the region of an item.
+        concurrency: items in flight at most.
+        per_region: items of one region in flight at most; None for no bound of its own.
+        region_of: returns the region of an item.
         context: a copy of it surrounds each item's work, and the reading of an async source.
     """
 
     def __init__(
         self,
         work: Callable[[T], Awaitable[R]],
-        unbegun: Callable[[T], R],
+        unstarted: Callable[[T], R],
         source: Iterable[T] | AsyncIterable[T],
         *,
         concurrency: int,
@@ -63,7 +63,7 @@ class FanOut(Generic[T, R]):
         context: Context,
     ) -> None:
         self._work = work
-        self._unbegun = unbegun
+        self._unstarted = unstarted
         self._concurrency = concurrency
         self._per_region = per_region
         self._region_of = region_of
@@ -75,25 +75,38 @@ class FanOut(Generic[T, R]):
             self._feed = source
         else:
             self._iterator = iter(source)
+        # Reads an async source ahead of need; started by the first item asked for.
         self._feeder: asyncio.Task[None] | None = None
-        self._fed: deque[T] = deque()
-        self._hungry = asyncio.Event()
-        self._dry = False
+        # What the feeder has read and nobody has taken; at most `concurrency` items.
+        self._buffer: deque[T] = deque()
         self._tasks: dict[asyncio.Task[R], tuple[T, str]] = {}
         self._busy: dict[str, int] = {}
-        self._parked: dict[str, deque[T]] = {}
-        self._parked_count = 0
+        # Items taken whose region is full, by region, and how many there are in all (F3).
+        self._held_back: dict[str, deque[T]] = {}
+        self._held_back_count = 0
         self._ready: deque[R] = deque()
+        # What the one waiting reader waits for; made anew for each wait.
         self._wake: asyncio.Future[None] | None = None
-        self._is_read = self._is_feed_over = False
         self._error: BaseException | None = None
+        self.unread: list[R] = []
+        # The flags. The first two are about the reader and the feeder, and go up and down; the
+        # other four only ever go up.
+        # A reader is inside `__anext__`: a second one is rejected (F7).
+        self._is_read = False
+        # The buffer has space: the feeder waits for it, taking from the buffer sets it.
+        self._want_more = asyncio.Event()
+        # The source gives nothing more; what is buffered or held back is still to be started.
+        self._exhausted = False
+        # The pool itself ends the feeder. A cancellation without it came from the source (F5).
+        self._is_feed_over = False
+        # Nothing new is started; what is in flight finishes, and its results are still read.
         self._stopped = False
+        # Nobody reads any more: results go to `unread` instead of `_ready`. Implies `_stopped`.
         self._closed = False
-        self.left: list[R] = []
 
     @property
-    def under_way(self) -> int:
-        """How many items are under way."""
+    def in_flight(self) -> int:
+        """How many items are in flight."""
         return len(self._tasks)
 
     # Reading.
@@ -112,14 +125,14 @@ class FanOut(Generic[T, R]):
 
     async def _next_result(self) -> R:
         while True:
-            self._pump()
+            self._start_ready()
             if self._ready:
                 result = self._ready.popleft()
-                self._pump()
+                self._start_ready()
                 return result
             if self.is_over:
                 await self._end_feeder()
-                self._dismiss()
+                self._discard_unstarted()
                 if self._ready:
                     continue
                 if self._error is not None:
@@ -137,12 +150,12 @@ class FanOut(Generic[T, R]):
         """Whether every result was given, and none is to come."""
         if self._tasks or self._ready:
             return False
-        return self._stopped or (self._dry and not self._fed and not self._parked_count)
+        return self._stopped or (self._exhausted and not self._buffer and not self._held_back_count)
 
-    # Taking and beginning.
+    # Taking and starting.
 
-    def _pump(self) -> None:
-        """Begin as much as there is room for."""
+    def _start_ready(self) -> None:
+        """Start items while there are slots for them and for their results."""
         while (
             not self._stopped
             and len(self._tasks) < self._concurrency
@@ -151,61 +164,64 @@ class FanOut(Generic[T, R]):
             item = self._next()
             if item is _NOTHING:
                 return
-            self._begin(item)  # type: ignore[arg-type]
+            self._start(item)  # type: ignore[arg-type]
 
     def _next(self) -> T | object:
-        """An item whose region has room, or nothing."""
-        if self._parked_count:
-            for region, line in self._parked.items():
-                if self._has_room(region):
+        """Return an item whose region has a free slot, or nothing.
+
+        Held-back items come first: they have waited longer than what the source gives next.
+        """
+        if self._held_back_count:
+            for region, line in self._held_back.items():
+                if self._has_slot(region):
                     item = line.popleft()
-                    self._parked_count -= 1
+                    self._held_back_count -= 1
                     if not line:
-                        del self._parked[region]
+                        del self._held_back[region]
                     return item
-        while self._parked_count < LOOK_AHEAD:
+        while self._held_back_count < LOOK_AHEAD:
             taken = self._take()
             if taken is _NOTHING or self._per_region is None:
                 return taken
             region = self._region_of(taken)  # type: ignore[arg-type]
-            if self._has_room(region):
+            if self._has_slot(region):
                 return taken
-            self._parked.setdefault(region, deque()).append(taken)  # type: ignore[arg-type]
-            self._parked_count += 1
+            self._held_back.setdefault(region, deque()).append(taken)  # type: ignore[arg-type]
+            self._held_back_count += 1
         return _NOTHING
 
-    def _has_room(self, region: str) -> bool:
+    def _has_slot(self, region: str) -> bool:
         return self._per_region is None or self._busy.get(region, 0) < self._per_region
 
     def _take(self) -> T | object:
-        """The next item of the source, or nothing: none for now, or none any more."""
+        """Return the next item of the source, or nothing: none for now, or none any more."""
         if self._iterator is not None:
-            if self._dry:
+            if self._exhausted:
                 return _NOTHING
             try:
                 return next(self._iterator)
             except StopIteration:
-                self._dry = True
+                self._exhausted = True
             except Exception as error:  # noqa: BLE001 -- the source's own; raised to the reader
-                self._dry, self._error = True, error
+                self._exhausted, self._error = True, error
             return _NOTHING
-        if self._fed:
-            self._hungry.set()
-            return self._fed.popleft()
-        if self._feeder is None and not self._dry and self._feed is not None:
+        if self._buffer:
+            self._want_more.set()
+            return self._buffer.popleft()
+        if self._feeder is None and not self._exhausted and self._feed is not None:
             reading = self._read(self._feed)
             self._feeder = self._loop.create_task(reading, context=self._context.copy())
         return _NOTHING
 
     async def _read(self, feed: AsyncIterable[T]) -> None:
-        """Read an async source a little ahead."""
+        """Read an async source ahead, by at most `concurrency` items."""
         try:
             async for item in feed:
-                self._fed.append(item)
-                self._rouse()
-                while len(self._fed) >= self._concurrency:
-                    self._hungry.clear()
-                    await self._hungry.wait()
+                self._buffer.append(item)
+                self._notify()
+                while len(self._buffer) >= self._concurrency:
+                    self._want_more.clear()
+                    await self._want_more.wait()
         except asyncio.CancelledError as error:
             if self._is_feed_over:
                 raise
@@ -214,79 +230,79 @@ class FanOut(Generic[T, R]):
         except Exception as error:  # noqa: BLE001 -- the source's own; raised to the reader
             self._error = error
         finally:
-            self._dry = True
-            self._rouse()
+            self._exhausted = True
+            self._notify()
 
-    def _begin(self, item: T) -> None:
+    def _start(self, item: T) -> None:
         region = "" if self._per_region is None else self._region_of(item)
-        # The work's own coroutine, so that a task costs no more than it must.
+        # The work itself is the task: a wrapping coroutine would make each item dearer.
         task: asyncio.Task[R] = self._loop.create_task(
             self._work(item),  # type: ignore[arg-type]
             context=self._context.copy(),
         )
         self._tasks[task] = (item, region)
         self._busy[region] = self._busy.get(region, 0) + 1
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_done)
 
-    def _ended(self, task: asyncio.Task[R]) -> None:
+    def _on_done(self, task: asyncio.Task[R]) -> None:
         item, region = self._tasks.pop(task)
         self._busy[region] -= 1
         if not self._busy[region]:
             del self._busy[region]
         if task.cancelled():
-            result = self._unbegun(item)
+            result = self._unstarted(item)
         elif (error := task.exception()) is not None:
-            # Only what is no Exception gets here: a wish to end the program.
+            # `work` never raises an Exception, so this is SystemExit or KeyboardInterrupt.
             self._stopped, self._error = True, error
-            result = self._unbegun(item)
+            result = self._unstarted(item)
         else:
             result = task.result()
         if self._closed:
-            self.left.append(result)
+            self.unread.append(result)
             return
         self._ready.append(result)
-        self._pump()
-        self._rouse()
+        self._start_ready()
+        self._notify()
 
-    def _rouse(self) -> None:
+    def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
     # Ending.
 
     def stop(self) -> None:
-        """Begin nothing new. What is under way ends, and its results are still given."""
+        """Start nothing new. What is in flight finishes, and its results are still given."""
         self._stopped = True
-        self._dismiss()
-        self._rouse()
+        self._discard_unstarted()
+        self._notify()
 
-    def _dismiss(self) -> None:
-        """Give the items that were taken and will not be begun their result."""
-        held = [item for line in self._parked.values() for item in line]
-        held.extend(self._fed)
-        self._parked.clear()
-        self._fed.clear()
-        self._parked_count = 0
-        (self.left if self._closed else self._ready).extend(map(self._unbegun, held))
+    def _discard_unstarted(self) -> None:
+        """Give a result to the items that were taken and will not be started (F4)."""
+        held = [item for line in self._held_back.values() for item in line]
+        held.extend(self._buffer)
+        self._held_back.clear()
+        self._buffer.clear()
+        self._held_back_count = 0
+        (self.unread if self._closed else self._ready).extend(map(self._unstarted, held))
 
     async def aclose(self) -> None:
-        """Cancel what is under way and wait for it; harmless when repeated.
+        """Cancel what is in flight and wait for it; harmless when repeated.
 
-        It waits to the end also when it is cancelled itself.
+        Waits to the end even if the caller is cancelled.
         """
         await run_to_completion(self._close())
 
     async def _close(self) -> None:
         self._stopped = self._closed = True
-        self.left.extend(self._ready)
+        self.unread.extend(self._ready)
         self._ready.clear()
         await self._end_feeder()
-        self._dismiss()
+        self._discard_unstarted()
         while self._tasks:
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
-            # Their own callbacks were added first, so they have run when this returns.
+            # `_on_done` was added before the callbacks of `wait`, so it has run when this returns.
             await asyncio.wait(tasks)
 
     async def _end_feeder(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Generic, Self, TypeVar
 from ..clock import Clock
 from ..errors import InvalidArgumentError, OutcomeUnknownError
 from ..models import Volume
-from .fanout import FanOut
+from .fanout import TaskPool
 from .outcome import Outcome, Skip
 
 __all__ = ["Fanout", "check_bounds", "region_of_item"]
@@ -44,7 +44,7 @@ class Fanout(Generic[T]):
     """What `map` returns: iterate it for the outcomes, in the order in which items end.
 
     Where it may be left early, or its reader be cancelled, use `async with`: that cancels what is
-    under way and waits for it. One reader at a time; cancelling `anext` alone loses nothing.
+    in flight and waits for it. One reader at a time; cancelling `anext` alone loses nothing.
 
     Attributes:
         left: after `aclose`, outcomes that nobody has read: of items under way, whose operation was
@@ -68,9 +68,9 @@ class Fanout(Generic[T]):
         self._operation = operation
         self._region_of = region_of or region_of_item
         self._clock = clock
-        self._fan: FanOut[tuple[int, T], Outcome[T]] = FanOut(
+        self._pool: TaskPool[tuple[int, T], Outcome[T]] = TaskPool(
             self._work,
-            self._unbegun,
+            self._unstarted,
             _numbered(items) if isinstance(items, AsyncIterable) else enumerate(items),
             concurrency=concurrency,
             per_region=per_region,
@@ -81,18 +81,18 @@ class Fanout(Generic[T]):
     @property
     def left(self) -> list[Outcome[T]]:
         """Outcomes that nobody has read, once it is closed."""
-        return self._fan.left
+        return self._pool.unread
 
     @property
     def under_way(self) -> int:
         """How many items are under way."""
-        return self._fan.under_way
+        return self._pool.in_flight
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:
         return self
 
     async def __anext__(self) -> Outcome[T]:
-        return await self._fan.__anext__()
+        return await self._pool.__anext__()
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,12 +106,12 @@ class Fanout(Generic[T]):
         await self.aclose()
 
     def stop(self) -> None:
-        """Begin nothing new; what is under way ends, and its outcomes are still yielded."""
-        self._fan.stop()
+        """Start nothing new; what is in flight finishes, and its outcomes are still yielded."""
+        self._pool.stop()
 
     async def aclose(self) -> None:
-        """Cancel what is under way and wait for it."""
-        await self._fan.aclose()
+        """Cancel what is in flight and wait for it."""
+        await self._pool.aclose()
 
     def _region(self, numbered: tuple[int, T]) -> str:
         try:
@@ -121,26 +121,26 @@ class Fanout(Generic[T]):
 
     async def _work(self, numbered: tuple[int, T]) -> Outcome[T]:
         number, item = numbered
-        key, region, began = str(number), "", self._clock.monotonic()
+        key, region, started_s = str(number), "", self._clock.monotonic()
         try:
             region = self._region_of(item)
             value = await self._operation(item)
         except Skip as skip:
             return Outcome(item, "skipped", key, region, skip.reason, skip.code)
         except asyncio.CancelledError as error:
-            reason = "; ".join(["cancelled while it was under way", *_notes(error)])
+            reason = "; ".join(["cancelled while in flight", *_notes(error)])
             return Outcome(item, "unknown", key, region, reason, error=error)
         except OutcomeUnknownError as error:
-            took_s = self._clock.monotonic() - began
+            took_s = self._clock.monotonic() - started_s
             return Outcome(item, "unknown", key, region, str(error), "", error, None, took_s)
         except Exception as error:  # noqa: BLE001 -- of whatever kind, it is this item's outcome
-            took_s = self._clock.monotonic() - began
+            took_s = self._clock.monotonic() - started_s
             reason = str(error) or type(error).__name__
             return Outcome(item, "failed", key, region, reason, "", error, None, took_s)
-        took_s = self._clock.monotonic() - began
+        took_s = self._clock.monotonic() - started_s
         return Outcome(item, "done", key, region, value=value, duration_s=took_s)
 
-    def _unbegun(self, numbered: tuple[int, T]) -> Outcome[T]:
+    def _unstarted(self, numbered: tuple[int, T]) -> Outcome[T]:
         return Outcome(
             numbered[1],
             "skipped",

@@ -34,7 +34,7 @@ from ..events import AttemptFinished, AttemptSent, Event, observing
 from ..quota.throttle import Throttle
 from ..wire.engine import Engine
 from .errors import JournalError, PlanError
-from .fanout import FanOut
+from .fanout import TaskPool
 from .guards import Guards
 from .journal import Journal
 from .looking import AccountReader
@@ -102,7 +102,7 @@ class Run:
         self._account = account
         self._executor = executor
         self._journal: Journal | None = None
-        self._fan: FanOut[Unit, list[Outcome[Step]]] | None = None
+        self._pool: TaskPool[Unit, list[Outcome[Step]]] | None = None
         self._steps = StepTracker()
         self._line: deque[Outcome[Step]] = deque()
         self._unsent: set[asyncio.Task[Any]] = set()
@@ -157,7 +157,7 @@ class Run:
     # Entering.
 
     async def __aenter__(self) -> Self:
-        if self._fan is not None:
+        if self._pool is not None:
             raise PlanError("a run is entered once; make another one, with the same journal")
         self._began_s = self._clock.monotonic()
         options = self._options
@@ -175,7 +175,7 @@ class Run:
         except BaseException:
             await run_to_completion(self._close_journal())
             raise
-        self._fan = FanOut(
+        self._pool = TaskPool(
             self._work,
             lambda unit: [],
             self._units(pending),
@@ -185,7 +185,7 @@ class Run:
             context=context,
         )
         if self._stopped is not None:
-            self._fan.stop()
+            self._pool.stop()
         return self
 
     async def _prepare(self) -> Sequence[Step]:
@@ -216,20 +216,20 @@ class Run:
         return self
 
     async def __anext__(self) -> Outcome[Step]:
-        fan = self._entered()
+        pool = self._entered()
         while not self._line:
             try:
-                self._line.extend(await fan.__anext__())
+                self._line.extend(await pool.__anext__())
             except StopAsyncIteration:
                 if self._broken is not None:
                     raise self._broken from None
                 raise
         return self._line.popleft()
 
-    def _entered(self) -> FanOut[Unit, list[Outcome[Step]]]:
-        if self._fan is None:
+    def _entered(self) -> TaskPool[Unit, list[Outcome[Step]]]:
+        if self._pool is None:
             raise PlanError("enter the run first: async with store.bulk.run(plan) as run")
-        return self._fan
+        return self._pool
 
     def stop(self) -> None:
         """Begin nothing new; what was sent ends and is yielded, then the loop is over.
@@ -241,8 +241,8 @@ class Run:
     def _stop(self, why: str) -> None:
         if self._stopped is None:
             self._stopped = why
-            if self._fan is not None:
-                self._fan.stop()
+            if self._pool is not None:
+                self._pool.stop()
             for task in self._unsent:
                 task.cancel()
 
@@ -252,25 +252,25 @@ class Run:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        fan = self._entered()
-        is_early = self._stopped is None and not fan.is_over
+        pool = self._entered()
+        is_early = self._stopped is None and not pool.is_over
         if is_early:
             self._stop("stopped" if exc_type is None else "cancelled")
         try:
             if exc_type is None:
                 with suppress(StopAsyncIteration):
                     while True:
-                        await fan.__anext__()
+                        await pool.__anext__()
         finally:
-            await run_to_completion(self._wind_up(fan))
+            await run_to_completion(self._wind_up(pool))
             if is_early and not self.remaining:
                 self._stopped = None  # all the rest had been sent
         if exc_type is None and self._broken is not None:
             raise self._broken
 
-    async def _wind_up(self, fan: FanOut[Unit, list[Outcome[Step]]]) -> None:
+    async def _wind_up(self, pool: TaskPool[Unit, list[Outcome[Step]]]) -> None:
         try:
-            await fan.aclose()
+            await pool.aclose()
         finally:
             self._ended_s = self._clock.monotonic()
             await self._close_journal()
@@ -293,7 +293,7 @@ class Run:
         if self._stopped is not None:
             return []  # stopped between the making of this task and its first moment
         outcomes: list[Outcome[Step]] = []
-        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment] # FanOut's
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment] # TaskPool's
         self._unsent.add(task)
         try:
             await self._carry_out(unit, outcomes)
