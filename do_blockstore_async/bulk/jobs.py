@@ -38,7 +38,6 @@ from ..resources.volumes import Volumes
 from ..wire.codec import Codec
 from ..wire.engine import Engine
 from .errors import PlanError
-from .guards import Guards
 from .inventory import Inventory, take_inventory
 from .looking import AccountWriter
 from .mapping import Fanout
@@ -309,21 +308,21 @@ class Bulk(Planner):
         Args:
             plan: from one of the `plan_` methods, or loaded.
             journal: path of the file that makes the run resumable; None for none.
-            max_failures: with more `failed` and `unknown` ones, nothing more is begun; None for
-                any number.
-            concurrency: steps under way at most.
-            per_region: steps of one region under way at most; None for no bound of its own.
+            max_failures: with more `failed` and `unknown` steps, nothing more starts; None for any
+                number.
+            concurrency: steps in flight at most.
+            per_region: steps of one region in flight at most; None for no bound of its own.
             only_failed: repeat only what failed (or is unknown, or waited for such a step).
             max_items: deletions of each kind at most; None: 100 volumes, 10,000 snapshots.
             max_share: share that may be deleted, in [0, 1], of the volumes in the selection's
                 regions, or of the job's own snapshots; None: a quarter, and nine tenths.
             fresh_s: seconds for which the plan's own listings count as fresh; 0 always looks again.
 
-        Raises (here or on entering):
-            GuardError: it deletes more than the guards allow.
-            PlanError: it was made for another account.
-            JournalError: the journal is in use, of another plan, or damaged.
-            InvalidArgumentError: a bound that cannot be.
+        Raises:
+            GuardError: on entering: it deletes more than the guards allow.
+            PlanError: on entering: it was made for another account.
+            JournalError: on entering: the journal is in use, of another plan, or damaged.
+            InvalidArgumentError: an option out of range.
         """
         options = RunOptions(
             journal=journal,
@@ -331,7 +330,8 @@ class Bulk(Planner):
             concurrency=concurrency,
             per_region=per_region,
             only_failed=only_failed,
-            guards=Guards(max_items=max_items, max_share=max_share),
+            max_items=max_items,
+            max_share=max_share,
             fresh_s=fresh_s,
         )
         return self._run(plan, options)
@@ -347,12 +347,29 @@ class Bulk(Planner):
         max_items: float | None = None,
         max_share: float | None = None,
     ) -> Run:
-        """Go on with the run of a journal; the plan comes out of it.
+        """Resume the run of a journal; the plan comes out of it.
 
         Where a request of the earlier run may still be on its way, waits `Config.linger_s` for it
-        to arrive and looks what became of it; then goes on.
+        to arrive, reads the account to see what became of it, then goes on.
 
-        Args and errors: as `run`.
+        Requests: those of the steps that remain, `plan.requests_to_check` for the reading, retries.
+
+        Args:
+            journal: path of the journal.
+            max_failures: with more `failed` and `unknown` steps, nothing more starts; None for any
+                number.
+            concurrency: steps in flight at most.
+            per_region: steps of one region in flight at most; None for no bound of its own.
+            only_failed: repeat only what failed (or is unknown, or depended on such a step).
+            max_items: deletions of each kind at most; None: 100 volumes, 10,000 snapshots.
+            max_share: share that may be deleted, in [0, 1], of the volumes in the selection's
+                regions, or of the job's own snapshots; None: a quarter, and nine tenths.
+
+        Raises:
+            GuardError: on entering: the plan deletes more than the guards allow.
+            PlanError: on entering: the plan was made for another account.
+            JournalError: on entering: the journal does not exist, is in use, or is damaged.
+            InvalidArgumentError: an option out of range.
         """
         options = RunOptions(
             journal=journal,
@@ -360,7 +377,8 @@ class Bulk(Planner):
             concurrency=concurrency,
             per_region=per_region,
             only_failed=only_failed,
-            guards=Guards(max_items=max_items, max_share=max_share),
+            max_items=max_items,
+            max_share=max_share,
         )
         return self._run(None, options)
 

@@ -1,18 +1,21 @@
-"""Running a plan: checked, guarded, journalled, stoppable.
+"""Run a plan: checked, guarded, journaled, and possible to stop and resume at any moment.
 
-Theory: the plan says what is to be done, the journal what has been, one look at the account what
-has changed. From these the run knows before it begins what is left to do, and the rest is fanning
-out. Each step goes: intent to the journal, request, outcome to the journal, outcome to the reader.
+Theory: the plan says what is to be done, the journal what was done, and one reading of the account
+what has changed since. From these the run knows before it starts what remains, and the rest is a
+pool of tasks. Each step goes: intent to the journal, request, outcome to the journal, outcome to
+the reader.
 
-X1. Nothing is sent before the guards, the journal's lock and the look at the account have passed.
+X1. Nothing is changed before the guards, the journal's lock and the reading of the account have
+    passed.
 X2. A step's request is only sent after its intent is on disk, and an outcome is only given to the
     reader after it is on disk. When the disk fails, the run raises `JournalError`.
-X3. Each step is begun at most once in a run. In all runs of one journal, a step that has an outcome
-    is not begun again, but for `only_failed` and for those whose outcome is unknown; these, and
-    steps that were under way when a run died, are looked up first and repeated only if not found.
-X4. A step with `depends_on` is only begun once that step has done its part (`standing.py`, G1).
+X3. Each step is started at most once in a run. In all runs of one journal, a step that has an
+    outcome is not started again, but for `only_failed` and for those whose outcome is unknown;
+    these, and steps in flight when a run died, are reconciled first and repeated only if the
+    account does not show them.
+X4. A step with `depends_on` only starts once that step has done its part (`standing.py`, G1).
 X5. However a run ends, each step whose request has left has an outcome, `unknown` at worst.
-    Stopping gives up those whose request still waits for its turn: they remain to be done.
+    Stopping gives up those whose request still waits for quota: they remain to be done.
 """
 
 from __future__ import annotations
@@ -49,22 +52,36 @@ from .standing import StepTracker
 
 __all__ = ["Run", "RunOptions"]
 
-Unit: TypeAlias = tuple[Step, ...]
+# Steps that share one request.
+RequestGroup: TypeAlias = tuple[Step, ...]
 
 _TOO_MANY: Final = 429
 
 
 @attrs.frozen(kw_only=True)
 class RunOptions:
-    """How a plan is run; see `Bulk.run`."""
+    """How a plan is run: the one place of all its options, their defaults and their checks.
+
+    `Bulk.run` and `Bulk.resume` spell them out, so that an IDE shows them; see there what they do.
+
+    Raises:
+        InvalidArgumentError: a value out of range.
+        PlanError: `only_failed` without a journal.
+    """
 
     journal: str | os.PathLike[str] | None = None
     max_failures: int | None = 10
     concurrency: int = 16
     per_region: int | None = None
     only_failed: bool = False
-    guards: Guards = attrs.field(factory=Guards)
+    max_items: float | None = None
+    max_share: float | None = None
     fresh_s: float = 60.0
+    guards: Guards = attrs.field(init=False)
+
+    @guards.default
+    def _make_guards(self) -> Guards:
+        return Guards(max_items=self.max_items, max_share=self.max_share)
 
     def __attrs_post_init__(self) -> None:
         check_bounds(self.concurrency, self.per_region)
@@ -77,11 +94,11 @@ class RunOptions:
 
 
 class Run:
-    """A plan being run: `async with` it, and iterate it for the outcomes, in one place.
+    """A plan being run: enter it with `async with`, and iterate it for the outcomes, in one place.
 
-    Leaving the block early is as `stop`: what was sent ends, nothing more is sent. Leaving it by an
-    exception or cancellation cancels what is under way too: those steps are `unknown`, and the next
-    run with the same journal looks them up. Cancelling `anext` alone ends nothing.
+    Leaving the block early is like `stop`: what was sent finishes, nothing more is sent. Leaving it
+    by an exception or cancellation also cancels what is in flight: those steps are `unknown`, and
+    the next run with the same journal reconciles them. Cancelling `anext` alone ends nothing.
     """
 
     def __init__(
@@ -102,17 +119,17 @@ class Run:
         self._account = account
         self._executor = executor
         self._journal: Journal | None = None
-        self._pool: TaskPool[Unit, list[Outcome[Step]]] | None = None
+        self._pool: TaskPool[RequestGroup, list[Outcome[Step]]] | None = None
         self._steps = StepTracker()
         self._line: deque[Outcome[Step]] = deque()
         self._unsent: set[asyncio.Task[Any]] = set()
         self._failures = 0
         self._broken: JournalError | None = None
-        self._began_s = self._ended_s = 0.0
+        self._started_s = self._ended_s = 0.0
         self._requests = self._refused = 0
         self._stopped: str | None = None
 
-    # What it tells.
+    # Progress.
 
     @property
     def plan(self) -> Plan:
@@ -133,16 +150,16 @@ class Run:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many steps have ended in each status, those of earlier runs included."""
+        """How many steps have finished in each status, those of earlier runs included."""
         return self._steps.counts
 
     @property
     def stopped(self) -> str | None:
-        """Why nothing more is begun: `stopped`, `max_failures`, `cancelled`, `journal`; or None."""
+        """Why nothing more starts: `stopped`, `max_failures`, `cancelled`, `journal`; or None."""
         return self._stopped
 
     def report(self) -> Report:
-        """What was done so far; complete once the run has ended."""
+        """Report what was done so far; complete once the run has ended."""
         until_s = self._ended_s or self._clock.monotonic()
         return report_of(
             self.plan,
@@ -151,7 +168,7 @@ class Run:
             stopped=self._stopped,
             requests=self._requests,
             refused=self._refused,
-            duration_s=until_s - self._began_s,
+            duration_s=until_s - self._started_s,
         )
 
     # Entering.
@@ -159,7 +176,7 @@ class Run:
     async def __aenter__(self) -> Self:
         if self._pool is not None:
             raise PlanError("a run is entered once; make another one, with the same journal")
-        self._began_s = self._clock.monotonic()
+        self._started_s = self._clock.monotonic()
         options = self._options
         if self._plan is not None:
             options.guards.check(self._plan)
@@ -177,11 +194,11 @@ class Run:
             raise
         self._pool = TaskPool(
             self._work,
-            lambda unit: [],
-            self._units(pending),
+            lambda group: [],
+            self._request_groups(pending),
             concurrency=options.concurrency,
             per_region=options.per_region,
-            region_of=lambda unit: unit[0].region,
+            region_of=lambda group: group[0].region,
             context=context,
         )
         if self._stopped is not None:
@@ -189,7 +206,7 @@ class Run:
         return self
 
     async def _prepare(self) -> Sequence[Step]:
-        """What is left to do; notes what is known of the other steps."""
+        """Return the steps that remain; record what is known of the others."""
         remaining = await compute_remaining(
             self.plan,
             self._journal,
@@ -202,12 +219,12 @@ class Run:
         return remaining.pending
 
     @staticmethod
-    def _units(pending: Sequence[Step]) -> list[Unit]:
-        """Steps that are begun together: those of one batch; else each by itself."""
+    def _request_groups(pending: Sequence[Step]) -> list[RequestGroup]:
+        """Group the steps that share a request: those of one batch; else each by itself."""
         return [
-            unit
-            for batch, group in groupby(pending, key=lambda step: step.batch)
-            for unit in ([tuple(group)] if batch else [(step,) for step in group])
+            group
+            for batch, steps in groupby(pending, key=lambda step: step.batch)
+            for group in ([tuple(steps)] if batch else [(step,) for step in steps])
         ]
 
     # Iterating.
@@ -226,15 +243,15 @@ class Run:
                 raise
         return self._line.popleft()
 
-    def _entered(self) -> TaskPool[Unit, list[Outcome[Step]]]:
+    def _entered(self) -> TaskPool[RequestGroup, list[Outcome[Step]]]:
         if self._pool is None:
             raise PlanError("enter the run first: async with store.bulk.run(plan) as run")
         return self._pool
 
     def stop(self) -> None:
-        """Begin nothing new; what was sent ends and is yielded, then the loop is over.
+        """Start nothing new; what was sent finishes and is yielded, then the loop is over.
 
-        Before the run was entered, or while it is: nothing is begun at all.
+        Before or while the run is entered: nothing is started at all.
         """
         self._stop("stopped")
 
@@ -264,11 +281,11 @@ class Run:
         finally:
             await run_to_completion(self._wind_up(pool))
             if is_early and not self.remaining:
-                self._stopped = None  # all the rest had been sent
+                self._stopped = None  # all the rest had been sent: nothing was cut short
         if exc_type is None and self._broken is not None:
             raise self._broken
 
-    async def _wind_up(self, pool: TaskPool[Unit, list[Outcome[Step]]]) -> None:
+    async def _wind_up(self, pool: TaskPool[RequestGroup, list[Outcome[Step]]]) -> None:
         try:
             await pool.aclose()
         finally:
@@ -279,31 +296,35 @@ class Run:
         if self._journal is not None:
             await self._journal.close()
 
-    # One unit.
+    # One request group.
 
     def _observe(self, event: Event) -> None:
-        """Count what the run spends, and note whose request has left."""
+        """Count the requests of the run, and note which task's request has left.
+
+        From then on stopping must not cancel that task: its step would be `unknown` for nothing.
+        """
         if isinstance(event, AttemptSent):
             self._requests += 1
             self._unsent.discard(asyncio.current_task())
         elif isinstance(event, AttemptFinished):
             self._refused += event.status == _TOO_MANY
 
-    async def _work(self, unit: Unit) -> list[Outcome[Step]]:
+    async def _work(self, group: RequestGroup) -> list[Outcome[Step]]:
         if self._stopped is not None:
-            return []  # stopped between the making of this task and its first moment
+            return []  # stopped after this task was created and before it first ran
         outcomes: list[Outcome[Step]] = []
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment] # TaskPool's
         self._unsent.add(task)
         try:
-            await self._carry_out(unit, outcomes)
+            await self._execute(group, outcomes)
         except asyncio.CancelledError as error:
-            text = "; ".join(["cancelled while under way", *getattr(error, "__notes__", ())])
-            ended = {outcome.key for outcome in outcomes}
+            text = "; ".join(["cancelled while in flight", *getattr(error, "__notes__", ())])
+            known = {outcome.key for outcome in outcomes}
+            # Cancelled before its request left (X5): no outcome, so the step remains to be done.
             outcomes.extend(
                 Outcome(step, "unknown", step.key, step.region, text, error=error)
-                for step in (() if task in self._unsent else unit)
-                if step.key not in ended
+                for step in (() if task in self._unsent else group)
+                if step.key not in known
             )
         except JournalError as error:
             self._broken = error
@@ -314,16 +335,17 @@ class Run:
         is_on_disk = await self._write(outcomes)
         for outcome in outcomes:
             self._steps.record(outcome)
-        # Steps that share a request fail together, and once.
+        # Steps that share a request fail together: that counts as one failure.
         self._failures += any(outcome.status in {"failed", "unknown"} for outcome in outcomes)
         most = self._options.max_failures
         if most is not None and self._failures > most:
             self._stop("max_failures")
         return outcomes if is_on_disk else []
 
-    async def _carry_out(self, unit: Unit, outcomes: list[Outcome[Step]]) -> None:
+    async def _execute(self, group: RequestGroup, outcomes: list[Outcome[Step]]) -> None:
+        # Steps that no verdict resolves go into the one request; the others end here.
         live: list[Step] = []
-        for step in unit:
+        for step in group:
             verdict = await self._steps.resolve(step)
             if verdict is None:
                 live.append(step)
@@ -336,11 +358,12 @@ class Run:
         outcomes.extend(await self._executor.execute(live))
 
     async def _write(self, outcomes: Sequence[Outcome[Step]]) -> bool:
-        """Whether the outcomes are on disk, where there is a journal."""
+        """Write outcomes to the journal, if there is one; tell whether they may be seen."""
         if self._journal is None or not outcomes:
             return True
         ended = {outcome.key: Ended.of(outcome) for outcome in outcomes}
         try:
+            # The request is over; a cancellation now must not lose the record of what it did.
             with suppress(asyncio.CancelledError):
                 await run_to_completion(self._journal.finish(ended))
         except JournalError as error:

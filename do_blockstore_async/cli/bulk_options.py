@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 from cyclopts import Group, Parameter
@@ -13,7 +13,11 @@ from cyclopts import Group, Parameter
 from .settings import Settings, UsageError
 
 if TYPE_CHECKING:
+    from ..bulk.guards import Guards
+    from ..bulk.jobs import Bulk
+    from ..bulk.plan import Plan
     from ..bulk.retention import Retention
+    from ..bulk.run import Run
     from ..bulk.selection import Selection
 
 __all__ = ["Job", "Keep", "Pick", "Running"]
@@ -171,6 +175,24 @@ class Running:
                 raise UsageError(
                     f"the report cannot be written to {self.report}: {error.strerror}"
                 ) from None
+
+    def guards(self) -> Guards:
+        """The same for `store.bulk`: how much may be deleted."""
+        from ..bulk.guards import Guards
+
+        return Guards(max_items=self.max_items, max_share=self.max_share)
+
+    def started(self, bulk: Bulk, plan: Plan, journal: Path | None) -> Run:
+        """Make a run of the plan with these options."""
+        return bulk.run(plan, journal=journal, **self._options())
+
+    def resumed(self, bulk: Bulk, journal: Path) -> Run:
+        """Make a run that goes on with a journal, with these options."""
+        return bulk.resume(journal, only_failed=self.only_failed, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        shared = ("max_failures", "concurrency", "max_items", "max_share")
+        return {name: getattr(self, name) for name in shared}
 
     def journal_path(self, settings: Settings, job: str, stamp: str) -> tuple[Path | None, bool]:
         """Where the journal goes, and whether it is ours to remove once all is done.

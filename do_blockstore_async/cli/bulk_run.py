@@ -40,48 +40,24 @@ async def carry_out(
     settings = current()
     async with open_session(patient=True) as session:
         if running.resume and running.journal is not None:
-            run = _resumed(session, running.journal, running)
+            run = running.resumed(session.store.bulk, running.journal)
             return await _run(session, run, running, command, running.journal, ours=False)
         async with _busy("Listing volumes and snapshots"):
             plan = await make_plan(session.store.bulk)
         if running.dry_run:
             show_steps(settings.output, plan)
             show_plan(plan)
-            _check_guards(plan, running)
+            running.guards().check(plan)
             note("dry run: nothing was changed")
             return ExitCode.DONE
         show_plan(plan)
         if plan.steps:
             # Nobody should agree to something that is then refused.
-            _check_guards(plan, running)
+            running.guards().check(plan)
             confirm("Go ahead?", yes=running.yes)
         journal, ours = running.journal_path(settings, plan.job, f"{plan.made_at:%Y%m%dT%H%M%SZ}")
-        run = session.store.bulk.run(
-            plan,
-            journal=journal,
-            max_failures=running.max_failures,
-            concurrency=running.concurrency,
-            max_items=running.max_items,
-            max_share=running.max_share,
-        )
+        run = running.started(session.store.bulk, plan, journal)
         return await _run(session, run, running, command, journal, ours=ours)
-
-
-def _check_guards(plan: Plan, running: Running) -> None:
-    from ..bulk.guards import Guards
-
-    Guards(max_items=running.max_items, max_share=running.max_share).check(plan)
-
-
-def _resumed(session: Session, journal: Path, running: Running) -> Run:
-    return session.store.bulk.resume(
-        journal,
-        max_failures=running.max_failures,
-        concurrency=running.concurrency,
-        only_failed=running.only_failed,
-        max_items=running.max_items,
-        max_share=running.max_share,
-    )
 
 
 @asynccontextmanager

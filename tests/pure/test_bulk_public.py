@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from do_blockstore_async import BlockStoreError, bulk
+from do_blockstore_async.bulk.run import RunOptions
 
 SHOWN = ("Bulk", "Fanout", "Guards", "Inventory", "Plan", "Prices", "Report", "Run", "Selection")
 
@@ -44,3 +45,17 @@ def test_nothing_is_imported_before_it_is_used() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("method", "missing"), [("run", set()), ("resume", {"fresh_s"})])
+def test_a_run_spells_out_all_its_options_with_their_defaults(
+    method: str, missing: set[str]
+) -> None:
+    called = inspect.signature(getattr(bulk.Bulk, method)).parameters
+    options = inspect.signature(RunOptions).parameters
+    spelled = {p.name: p.default for p in called.values() if p.kind is p.KEYWORD_ONLY}
+    if method == "resume":
+        missing = missing | {"journal"}  # it comes first, and is required
+    assert spelled == {name: p.default for name, p in options.items() if name not in missing}
+    documented = inspect.getdoc(getattr(bulk.Bulk, method)) or ""
+    assert [name for name in called if name != "self" and f"{name}:" not in documented] == []
