@@ -1,23 +1,23 @@
-"""The journal of a run: what was begun and what came of it, on disk before anything relies on it.
+"""Write-ahead log of a run: intent before each request, outcome after it.
 
 Theory: an append-only file of JSON lines, each led by the checksum of what follows. The first line
 holds the plan. Before a step's request is sent, its intent is on disk (fsync); once the request has
-ended, its outcome is. So after a crash at any moment every step is one of three: not begun, ended,
-or in between; only the last have to be looked up.
+finished, its outcome is. So after a crash at any moment every step is one of three: not started,
+finished, or in doubt; only the last have to be reconciled with the account.
 
 Why lines and not an embedded database: the run only ever appends, so all that a database would add
 is its own recovery. Here one write and one fsync serve all steps of a moment (group commit), a
 thread does them, so the event loop never waits for a disk; a torn end is seen by its checksum; one
-file is everything, readable with any text tool, with nothing beside it to be lost or left over.
+file is everything, readable with any text tool, without side files to lose or to clean up.
 
 J1. A record that `write` returned for has reached the disk.
-J2. A torn end (the last lines of a write that was cut off) is cut away on opening: its requests
-    were not sent, or are looked up. A damaged line with a good one behind it is refused. Nothing
-    is cut from a file that is not for certain a journal of ours.
-J3. One process holds the file at a time, by a lock of the operating system, which dies with it.
-    The lock is on the file and not on its name: once the name stands for another file, or for
-    none, nothing more is written.
-J4. It belongs to the plan in its first line, and holds no token and no pickle.
+J2. A torn end (the last lines of a write that was cut off) is truncated on opening: its requests
+    were not sent, or are reconciled. A damaged line followed by a good one is rejected. No file is
+    truncated that is not for certain a journal of this package.
+J3. One process holds the file at a time, by a lock that the operating system releases when the
+    process dies. The lock is on the file, not on its path: once the path leads to another file, or
+    to none, nothing more is written.
+J4. It belongs to the plan in its first line, and contains no token and no pickle.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _OPENING: Final = re.compile(rb'[0-9a-f]{8} \{"journal":\d+,"plan":\{"format":[^
 
 
 class Journal:
-    """An open journal; made by `open`, ended by `close`.
+    """An open journal; made by `open`, released by `close`.
 
     Attributes:
         plan: the plan it belongs to.
@@ -70,12 +70,14 @@ class Journal:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], plan: Plan | None) -> Self:
-        """Open or make the journal of `plan`; None takes the plan that stands in it.
+        """Open or create the journal of `plan`. Blocks for as long as reading the file takes.
 
-        Blocks for as long as reading the file takes.
+        Args:
+            path: of the file; it is created if there is a plan.
+            plan: the plan it must belong to; None takes the plan in the file.
 
         Raises:
-            JournalError: it is in use, of another plan, damaged, or cannot be opened.
+            JournalError: it is in use, of another plan, damaged, or not accessible.
         """
         where = Path(path)
         flags = os.O_RDWR | (os.O_CREAT if plan is not None else 0) | getattr(os, "O_BINARY", 0)
@@ -144,7 +146,11 @@ class Journal:
     # Writing.
 
     async def start(self, keys: Iterable[str], at_s: float) -> None:
-        """Write the intent of steps that share a request. Only then may it be sent.
+        """Write the intent of steps that share a request, which may only be sent afterwards.
+
+        Args:
+            keys: of the steps.
+            at_s: now, in seconds since the epoch.
 
         Raises:
             JournalError: it could not be written.
@@ -177,14 +183,17 @@ class Journal:
         await self._flushed()
 
     async def _flushed(self) -> None:
-        """Wait until what is in `_lines` now has reached the disk."""
+        """Wait until what is in `_lines` now has reached the disk (J1).
+
+        Group commit: whoever comes while a write is in progress shares the next one.
+        """
         if self._broken is not None:
             raise self._broken
         loop = asyncio.get_running_loop()
         written = self._written = self._written or loop.create_future()
         if self._flusher is None:
             self._flusher = loop.create_task(self._flush(), name="bulk journal")
-        # A cancelled step must not take the others' write with it.
+        # Shielded: cancelling one step must not cancel the write of all the others.
         await asyncio.shield(written)
 
     async def _flush(self) -> None:
@@ -199,7 +208,7 @@ class Journal:
                     for waiting in (written, self._written):
                         if waiting is not None:
                             waiting.set_exception(self._broken)
-                            waiting.exception()  # somebody may have gone meanwhile
+                            waiting.exception()  # its waiter may be cancelled: mark it as retrieved
                     return
                 written.set_result(None)
         finally:
@@ -212,7 +221,7 @@ class Journal:
         )
 
     def _check_place(self) -> None:
-        """Refuse to go on once the name stands for another file, which another run may hold."""
+        """Stop once the path leads to another file, which another run may hold (J3)."""
         here = os.fstat(self._file)
         try:
             there = self._place.stat()
@@ -226,7 +235,7 @@ class Journal:
             )
 
     def _append(self, lines: list[bytes]) -> None:
-        """Write and sync; in the thread."""
+        """Write and sync; runs in the thread."""
         self._check_place()
         data = memoryview(b"".join(lines))
         os.lseek(self._file, 0, os.SEEK_END)
@@ -235,7 +244,7 @@ class Journal:
         os.fsync(self._file)
 
     async def close(self) -> None:
-        """Finish writing and let the file go; harmless when repeated."""
+        """Finish writing, close the file and release its lock; harmless when repeated."""
         if self._file < 0:
             return
         while self._flusher is not None:
@@ -258,10 +267,10 @@ def _line(record: Mapping[str, Any]) -> bytes:
 
 
 def read_lines(data: bytes, where: Path) -> tuple[list[dict[str, Any]], int]:
-    """The records of a journal, and up to where it is good.
+    """Return the records of a journal, and the number of bytes that are intact.
 
     Raises:
-        JournalError: a damaged line has a good one behind it.
+        JournalError: a damaged line is followed by a good one.
     """
     records: list[dict[str, Any]] = []
     good = at = 0
@@ -286,7 +295,7 @@ def read_lines(data: bytes, where: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """What a line holds; None where it is torn."""
+    """Decode a line; None if it is torn."""
     try:
         if line[8:9] != b" " or int(line[:8], 16) != zlib.crc32(line[9:]):
             return None
@@ -301,10 +310,10 @@ def _header(plan: Plan) -> bytes:
 
 
 def _is_torn(data: bytes, header: bytes) -> bool:
-    """Whether this is for certain the beginning of a journal's first line, or nothing at all.
+    """Tell whether this is for certain the start of a journal's first line, or empty.
 
-    Then nothing was sent yet. It opens as those of all plans, or as this one's does, with at least
-    the whole checksum: fewer digits prove nothing.
+    Then nothing was sent yet, and it may be overwritten. It must start as every plan's does, or as
+    this plan's does with at least the whole checksum: fewer digits prove nothing.
     """
     is_this = header.startswith(data) and len(data) >= _CHECKSUM_SIZE
     return not data or is_this or _OPENING.fullmatch(data) is not None
@@ -323,7 +332,7 @@ def _plan_of(record: Mapping[str, Any], where: Path) -> Plan:
 
 
 def _sync_directory(where: Path) -> None:
-    """Make a new file's name last; not everywhere possible."""
+    """Sync the directory, so that a new file survives a crash; not possible on Windows."""
     flag = getattr(os, "O_DIRECTORY", None)
     if flag is None:
         return

@@ -1,4 +1,4 @@
-"""A lock on an open file that the operating system gives back when its process dies."""
+"""Lock an open file; the operating system releases the lock when the process dies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["lock_file"]
 if sys.platform == "win32":
     import msvcrt
 
-    # A byte that no journal reaches: Windows locks forbid reading what they cover.
+    # A byte far beyond any journal: Windows forbids reading the bytes that a lock covers.
     _FAR = 1 << 40
 
     def lock_file(file: int) -> bool:

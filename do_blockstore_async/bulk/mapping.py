@@ -1,4 +1,4 @@
-"""`store.bulk.map`: any operation over any number of items, one outcome for each."""
+"""Run any operation over any number of items, with one outcome for each: `store.bulk.map`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,17 @@ T = TypeVar("T")
 
 
 def region_of_item(item: Any) -> str:
-    """The region of a volume or of anything with a `region` text; else the empty text."""
+    """Return the region of a volume, or of anything with a `region`; else the empty string."""
     region = item.region if isinstance(item, Volume) else getattr(item, "region", "")
     return str(getattr(region, "slug", region))
 
 
 def check_bounds(concurrency: int, per_region: int | None) -> None:
-    """Refuse bounds that are not whole numbers from 1."""
+    """Reject bounds that are not integers of 1 or more.
+
+    Raises:
+        InvalidArgumentError: `concurrency` or `per_region` is none.
+    """
     for name, value in (("concurrency", concurrency), ("per_region", per_region)):
         is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 1
         if not is_number and not (name == "per_region" and value is None):
