@@ -29,7 +29,7 @@ async def snapshots(peer: Any, spec: dict[str, Any]) -> Callable[[], Awaitable[N
 
         async def run() -> None:
             # The plan is this process's own, so the account is not read again before each round.
-            async with bulk.run(plan, concurrency=_CONCURRENCY, fresh_s=86_400.0) as run:
+            async with bulk.run(plan, concurrency=_CONCURRENCY, max_plan_age_s=86_400.0) as run:
                 async for outcome in run:
                     assert outcome.status == "done", outcome
             assert run.report().counts["done"] == count, run.report().counts

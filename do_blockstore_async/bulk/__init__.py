@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .guards import Guards
     from .inventory import Inventory, InventoryRow, InventoryTotal
     from .jobs import Bulk
-    from .mapping import Fanout
+    from .mapping import MapRun
     from .outcome import Outcome, Skip
     from .plan import Plan, SkippedStep, Step
     from .prices import Prices
@@ -28,13 +28,13 @@ __all__ = [
     "Bulk",
     "BulkError",
     "Duration",
-    "Fanout",
     "GuardError",
     "Guards",
     "Inventory",
     "InventoryRow",
     "InventoryTotal",
     "JournalError",
+    "MapRun",
     "Outcome",
     "Plan",
     "PlanError",
@@ -56,13 +56,13 @@ __getattr__, __dir__ = lazy_names(
         "Bulk": ".jobs",
         "BulkError": ".errors",
         "Duration": ".retention",
-        "Fanout": ".mapping",
         "GuardError": ".errors",
         "Guards": ".guards",
         "Inventory": ".inventory",
         "InventoryRow": ".inventory",
         "InventoryTotal": ".inventory",
         "JournalError": ".errors",
+        "MapRun": ".mapping",
         "Outcome": ".outcome",
         "Plan": ".plan",
         "PlanError": ".errors",

@@ -9,16 +9,16 @@ volumes in the account, and v = max(1, ceil(V / 200)), s = max(1, ceil(S / 200))
 | job | to plan | to run |
 | --- | --- | --- |
 | snapshots | v + s | one for each snapshot, one for each deletion |
-| prune | s; v + s with a selection or `recognise="name"` | one for each deletion |
+| prune | s; v + s with a selection or `match_by="name"` | one for each deletion |
 | deletions | v; v + s with `snapshot_first` | one for each volume, one more with `snapshot_first` |
 | creations | v | one for each volume |
-| orphan marks | v | for each tag ceil(n / 200), and one to make a new tag |
+| orphan tags | v | for each tag ceil(n / 200), and one to make a new tag |
 | orphan deletions | as deletions | as deletions |
 | inventory | v + s; v without snapshots | - |
 
-A run whose plan was not made by this client within the last `fresh_s` seconds, or that resumes,
-reads the account again first: v where a step concerns a volume, s where one deletes a snapshot or
-waits for a new one, or a snapshot was being made when the last run died.
+A run whose plan was not made by this client within the last `max_plan_age_s` seconds, or that
+resumes, reads the account again first: v where a step concerns a volume, s where one deletes a
+snapshot or waits for a new one, or a snapshot was being made when the last run died.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from ..wire.engine import Engine
 from .errors import PlanError
 from .inventory import Inventory, take_inventory
 from .looking import AccountWriter
-from .mapping import Fanout
+from .mapping import MapRun
 from .names import check_job
 from .orphans import MARK, check_mark, expired, mark_steps, marks_of
 from .performing import Executor
@@ -90,7 +90,7 @@ class Bulk(Planner):
         per_region: int | None = None,
         region_of: Callable[[T], str] | None = None,
         job: Hashable | None = None,
-    ) -> Fanout[T]:
+    ) -> MapRun[T]:
         """Run an operation for each item, a bounded number at a time.
 
             async with store.bulk.map(work, store.volumes.list()) as outcomes:
@@ -116,7 +116,7 @@ class Bulk(Planner):
         """
         with self._throttle.background(job):
             context = copy_context()
-        return Fanout(
+        return MapRun(
             operation,
             items,
             concurrency=concurrency,
@@ -128,7 +128,7 @@ class Bulk(Planner):
 
     # Orphans, and the inventory.
 
-    async def plan_orphan_marks(
+    async def plan_orphan_tags(
         self,
         selection: Selection | None = None,
         *,
@@ -158,7 +158,7 @@ class Bulk(Planner):
         steps, skips = mark_steps(selected(volumes, chosen), prefix, making.at)
         options = {"prefix": prefix}
         return self._plan(
-            "orphan-marks", making, chosen, steps, skips, volumes, None, sighting, options
+            "orphan-tags", making, chosen, steps, skips, volumes, None, sighting, options
         )
 
     async def plan_orphan_deletions(
@@ -181,7 +181,7 @@ class Bulk(Planner):
 
         Args:
             grace: how long ago the mark must have been set, in whole days.
-            selection, prefix: as `plan_orphan_marks`.
+            selection, prefix: as `plan_orphan_tags`.
             snapshot_first, job, name_template, tags, at, prices: as `plan_deletions`.
 
         Raises:
@@ -283,10 +283,10 @@ class Bulk(Planner):
         max_failures: int | None = 10,
         concurrency: int = 16,
         per_region: int | None = None,
-        only_failed: bool = False,
+        retry_failed: bool = False,
         max_items: float | None = None,
         max_share: float | None = None,
-        fresh_s: float = 60.0,
+        max_plan_age_s: float = 60.0,
     ) -> Run:
         """Run a plan as it was made.
 
@@ -295,8 +295,9 @@ class Bulk(Planner):
             report = run.report()
 
         On entering, nothing having been sent: the guards, the journal's lock, and, unless this
-        client made the plan less than `fresh_s` ago, a look at the account. What has changed since
-        the plan was made is `skipped`, code `drifted` (see `step_actions` for the exact guarantee).
+        client made the plan less than `max_plan_age_s` ago, a read of the account. What has changed
+        since the plan was made is `skipped`, code `drifted` (see `step_actions` for the exact
+        guarantee).
 
         With a journal of this same plan the run goes on where the earlier one ended: steps that
         have an outcome are not repeated, those under way are looked up. A plan made anew is
@@ -312,11 +313,12 @@ class Bulk(Planner):
                 number.
             concurrency: steps in flight at most.
             per_region: steps of one region in flight at most; None for no bound of its own.
-            only_failed: repeat only what failed (or is unknown, or waited for such a step).
+            retry_failed: repeat only what failed (or is unknown, or waited for such a step).
             max_items: deletions of each kind at most; None: 100 volumes, 10,000 snapshots.
             max_share: share that may be deleted, in [0, 1], of the volumes in the selection's
                 regions, or of the job's own snapshots; None: a quarter, and nine tenths.
-            fresh_s: seconds for which the plan's own listings count as fresh; 0 always looks again.
+            max_plan_age_s: seconds for which the plan's own listings count as fresh; 0 always looks
+                again.
 
         Raises:
             GuardError: on entering: it deletes more than the guards allow.
@@ -329,10 +331,10 @@ class Bulk(Planner):
             max_failures=max_failures,
             concurrency=concurrency,
             per_region=per_region,
-            only_failed=only_failed,
+            retry_failed=retry_failed,
             max_items=max_items,
             max_share=max_share,
-            fresh_s=fresh_s,
+            max_plan_age_s=max_plan_age_s,
         )
         return self._run(plan, options)
 
@@ -343,7 +345,7 @@ class Bulk(Planner):
         max_failures: int | None = 10,
         concurrency: int = 16,
         per_region: int | None = None,
-        only_failed: bool = False,
+        retry_failed: bool = False,
         max_items: float | None = None,
         max_share: float | None = None,
     ) -> Run:
@@ -360,7 +362,7 @@ class Bulk(Planner):
                 number.
             concurrency: steps in flight at most.
             per_region: steps of one region in flight at most; None for no bound of its own.
-            only_failed: repeat only what failed (or is unknown, or depended on such a step).
+            retry_failed: repeat only what failed (or is unknown, or depended on such a step).
             max_items: deletions of each kind at most; None: 100 volumes, 10,000 snapshots.
             max_share: share that may be deleted, in [0, 1], of the volumes in the selection's
                 regions, or of the job's own snapshots; None: a quarter, and nine tenths.
@@ -376,7 +378,7 @@ class Bulk(Planner):
             max_failures=max_failures,
             concurrency=concurrency,
             per_region=per_region,
-            only_failed=only_failed,
+            retry_failed=retry_failed,
             max_items=max_items,
             max_share=max_share,
         )

@@ -21,7 +21,7 @@ from ..models import Volume
 from .fanout import TaskPool
 from .outcome import Outcome, Skip
 
-__all__ = ["Fanout", "check_bounds", "region_of_item"]
+__all__ = ["MapRun", "check_bounds", "region_of_item"]
 
 T = TypeVar("T")
 
@@ -44,15 +44,15 @@ def check_bounds(concurrency: int, per_region: int | None) -> None:
             raise InvalidArgumentError(f"{name} must be 1 or more, not {value!r}")
 
 
-class Fanout(Generic[T]):
+class MapRun(Generic[T]):
     """What `map` returns: iterate it for the outcomes, in the order in which items end.
 
     Where it may be left early, or its reader be cancelled, use `async with`: that cancels what is
     in flight and waits for it. One reader at a time; cancelling `anext` alone loses nothing.
 
     Attributes:
-        left: after `aclose`, outcomes that nobody has read: of items under way, whose operation was
-            cancelled (`unknown`), and of items taken from the source and not begun (`skipped`).
+        unread: after `aclose`, outcomes that nobody has read: of items in flight, whose operation
+            was cancelled (`unknown`), and of items taken from the source and not begun (`skipped`).
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class Fanout(Generic[T]):
         )
 
     @property
-    def left(self) -> list[Outcome[T]]:
+    def unread(self) -> list[Outcome[T]]:
         """Outcomes that nobody has read, once it is closed."""
         return self._pool.unread
 
     @property
-    def under_way(self) -> int:
-        """How many items are under way."""
+    def in_flight(self) -> int:
+        """How many items are in flight."""
         return self._pool.in_flight
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:

@@ -4,7 +4,7 @@ That the names are deterministic is what makes a job repeatable: whether an item
 looked up, so nothing has to be done twice to be sure that it was done.
 
 N1. A template holds known fields only; nothing of an object can be reached through it.
-N2. `recognises` accepts every name that `render` makes for that volume at any time, of that job.
+N2. `matches` accepts every name that `render` makes for that volume at any time, of that job.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Template:
             )
         return name
 
-    def recognises(self, name: str, volume: Volume, job: str) -> bool:
+    def matches(self, name: str, volume: Volume, job: str) -> bool:
         """Whether a snapshot of `volume` with that name was named by this template and job."""
         values = {
             "volume": volume.name,

@@ -45,7 +45,7 @@ StepAction: TypeAlias = Literal[
     "tag_volume",
     "untag_volume",
 ]
-PlanKind: TypeAlias = Literal["snapshots", "prune", "deletions", "creations", "orphan-marks"]
+PlanKind: TypeAlias = Literal["snapshots", "prune", "deletions", "creations", "orphan-tags"]
 
 STEP_ACTIONS: Final[tuple[StepAction, ...]] = (
     "create_snapshot",

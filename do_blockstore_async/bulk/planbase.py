@@ -60,17 +60,17 @@ class PlanBase:
         at: datetime | None,
         prices: Prices | None,
         tags: Iterable[str],
-        recognise: str,
+        match_by: str,
     ) -> Making:
-        if recognise not in {"tag", "name"}:
-            raise InvalidArgumentError(f"recognise is tag or name, not {recognise!r}")
+        if match_by not in {"tag", "name"}:
+            raise InvalidArgumentError(f"match_by is tag or name, not {match_by!r}")
         return Making(
             job=check_job(job),
             template=Template(template),
             at=self._moment(at),
             prices=Prices() if prices is None else prices,
             tags=check_own_tags(tuple(dict.fromkeys(check_tags(tags)))),
-            by_name=recognise == "name",
+            by_name=match_by == "name",
         )
 
     def _sighting(self) -> Sighting:

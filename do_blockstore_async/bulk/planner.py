@@ -33,7 +33,7 @@ class Planner(PlanBase):
         tags: Iterable[str] = (),
         job: str = "nightly",
         keep: Retention | None = None,
-        recognise: Literal["tag", "name"] = "tag",
+        match_by: Literal["tag", "name"] = "tag",
         at: datetime | None = None,
         prices: Prices | None = None,
     ) -> Plan:
@@ -51,7 +51,7 @@ class Planner(PlanBase):
             tags: for the snapshots, besides the job's own, `bulk-job:<job>`.
             job: letters, digits, `_`, `-` and `:`; its tag is how the job knows its snapshots.
             keep: what to keep of this job's snapshots.
-            recognise: `tag`, or `name`: then by the template, and nothing is tagged with the job.
+            match_by: `tag`, or `name`: then by the template, and nothing is tagged with the job.
             at: the time for names and retention; now by default.
             prices: by default `Prices()`.
 
@@ -60,7 +60,7 @@ class Planner(PlanBase):
             InvalidArgumentError: a tag that cannot be.
         """
         chosen = Selection() if selection is None else selection
-        making = self._making(job, name_template, at, prices, tags, recognise)
+        making = self._making(job, name_template, at, prices, tags, match_by)
         sighting = self._sighting()
         with self._throttle.background(job):
             volumes = await self._account.volumes(chosen.only_region)
@@ -79,7 +79,7 @@ class Planner(PlanBase):
         selection: Selection | None = None,
         job: str = "nightly",
         name_template: str = TEMPLATE,
-        recognise: Literal["tag", "name"] = "tag",
+        match_by: Literal["tag", "name"] = "tag",
         at: datetime | None = None,
         prices: Prices | None = None,
     ) -> Plan:
@@ -87,14 +87,14 @@ class Planner(PlanBase):
 
         Without a selection, snapshots of volumes that are gone are pruned too.
 
-        Requests: s; v + s with a selection or `recognise="name"`. To run: one for each deletion.
+        Requests: s; v + s with a selection or `match_by="name"`. To run: one for each deletion.
 
         Args and errors: as `plan_snapshots`.
         """
         if not isinstance(keep, Retention):
             raise InvalidArgumentError("keep must be a Retention, such as Retention(last=7)")
         chosen = Selection() if selection is None else selection
-        making = self._making(job, name_template, at, prices, (), recognise)
+        making = self._making(job, name_template, at, prices, (), match_by)
         sighting = self._sighting()
         volumes: list[Volume] | None = None
         fleet: Sequence[Volume] | None = None

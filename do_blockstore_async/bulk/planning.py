@@ -37,7 +37,7 @@ _Steps = tuple[list[Step], list[SkippedStep]]
 
 @attrs.frozen(kw_only=True)
 class Making:
-    """How snapshots are made and recognised by one job.
+    """How snapshots are made and recognized by one job.
 
     Attributes:
         by_name: whether the job knows its snapshots by their names; else by its tag.
@@ -59,7 +59,7 @@ class Making:
         """Whether this job made the snapshot; nothing else is ever deleted by it."""
         if not self.by_name:
             return job_tag(self.job) in snapshot.tags
-        return volume is not None and self.template.recognises(snapshot.name, volume, self.job)
+        return volume is not None and self.template.matches(snapshot.name, volume, self.job)
 
     def count_own(
         self, snapshots: Iterable[VolumeSnapshot], volumes: Iterable[Volume] | None

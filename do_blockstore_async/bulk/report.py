@@ -18,7 +18,7 @@ __all__ = ["Report", "ReportRow", "report_of"]
 _STATUSES: Final[tuple[Status, ...]] = ("done", "skipped", "failed", "unknown")
 _SLOWEST: Final = 10
 
-Conclusion: TypeAlias = Literal["done", "partly", "failed", "stopped"]
+Conclusion: TypeAlias = Literal["done", "partial", "failed", "stopped"]
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +56,7 @@ class Report:
         remaining: how many steps have none yet: the run was stopped before it began them.
         stopped: why it was stopped: `stopped`, `max_failures`, `cancelled`; None if it was not.
         requests: requests that this run sent, the checking and retries included.
-        refused: how many of them were answered 429.
+        rate_limited: how many of them were answered 429.
         duration_s: from entering the run to its end, or to this moment.
         monthly_change: of the storage cost, by the steps that were done.
     """
@@ -67,7 +67,7 @@ class Report:
     remaining: int = 0
     stopped: str | None = None
     requests: int = 0
-    refused: int = 0
+    rate_limited: int = 0
     duration_s: float = 0.0
     monthly_change: float = 0.0
     currency: str = "USD"
@@ -102,13 +102,13 @@ class Report:
 
     @property
     def conclusion(self) -> Conclusion:
-        """In a word: `done`, `partly` (some failed), `failed` (none was done) or `stopped`."""
+        """In a word: `done`, `partial` (some failed), `failed` (none was done) or `stopped`."""
         counts = self.counts
         if self.stopped is not None or self.remaining:
             return "stopped"
         if not (counts["failed"] or counts["unknown"]):
             return "done"
-        return "partly" if counts["done"] else "failed"
+        return "partial" if counts["done"] else "failed"
 
     def table(
         self, by: Literal["region", "item"] = "region"
@@ -139,7 +139,7 @@ class Report:
             "by_action": self.by_action,
             "by_region": self.by_region,
             "requests": self.requests,
-            "refused": self.refused,
+            "rate_limited": self.rate_limited,
             "duration_s": round(self.duration_s, 3),
             "monthly_change": round(self.monthly_change, 4),
             "currency": self.currency,
@@ -165,7 +165,7 @@ def report_of(
     earlier: Collection[str],
     stopped: str | None,
     requests: int,
-    refused: int,
+    rate_limited: int,
     duration_s: float,
 ) -> Report:
     """The report of a plan, of whose steps these have ended, some of them in an earlier run."""
@@ -210,7 +210,7 @@ def report_of(
         remaining=remaining,
         stopped=stopped,
         requests=requests,
-        refused=refused,
+        rate_limited=rate_limited,
         duration_s=duration_s,
         monthly_change=monthly_change,
         currency=plan.currency,

@@ -10,7 +10,7 @@ X1. Nothing is changed before the guards, the journal's lock and the reading of 
 X2. A step's request is only sent after its intent is on disk, and an outcome is only given to the
     reader after it is on disk. When the disk fails, the run raises `JournalError`.
 X3. Each step is started at most once in a run. In all runs of one journal, a step that has an
-    outcome is not started again, but for `only_failed` and for those whose outcome is unknown;
+    outcome is not started again, but for `retry_failed` and for those whose outcome is unknown;
     these, and steps in flight when a run died, are reconciled first and repeated only if the
     account does not show them.
 X4. A step with `depends_on` only starts once that step has done its part (`standing.py`, G1).
@@ -66,17 +66,17 @@ class RunOptions:
 
     Raises:
         InvalidArgumentError: a value out of range.
-        PlanError: `only_failed` without a journal.
+        PlanError: `retry_failed` without a journal.
     """
 
     journal: str | os.PathLike[str] | None = None
     max_failures: int | None = 10
     concurrency: int = 16
     per_region: int | None = None
-    only_failed: bool = False
+    retry_failed: bool = False
     max_items: float | None = None
     max_share: float | None = None
-    fresh_s: float = 60.0
+    max_plan_age_s: float = 60.0
     guards: Guards = attrs.field(init=False)
 
     @guards.default
@@ -87,10 +87,12 @@ class RunOptions:
         check_bounds(self.concurrency, self.per_region)
         if self.max_failures is not None and not self.max_failures >= 0:
             raise InvalidArgumentError(f"max_failures must be 0 or more, not {self.max_failures!r}")
-        if not self.fresh_s >= 0:
-            raise InvalidArgumentError(f"fresh_s must be 0 or more, not {self.fresh_s!r}")
-        if self.only_failed and self.journal is None:
-            raise PlanError("only_failed repeats the failures in a journal: name the journal")
+        if not self.max_plan_age_s >= 0:
+            raise InvalidArgumentError(
+                f"max_plan_age_s must be 0 or more, not {self.max_plan_age_s!r}"
+            )
+        if self.retry_failed and self.journal is None:
+            raise PlanError("retry_failed repeats the failures in a journal: name the journal")
 
 
 class Run:
@@ -126,7 +128,7 @@ class Run:
         self._failures = 0
         self._broken: JournalError | None = None
         self._started_s = self._ended_s = 0.0
-        self._requests = self._refused = 0
+        self._requests = self._rate_limited = 0
         self._stopped: str | None = None
 
     # Progress.
@@ -167,7 +169,7 @@ class Run:
             earlier=self._steps.earlier,
             stopped=self._stopped,
             requests=self._requests,
-            refused=self._refused,
+            rate_limited=self._rate_limited,
             duration_s=until_s - self._started_s,
         )
 
@@ -210,8 +212,8 @@ class Run:
         remaining = await compute_remaining(
             self.plan,
             self._journal,
-            retry_failed=self._options.only_failed,
-            max_plan_age_s=self._options.fresh_s,
+            retry_failed=self._options.retry_failed,
+            max_plan_age_s=self._options.max_plan_age_s,
             engine=self._engine,
             account=self._account,
         )
@@ -307,7 +309,7 @@ class Run:
             self._requests += 1
             self._unsent.discard(asyncio.current_task())
         elif isinstance(event, AttemptFinished):
-            self._refused += event.status == _TOO_MANY
+            self._rate_limited += event.status == _TOO_MANY
 
     async def _work(self, group: RequestGroup) -> list[Outcome[Step]]:
         if self._stopped is not None:

@@ -132,7 +132,7 @@ class Running:
         yes: do not ask.
         journal: where the run is recorded; by default a new file in the state directory.
         resume: go on with the run recorded in --journal.
-        only_failed: with --resume: repeat only what failed.
+        retry_failed: with --resume: repeat only what failed.
         max_failures: stop when more than so many have failed (default 10).
         max_items: allow so many deletions (100 volumes, 10000 snapshots).
         max_share: allow deletion of this share of all (0.25 of volumes, 0.9 of snapshots).
@@ -144,7 +144,7 @@ class Running:
     yes: Annotated[bool, Parameter(alias="-y")] = False
     journal: Path | None = None
     resume: bool = False
-    only_failed: bool = False
+    retry_failed: bool = False
     max_failures: int = 10
     max_items: int | None = None
     max_share: float | None = None
@@ -159,8 +159,8 @@ class Running:
         """
         if self.resume and self.journal is None:
             raise UsageError("--resume goes on with a journal: name it with --journal FILE")
-        if self.only_failed and not self.resume:
-            raise UsageError("--only-failed repeats the failures of an earlier run: add --resume")
+        if self.retry_failed and not self.resume:
+            raise UsageError("--retry-failed repeats the failures of an earlier run: add --resume")
         if self.resume and self.dry_run:
             raise UsageError("--resume runs the plan in the journal: leave --dry-run out")
         if self.journal is not None and not self.resume and self.journal.exists():
@@ -188,7 +188,7 @@ class Running:
 
     def resumed(self, bulk: Bulk, journal: Path) -> Run:
         """Make a run that goes on with a journal, with these options."""
-        return bulk.resume(journal, only_failed=self.only_failed, **self._options())
+        return bulk.resume(journal, retry_failed=self.retry_failed, **self._options())
 
     def _options(self) -> dict[str, Any]:
         shared = ("max_failures", "concurrency", "max_items", "max_share")

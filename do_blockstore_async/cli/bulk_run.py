@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["carry_out"]
 
-_CODES = {"done": ExitCode.DONE, "partly": ExitCode.PARTLY, "failed": ExitCode.FAILED}
+_CODES = {"done": ExitCode.DONE, "partial": ExitCode.PARTLY, "failed": ExitCode.FAILED}
 
 
 async def carry_out(
@@ -138,7 +138,7 @@ def _concluded(
     elif interrupts.happened or report.stopped or report.remaining:
         note(again)
     elif journal is not None:
-        note(f"to repeat what failed: {again.split(': ', 1)[-1]} --only-failed")
+        note(f"to repeat what failed: {again.split(': ', 1)[-1]} --retry-failed")
     code = _code(report, interrupts)
     if running.report is not None:
         _save(report, running.report, code)

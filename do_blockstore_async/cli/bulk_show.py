@@ -24,7 +24,7 @@ TITLES = {
     "prune": "Pruning",
     "deletions": "Deleting",
     "creations": "Creating",
-    "orphan-marks": "Marking",
+    "orphan-tags": "Marking",
 }
 _PLANNED = {
     "create_snapshot": ("take 1 snapshot", "take {} snapshots"),
@@ -42,7 +42,7 @@ _MADE = {
     "tag_volume": ("1 volume tagged", "{} volumes tagged"),
     "untag_volume": ("1 volume untagged", "{} volumes untagged"),
 }
-_CONCLUSIONS = {"done": "done", "partly": "partly done", "failed": "failed", "stopped": "stopped"}
+_CONCLUSIONS = {"done": "done", "partial": "partly done", "failed": "failed", "stopped": "stopped"}
 _COLUMNS = {
     "create_snapshot": "taken",
     "delete_snapshot": "pruned",
@@ -158,7 +158,7 @@ def summary_line(report: Report) -> str:
     if report.stopped == "max_failures":
         word = "stopped after too many failures (--max-failures)"
     text = f"{word} in {clock_text(report.duration_s)}: {', '.join(parts) or 'nothing to do'}"
-    text += f"\n{report.requests:,} requests, {report.refused:,} refused"
+    text += f"\n{report.requests:,} requests, {report.rate_limited:,} rate limited"
     if report.monthly_change:
         text += f"; storage {report.monthly_change:+,.2f} {report.currency} a month"
     return text

@@ -20,7 +20,7 @@ from .settings import CommandError, ExitCode, Settings, UsageError
 _OPTIONS = {
     "max_items": "--max-items",
     "max_share": "--max-share",
-    "only_failed": "--only-failed",
+    "retry_failed": "--retry-failed",
     "max_failures": "--max-failures",
     "`store.bulk.inventory()`": "`do-blockstore bulk inventory`",
 }

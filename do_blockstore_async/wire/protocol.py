@@ -2,7 +2,7 @@
 
 Pure. The five kinds of 429 are told apart here and nowhere else:
 
-| kind | how it is recognised | sure? |
+| kind | how it is recognized | sure? |
 | --- | --- | --- |
 | snapshot_cooldown | `this operation is rate-limited` / `create snapshot` in the message | seen |
 | capacity | `capacity limit exceeded` in the message | seen |

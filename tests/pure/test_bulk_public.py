@@ -11,7 +11,7 @@ import pytest
 from do_blockstore_async import BlockStoreError, bulk
 from do_blockstore_async.bulk.run import RunOptions
 
-SHOWN = ("Bulk", "Fanout", "Guards", "Inventory", "Plan", "Prices", "Report", "Run", "Selection")
+SHOWN = ("Bulk", "Guards", "Inventory", "MapRun", "Plan", "Prices", "Report", "Run", "Selection")
 
 
 def test_every_name_is_there_and_sorted() -> None:
@@ -47,7 +47,7 @@ def test_nothing_is_imported_before_it_is_used() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("method", "missing"), [("run", set()), ("resume", {"fresh_s"})])
+@pytest.mark.parametrize(("method", "missing"), [("run", set()), ("resume", {"max_plan_age_s"})])
 def test_a_run_spells_out_all_its_options_with_their_defaults(
     method: str, missing: set[str]
 ) -> None:

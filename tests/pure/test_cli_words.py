@@ -298,7 +298,7 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     there.touch()
     for running, words in [
         (Running(resume=True), "--journal FILE"),
-        (Running(only_failed=True, journal=there), "add --resume"),
+        (Running(retry_failed=True, journal=there), "add --resume"),
         (Running(resume=True, journal=there, dry_run=True), "--dry-run"),
         (Running(journal=there), "add --resume to go on"),
         (Running(report=tmp_path / "no" / "r.json"), "cannot be written"),

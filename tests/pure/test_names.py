@@ -41,7 +41,7 @@ def test_what_is_rendered_is_recognised(template: Template, at: datetime) -> Non
         name = template.render(volume(), at, "nightly")
     except PlanError:
         return
-    assert template.recognises(name, volume(), "nightly")  # N2
+    assert template.matches(name, volume(), "nightly")  # N2
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_is_rendered_is_recognised(template: Template, at: datetime) -> Non
     ["db-1-2026-11-23x", "db-10-2026-11-23", "db-1-2026-1-23", "db-1-", "xdb-1-2026-11-23", ""],
 )
 def test_what_merely_looks_alike_is_not_recognised(name: str) -> None:
-    assert not Template("{volume}-{date}").recognises(name, volume(), "nightly")
+    assert not Template("{volume}-{date}").matches(name, volume(), "nightly")
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_what_merely_looks_alike_is_not_recognised(name: str) -> None:
     ],
 )
 def test_a_shortened_date_is_recognised_by_its_exact_shape(name: str, is_it: bool) -> None:
-    assert Template("{volume}-{date:.7}").recognises(name, volume(), "nightly") is is_it
+    assert Template("{volume}-{date:.7}").matches(name, volume(), "nightly") is is_it
 
 
 def test_letters_of_a_template_are_no_pattern() -> None:
-    assert not Template("a.{volume}").recognises("axdb-1", volume(), "j")
+    assert not Template("a.{volume}").matches("axdb-1", volume(), "j")
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,8 @@ def test_counts_in_all_and_for_each_region() -> None:
     [
         (report(), "done"),
         (report(row(1, "done"), row(2, "skipped")), "done"),
-        (report(*ROWS), "partly"),
-        (report(row(1, "unknown"), row(2, "done")), "partly"),
+        (report(*ROWS), "partial"),
+        (report(row(1, "unknown"), row(2, "done")), "partial"),
         (report(row(1, "failed")), "failed"),
         (report(row(1, "done"), remaining=1), "stopped"),
         (report(row(1, "done"), stopped="max_failures"), "stopped"),
@@ -72,9 +72,9 @@ def test_the_table_has_a_line_for_all() -> None:
 
 
 def test_json_holds_summary_and_items() -> None:
-    document = json.loads(report(*ROWS, requests=7, refused=1).to_json())
+    document = json.loads(report(*ROWS, requests=7, rate_limited=1).to_json())
     assert document["counts"]["done"] == 2
-    assert document["requests"] == 7
+    assert (document["requests"], document["rate_limited"]) == (7, 1)
     assert [item["key"] for item in document["items"]] == ["k1", "k2", "k3", "k4"]
 
 

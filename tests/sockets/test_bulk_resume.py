@@ -199,7 +199,7 @@ async def test_it_waits_until_a_late_request_must_have_arrived(tmp_path: Path) -
         assert mine.value.name == step.name, "it was seen, though it arrived late"
 
 
-async def test_only_failed_repeats_the_failures_and_what_waited_for_them(tmp_path: Path) -> None:
+async def test_retry_failed_repeats_the_failures_and_what_waited_for_them(tmp_path: Path) -> None:
     faults = Faults()
     async with account(faults, snapshots=72) as (store, world):
         plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
@@ -212,20 +212,20 @@ async def test_only_failed_repeats_the_failures_and_what_waited_for_them(tmp_pat
         assert len(bad) == 4
         assert not await rest(store.bulk.resume(journal))
         world.requests.clear()
-        again = store.bulk.run(plan, journal=journal, only_failed=True)
+        again = store.bulk.run(plan, journal=journal, retry_failed=True)
         repeated = await rest(again)
         assert {o.key for o in repeated} == bad
         assert {o.status for o in repeated} == {"done"}
         assert again.report().conclusion == "done"
         assert len(world.snapshots) == 24
-        assert not await rest(store.bulk.resume(journal, only_failed=True))
+        assert not await rest(store.bulk.resume(journal, retry_failed=True))
 
 
-async def test_only_failed_needs_a_run_that_failed(tmp_path: Path) -> None:
+async def test_retry_failed_needs_a_run_that_failed(tmp_path: Path) -> None:
     async with account() as (store, world):
         plan = await store.bulk.plan_snapshots(at=at(world))
         with pytest.raises(PlanError, match="nothing in this journal has ended yet"):
-            await rest(store.bulk.run(plan, journal=tmp_path / "j", only_failed=True))
+            await rest(store.bulk.run(plan, journal=tmp_path / "j", retry_failed=True))
         assert not posts(world)
 
 

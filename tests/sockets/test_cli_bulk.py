@@ -63,7 +63,7 @@ def test_the_main_job_ends_with_a_table_for_each_region(home: Path) -> None:
     assert re.search(
         r"Snapshots: 180 of 180; 180 done, .* budget left [\d,]+/9,000 a minute", done.err
     )
-    assert "120 snapshots taken, 60 snapshots deleted\n180 requests, 0 refused" in done.err
+    assert "120 snapshots taken, 60 snapshots deleted\n180 requests, 0 rate limited" in done.err
     assert "\x1b" not in done.out + done.err
     # An embedded simulator's job leaves no journal behind.
     assert not (home / ".local").exists()
@@ -156,11 +156,11 @@ def test_partly_done_says_how_to_repeat_the_rest(home: Path, tmp_path: Path) -> 
         done = do(*job, "--yes", "--concurrency", "1", env=env)
         assert done.code == 3, done.err
         assert len([line for line in done.err.splitlines() if line.startswith("failed:")]) == 2
-        assert f"--journal {journal} --resume --only-failed" in done.err
+        assert f"--journal {journal} --resume --retry-failed" in done.err
         taken = do(*job, "--yes", env=env)
         assert taken.code == 2
         assert "add --resume" in taken.err
-        rest = do(*job, "--resume", "--only-failed", env=env)
+        rest = do(*job, "--resume", "--retry-failed", env=env)
         assert rest.code == 0, rest.err
 
 

@@ -71,7 +71,9 @@ def test_outcomes_and_world_agree_item_for_item(name: str, seed: int) -> None:
                 faults.add(kind, rate=float(rate))
             for plan in plans:
                 world.requests.clear()
-                run = bulk.run(plan, max_failures=None, max_items=10**4, max_share=1, fresh_s=1e6)
+                run = bulk.run(
+                    plan, max_failures=None, max_items=10**4, max_share=1, max_plan_age_s=1e6
+                )
                 async with run:
                     outcomes = [outcome async for outcome in run]
                 assert len(outcomes) == len(plan.steps) == run.total

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import BlockStore, InvalidArgumentError, OutcomeUnknownError
-from do_blockstore_async.bulk import BulkError, Fanout, Skip
+from do_blockstore_async.bulk import BulkError, MapRun, Skip
 from do_blockstore_async.simulator import World, connect_in_process
 
 
@@ -99,7 +99,7 @@ def test_every_item_has_one_outcome_and_no_bound_is_passed(
         assert work.most["all"] <= concurrency  # F1
         for region in "abc":
             assert work.most[region] <= (per_region or concurrency)  # F1
-        assert not fan.left
+        assert not fan.unread
 
     run_virtual(main())
 
@@ -122,13 +122,13 @@ def test_closed_at_any_moment_nothing_is_lost_and_no_task_is_left(
                     if len(outcomes) > read:
                         break
             assert asyncio.all_tasks() == before  # F6
-            both = outcomes + fan.left
+            both = outcomes + fan.unread
             assert len({o.key for o in both}) == len(both)
             assert set(work.begun) <= {int(o.key) for o in both}
             if not lazily:
                 rest = list(source)
                 assert len(both) + len(rest) == len(items)
-            cancelled = [o for o in fan.left if o.status == "unknown" and o.item[3] != "unknown"]
+            cancelled = [o for o in fan.unread if o.status == "unknown" and o.item[3] != "unknown"]
             assert all("cancelled" in o.reason for o in cancelled)
 
     run_virtual(main())
@@ -191,9 +191,9 @@ def test_a_cancelled_reader_loses_nothing_and_the_block_cancels_the_rest() -> No
                     with suppress(TimeoutError):
                         read.append(await asyncio.wait_for(anext(fan), 0.1))  # F7
                 assert {o.status for o in read} == {"done"}
-                assert fan.under_way == 7
-            assert len(fan.left) == 7
-            assert {o.status for o in fan.left} == {"unknown"}
+                assert fan.in_flight == 7
+            assert len(fan.unread) == 7
+            assert {o.status for o in fan.unread} == {"unknown"}
 
     run_virtual(main())
 
@@ -232,9 +232,9 @@ def test_closing_goes_to_the_end_though_it_is_cancelled() -> None:
                 closing.cancel()
             await asyncio.wait([closing, reader])
             assert closing.cancelled()
-            assert fan.under_way == 0  # F6
-            assert {o.status for o in fan.left} == {"unknown"}
-            assert len(fan.left) == 4
+            assert fan.in_flight == 0  # F6
+            assert {o.status for o in fan.unread} == {"unknown"}
+            assert len(fan.unread) == 4
 
     run_virtual(main())
 
@@ -309,7 +309,7 @@ def test_volumes_bring_their_region_and_listings_can_be_the_source() -> None:
             assert all(o.value == o.item for o in outcomes)
 
     run_virtual(main())
-    assert Fanout is not None
+    assert MapRun is not None
     assert volume().region.slug == "nyc3"
 
 

@@ -129,7 +129,7 @@ def test_leaving_after_the_last_outcome_is_no_stop() -> None:
 def test_stopped_before_it_is_entered_it_begins_nothing(after_s: float | None) -> None:
     async def test(store: BlockStore, world: World) -> None:
         plan = await store.bulk.plan_snapshots(at=at(world))
-        run = store.bulk.run(plan, fresh_s=0)
+        run = store.bulk.run(plan, max_plan_age_s=0)
         world.requests.clear()
         if after_s is None:
             run.stop()
@@ -233,7 +233,7 @@ def test_the_requests_of_the_other_jobs() -> None:
 def test_many_are_tagged_at_once() -> None:
     async def test(store: BlockStore, world: World) -> None:
         bulk, now = store.bulk, at(world)
-        plan = await bulk.plan_orphan_marks(at=now)
+        plan = await bulk.plan_orphan_tags(at=now)
         assert sent(world) == {"GET /v2/volumes": 3}
         free = sum(1 for v in world.volumes.values() if not v.droplet_ids)
         assert plan.counts == {"tag_volume": free}
@@ -245,13 +245,13 @@ def test_many_are_tagged_at_once() -> None:
         assert sum(log.values()) == plan.requests
         marked = {v.id for v in world.volumes.values() if tag in v.tags}
         assert len(marked) == free
-        assert not (await bulk.plan_orphan_marks(at=now + timedelta(days=1))).steps
+        assert not (await bulk.plan_orphan_tags(at=now + timedelta(days=1))).steps
         due = await bulk.plan_orphan_deletions(timedelta(days=30), at=now + timedelta(days=29))
         assert not due.steps
         attached = next(v for v in world.volumes.values() if v.droplet_ids)
         attached.tags = (tag,)
         world.state._index_tags("volume", attached.id, attached.tags)
-        unmark = await bulk.plan_orphan_marks(at=now + timedelta(days=29))
+        unmark = await bulk.plan_orphan_tags(at=now + timedelta(days=29))
         assert unmark.counts == {"untag_volume": 1}
         world.requests.clear()
         await run_all(bulk.run(unmark))
@@ -268,7 +268,7 @@ def test_many_are_tagged_at_once() -> None:
 
 def test_a_volume_that_is_gone_does_not_fail_its_batch() -> None:
     async def test(store: BlockStore, world: World) -> None:
-        plan = await store.bulk.plan_orphan_marks(at=at(world))
+        plan = await store.bulk.plan_orphan_tags(at=at(world))
         lost = world.volumes[plan.steps[1].target_id]
         world.remove_volume(lost)
         world.requests.clear()
@@ -289,7 +289,7 @@ def test_a_volume_that_is_gone_does_not_fail_its_batch() -> None:
 
 def test_a_batch_whose_volumes_are_all_gone_is_skipped() -> None:
     async def test(store: BlockStore, world: World) -> None:
-        plan = await store.bulk.plan_orphan_marks(at=at(world))
+        plan = await store.bulk.plan_orphan_tags(at=at(world))
         for volume in list(world.volumes.values()):
             world.remove_volume(volume)
         outcomes = await run_all(store.bulk.run(plan))
@@ -300,7 +300,7 @@ def test_a_batch_whose_volumes_are_all_gone_is_skipped() -> None:
 
 def test_a_batch_fails_once() -> None:
     async def test(store: BlockStore, world: World) -> None:
-        plan = await store.bulk.plan_orphan_marks(at=at(world))
+        plan = await store.bulk.plan_orphan_tags(at=at(world))
         world.limit_route("POST", "/v2/tags/*", times=1000)
         run = store.bulk.run(plan, max_failures=1)
         assert {o.status for o in await run_all(run)} == {"failed"}
@@ -402,7 +402,7 @@ def test_a_plan_is_fresh_for_its_own_client_only_and_not_for_long() -> None:
             assert sent(world) == {"GET /v2/volumes": 1}
             run.stop()
             assert not [o async for o in run]
-        async with store.bulk.run(plan, fresh_s=3600):
+        async with store.bulk.run(plan, max_plan_age_s=3600):
             assert not sent(world)
 
     case(test, volumes=5, snapshots=0)
@@ -529,11 +529,11 @@ def test_what_cannot_be_planned_is_refused_before_anything_is_sent() -> None:
             (bulk.plan_snapshots(tags=("a b",)), InvalidArgumentError, "tag"),
             (bulk.plan_snapshots(tags=("bulk-job:weekly",)), PlanError, "set by that job alone"),
             (bulk.plan_snapshots(at=datetime(2026, 1, 1)), InvalidArgumentError, "zone"),  # noqa: DTZ001
-            (bulk.plan_snapshots(recognise="luck"), InvalidArgumentError, "tag or name"),  # type: ignore[arg-type]
+            (bulk.plan_snapshots(match_by="luck"), InvalidArgumentError, "tag or name"),  # type: ignore[arg-type]
             (bulk.plan_prune(None), InvalidArgumentError, "Retention"),  # type: ignore[arg-type]
             (bulk.plan_creations([]), PlanError, "nothing to create"),
             (bulk.plan_creations("/nowhere/x.json"), PlanError, "cannot be read"),
-            (bulk.plan_orphan_marks(prefix="a b"), PlanError, "prefix"),
+            (bulk.plan_orphan_tags(prefix="a b"), PlanError, "prefix"),
         ]
         for planning, error, words in refused:
             with pytest.raises(error, match=words):
@@ -551,7 +551,7 @@ def test_an_empty_selection_is_refused() -> None:
             bulk.plan_snapshots(none),
             bulk.plan_deletions(none),
             bulk.plan_prune(KEEP2, selection=none),
-            bulk.plan_orphan_marks(none),
+            bulk.plan_orphan_tags(none),
             bulk.plan_orphan_deletions(selection=none),
         ):
             with pytest.raises(
@@ -582,10 +582,10 @@ def test_two_volumes_with_one_name_and_names_too_long_are_refused() -> None:
         ({"concurrency": 0}, InvalidArgumentError),
         ({"per_region": 0}, InvalidArgumentError),
         ({"max_failures": -1}, InvalidArgumentError),
-        ({"fresh_s": -1}, InvalidArgumentError),
+        ({"max_plan_age_s": -1}, InvalidArgumentError),
         ({"max_items": -1}, InvalidArgumentError),
         ({"max_share": 2}, InvalidArgumentError),
-        ({"only_failed": True}, PlanError),
+        ({"retry_failed": True}, PlanError),
     ],
 )
 def test_options_that_cannot_be_are_refused(
