@@ -29,27 +29,24 @@ def budget_left(status: QuotaStatus) -> str:
     return ", ".join(parts)
 
 
-def waiting_reason(status: QuotaStatus, next_s: float | None) -> str:
-    """Why nothing leaves at the moment; empty when something does.
-
-    Args:
-        next_s: seconds until the next bulk request could leave, where that is known.
-    """
+def waiting_reason(status: QuotaStatus) -> str:
+    """Say why no bulk request is sent at the moment; empty when one is."""
     if not status.waiting:
         return ""
     if status.paused_for_s > 0:
         return f"the API asked for a pause: next request in {_whole(status.paused_for_s)}"
-    when = "" if next_s is None else f": next request in {_whole(next_s)}"
+    next_s = status.background_available_in_s
+    when = f": next request in {_whole(next_s)}"
     if status.probing:
         return f"the API says that nothing is left of the hour{when}"
-    if next_s is not None and next_s < _WORTH_TELLING_S:
+    if next_s < _WORTH_TELLING_S:
         return ""
     # The longest window without room for bulk requests is the one that holds them back.
     for window in reversed(status.windows):
         if window.remaining <= window.reserved:
             name = window_name(window.length_s)
             name = _ADJECTIVES.get(name, name)
-            return f"{name} budget{when or ' used up: waiting for its window'}"
+            return f"{name} budget{when}"
     return ""
 
 

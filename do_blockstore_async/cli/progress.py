@@ -20,7 +20,7 @@ from .terminal import errors, is_live, note
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from .. import BlockStore, QuotaStatus
+    from .. import BlockStore
     from ..bulk.outcome import Outcome
     from ..bulk.plan import Step
     from ..bulk.run import Run
@@ -77,14 +77,7 @@ class Progress:
         status = self._store.quota
         if self.stopping:
             return f"stopping: {status.in_flight} under way end; Ctrl-C again leaves at once"
-        return waiting_reason(status, self._next_s(status))
-
-    def _next_s(self, status: QuotaStatus) -> float:
-        """Seconds until bulk requests go on, where some wait."""
-        known: float | None = getattr(status, "next_free_background_s", None)
-        if known is not None:
-            return known
-        return self._store.throttle.forecast(1, background=True).total_seconds()
+        return waiting_reason(status)
 
     @property
     def ended_count(self) -> int:

@@ -47,6 +47,8 @@ class QuotaStatus:
         paused_for_s: seconds until a pause ends; 0 when there is none.
         probing: whether the server said that nothing is left, and single requests ask for more.
         available_in_s: seconds until an interactive request made now could leave.
+        background_available_in_s: seconds until the first of the waiting background requests can
+            be sent, or one asked for now, where none waits.
         granted: leases since the start; granted = in flight + done + lost + unused.
         done: leases completed by a response.
         lost: leases abandoned without one.
@@ -61,6 +63,7 @@ class QuotaStatus:
     paused_for_s: float
     probing: bool
     available_in_s: float
+    background_available_in_s: float
     granted: int
     done: int
     lost: int
@@ -78,9 +81,9 @@ class QuotaStatus:
 
 
 def quota_status(
-    ledger: Ledger, now: float, waiting: Sequence[int], available_at: float
+    ledger: Ledger, now: float, waiting: Sequence[int], available_at: Sequence[float]
 ) -> QuotaStatus:
-    """What `ledger` looks like at `now`; `waiting` counts the interactive and the bulk requests."""
+    """What `ledger` looks like at `now`; the pairs are for interactive and background requests."""
     windows = tuple(
         WindowStatus(
             limit=window.limit,
@@ -100,7 +103,8 @@ def quota_status(
         in_flight=ledger.in_flight,
         paused_for_s=max(0.0, ledger.gate.paused_until - now),
         probing=ledger.gate.probing,
-        available_in_s=max(0.0, available_at - now),
+        available_in_s=max(0.0, available_at[0] - now),
+        background_available_in_s=max(0.0, available_at[1] - now),
         granted=ledger.opened,
         done=ledger.done,
         lost=ledger.lost,

@@ -273,7 +273,9 @@ class Throttle:
     def status(self) -> QuotaStatus:
         """The budget as it stands; needs the throttle's running event loop."""
         now = self._clock.monotonic()
-        available_at = self._forecast.grant_at(now, self._waiting[0] + 1, background=False)
+        # Bulk permits wait until no interactive one is in line.
+        position = self._waiting[0] + 1
+        available_at = [self._forecast.grant_at(now, position, bulk) for bulk in (False, True)]
         return quota_status(self._ledger, now, self._waiting, available_at)
 
     def forecast(self, requests: int, *, background: bool | None = None) -> timedelta:

@@ -211,22 +211,25 @@ def status(**changes: object) -> QuotaStatus:
         "windows": (WindowStatus(250, 60.0, 20, 0, 25), WindowStatus(5000, 3600.0, 20, 0, 250)),
         "remaining": 230, "waiting": 1, "waiting_background": 1, "in_flight": 0,
         "paused_for_s": 0.0, "probing": False, "available_in_s": 0.0,
+        "background_available_in_s": 0.0,
         "granted": 20, "done": 20, "lost": 0, "unused": 0,
     }  # fmt: skip
-    fields = {field.name for field in QuotaStatus.__attrs_attrs__}  # type: ignore[attr-defined]
-    extra = dict.fromkeys(fields - values.keys(), 0.0)
-    return QuotaStatus(**{**values, **extra, **changes})  # type: ignore[arg-type]
+    return QuotaStatus(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def test_a_wait_says_why() -> None:
     minute = (WindowStatus(250, 60.0, 225, 0, 25), WindowStatus(5000, 3600.0, 300, 0, 250))
     hour = (WindowStatus(250, 60.0, 0, 0, 25), WindowStatus(5000, 3600.0, 4000, 750, 250))
-    assert waiting_reason(status(waiting=0), None) == ""
-    assert waiting_reason(status(), 0.2) == ""
-    assert waiting_reason(status(windows=minute), 12.3) == "minute budget: next request in 12 s"
-    assert waiting_reason(status(windows=hour), 754.0) == "hourly budget: next request in 12:34"
-    assert "asked for a pause: next request in 9 s" in waiting_reason(status(paused_for_s=9.0), 9.0)
-    assert "nothing is left of the hour" in waiting_reason(status(probing=True), 30.0)
+    assert waiting_reason(status(waiting=0)) == ""
+
+    def reason(next_s: float, **changes: object) -> str:
+        return waiting_reason(status(background_available_in_s=next_s, **changes))
+
+    assert reason(0.2) == ""
+    assert reason(12.3, windows=minute) == "minute budget: next request in 12 s"
+    assert reason(754.0, windows=hour) == "hourly budget: next request in 12:34"
+    assert "asked for a pause: next request in 9 s" in reason(9.0, paused_for_s=9.0)
+    assert "nothing is left of the hour" in reason(30.0, probing=True)
     assert budget_left(status()) == "230/250 a minute, 4,980/5,000 an hour"
 
 

@@ -288,6 +288,13 @@ async def test_the_status_counts_what_is_there() -> None:
     assert (status.remaining, status.limit) == (4, 100)
     assert (status.waiting, status.waiting_background, status.in_flight) == (3, 3, 1)
     assert (status.available_in_s, status.paused_for_s, status.probing) == (0.0, 0.0, False)
+    # The bulk requests leave the reserve alone: theirs is another time.
+    first_s = status.background_available_in_s
+    assert first_s > 1
+    await asyncio.sleep(first_s - 0.2)
+    assert throttle.status().waiting_background == 3
+    await asyncio.sleep(0.3)
+    assert throttle.status().waiting_background < 3
     await asyncio.gather(*bulk)
 
 
