@@ -21,7 +21,7 @@ from .resources.actions import Actions
 from .resources.regions import Regions
 from .resources.snapshots import Snapshots
 from .resources.volumes import Volumes
-from .wire.arguments import check_base_url, check_params, check_path, check_token
+from .wire.checks import check_base_url, check_params, check_path, check_token
 from .wire.codec import Codec, check_encodable
 from .wire.engine import Engine
 from .wire.messages import RawResponse, Request

@@ -11,10 +11,9 @@ import attrs
 
 from .._export import csv_text, json_text
 from ..models import Volume, VolumeSnapshot
-from .planning import by_volume
 from .prices import Prices
 
-__all__ = ["Inventory", "InventoryRow", "InventoryTotal", "take_inventory"]
+__all__ = ["Inventory", "InventoryRow", "InventoryTotal", "by_volume", "take_inventory"]
 
 
 @attrs.frozen(kw_only=True)
@@ -133,6 +132,16 @@ class Inventory:
     def to_csv(self) -> str:
         """One line for each volume, with a header; tags are separated by semicolons."""
         return csv_text(_COLUMNS, map(attrgetter(*_COLUMNS), self.rows))
+
+
+def by_volume(snapshots: Iterable[VolumeSnapshot]) -> dict[str, list[VolumeSnapshot]]:
+    """Snapshots by the id of their volume, each list from the oldest to the newest."""
+    grouped: dict[str, list[VolumeSnapshot]] = {}
+    for snapshot in snapshots:
+        grouped.setdefault(snapshot.resource_id, []).append(snapshot)
+    for group in grouped.values():
+        group.sort(key=lambda each: (each.created_at, each.id))
+    return grouped
 
 
 def take_inventory(

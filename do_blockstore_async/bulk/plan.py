@@ -19,7 +19,7 @@ import attrs
 import msgspec
 
 from ..wire.arguments import check_tags
-from ..wire.codec import encode_json
+from ..wire.messages import encode_json
 from .errors import PlanError
 from .selection import Selection
 from .specs import VolumeSpec

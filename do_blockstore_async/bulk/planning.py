@@ -13,6 +13,7 @@ import attrs
 
 from ..models import Volume, VolumeSnapshot
 from .errors import PlanError
+from .inventory import by_volume
 from .names import Template, job_tag
 from .plan import SkippedStep, Step
 from .prices import Prices
@@ -94,16 +95,6 @@ class _New:
     id: str
     created_at: datetime
     tags: tuple[str, ...]
-
-
-def by_volume(snapshots: Iterable[VolumeSnapshot]) -> dict[str, list[VolumeSnapshot]]:
-    """Snapshots by the id of their volume, each list from the oldest to the newest."""
-    grouped: dict[str, list[VolumeSnapshot]] = {}
-    for snapshot in snapshots:
-        grouped.setdefault(snapshot.resource_id, []).append(snapshot)
-    for group in grouped.values():
-        group.sort(key=lambda each: (each.created_at, each.id))
-    return grouped
 
 
 def snapshot_steps(

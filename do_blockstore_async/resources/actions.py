@@ -19,7 +19,8 @@ from ..errors import (
     RequestTimeoutError,
 )
 from ..models import Action, Volume
-from ..wire.arguments import check_action_id, check_id, check_timeout
+from ..wire.arguments import check_action_id, check_id
+from ..wire.checks import check_timeout
 from ..wire.codec import Codec
 from ..wire.engine import Engine
 from ..wire.messages import Evidence, Finding, Listing, RawResponse, Reconciliation, Request

@@ -47,7 +47,8 @@ from .._deadline import NEVER, Deadline
 from ..errors import DecodeError, ListingChangedError
 from ..events import ListingReread, emit
 from ..models import Page
-from ..wire.arguments import check_per_page, check_timeout
+from ..wire.arguments import check_per_page
+from ..wire.checks import check_timeout
 from ..wire.engine import Engine
 from ..wire.messages import Listing, RawResponse, Request
 

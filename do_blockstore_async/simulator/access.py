@@ -1,4 +1,4 @@
-"""Who asks and for what: tokens with their scopes and budgets, and one request taken apart."""
+"""One request taken apart: its path, query, body and token."""
 
 from __future__ import annotations
 
@@ -8,34 +8,11 @@ from urllib.parse import parse_qsl
 import attrs
 import msgspec
 
-from .limits import Budget
+from .account import Grant
 from .messages import SimRequest
 from .refusals import refuse
 
-__all__ = ["Call", "Grant", "read_body", "read_query"]
-
-
-@attrs.define(eq=False)
-class Grant:
-    """A token of the account.
-
-    Args:
-        name: what the request log calls it; the token itself is never shown.
-        scopes: what it may do; None for everything. Besides the scopes of the API reference the
-            two old ones are known: `api:write` may do everything and `api:read` may read it.
-        budget: its own; None without limits.
-    """
-
-    name: str
-    scopes: frozenset[str] | None = None
-    budget: Budget | None = None
-
-    def allows(self, method: str, scopes: tuple[str, ...]) -> bool:
-        """Whether the token has one of the scopes."""
-        mine = self.scopes
-        if mine is None or "api:write" in mine or (method == "GET" and "api:read" in mine):
-            return True
-        return not mine.isdisjoint(scopes)
+__all__ = ["Call", "read_body", "read_query"]
 
 
 @attrs.frozen

@@ -18,7 +18,6 @@ import attrs
 
 from .._limits import parse_limits
 from ..clock import seeded
-from .access import Grant
 from .fleet import build_fleet
 from .limits import Budget, Window
 from .messages import RequestRecord, iso, uuid_text
@@ -28,7 +27,30 @@ from .regions import REGIONS
 from .state import State
 from .things import SimAction, SimDroplet, SimSnapshot, SimVolume
 
-__all__ = ["Account"]
+__all__ = ["Account", "Grant"]
+
+
+@attrs.define(eq=False)
+class Grant:
+    """A token of the account.
+
+    Args:
+        name: what the request log calls it; the token itself is never shown.
+        scopes: what it may do; None for everything. Besides the scopes of the API reference the
+            two old ones are known: `api:write` may do everything and `api:read` may read it.
+        budget: its own; None without limits.
+    """
+
+    name: str
+    scopes: frozenset[str] | None = None
+    budget: Budget | None = None
+
+    def allows(self, method: str, scopes: tuple[str, ...]) -> bool:
+        """Whether the token has one of the scopes."""
+        mine = self.scopes
+        if mine is None or "api:write" in mine or (method == "GET" and "api:read" in mine):
+            return True
+        return not mine.isdisjoint(scopes)
 
 
 @attrs.define

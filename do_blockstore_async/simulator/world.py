@@ -21,8 +21,8 @@ Invariants:
 
 from __future__ import annotations
 
-from .access import Call, Grant, read_body, read_query
-from .account import Account
+from .access import Call, read_body, read_query
+from .account import Account, Grant
 from .limits import Verdict
 from .messages import Refused, RequestRecord, SimRequest, SimResponse, encode, http_date, uuid_text
 from .options import WorldOptions

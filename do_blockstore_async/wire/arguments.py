@@ -8,30 +8,23 @@ part of a URL and joining paths protects nobody (`/v2/volumes/../droplets/1` is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from math import isfinite
+from collections.abc import Iterable
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
-from ..errors import ConfigError, InvalidArgumentError
+from ..errors import InvalidArgumentError
 
 __all__ = [
     "check_action_id",
-    "check_base_url",
     "check_description",
     "check_droplet_id",
     "check_filesystem",
     "check_id",
-    "check_params",
-    "check_path",
     "check_per_page",
     "check_region",
     "check_size",
     "check_snapshot_name",
     "check_tags",
     "check_text",
-    "check_timeout",
-    "check_token",
     "check_volume_name",
 ]
 
@@ -40,75 +33,9 @@ _ID: Final = re.compile(r"[0-9a-fA-F-]{1,64}")
 _VOLUME_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,32}")
 _TAG: Final = re.compile(r"[\w:.-]{1,255}")
-_PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _LABEL_LENGTH: Final = {"ext4": 16, "xfs": 12}
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_SIZE_GIGABYTES: Final = 16 * 1024
 MAX_PER_PAGE: Final = 200
-
-
-def check_token(token: str | None) -> str:
-    """A bearer token that is safe in a header and is not a refresh token.
-
-    Unknown prefixes are allowed: the API may introduce new ones.
-    """
-    if not isinstance(token, str) or not token:
-        raise ConfigError("a token is needed: pass one, or set DIGITALOCEAN_TOKEN")
-    if not _VISIBLE.fullmatch(token):
-        # The token itself must not be quoted, not even a broken one.
-        raise ConfigError("the token contains white space or characters that no header may carry")
-    if token.startswith("dor_v1_"):
-        raise ConfigError(
-            "this is a refresh token (dor_v1_): exchange it for an access token (doo_v1_) first"
-        )
-    return token
-
-
-def check_base_url(url: str) -> str:
-    """An https origin, or http on loopback; returned without its trailing slash."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
-    except (ValueError, AttributeError, TypeError):
-        raise ConfigError("base_url is not a URL") from None
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError("base_url must not carry credentials")
-    # urlsplit drops tabs and new lines without a word; what is used is the text itself.
-    if not isinstance(url, str) or not _VISIBLE.fullmatch(url) or "\\" in url:
-        raise ConfigError("base_url contains white space or characters that no URL may carry")
-    if parts.query or parts.fragment or not host or not _PATH.fullmatch(parts.path or "/"):
-        raise ConfigError("base_url must be a scheme, a host and at most a path")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
-        raise ConfigError("base_url must be https; http is for loopback only")
-    return url.rstrip("/")
-
-
-def check_path(path: str) -> str:
-    """A path on the API's own host: absolute, escaped, without query, host or dot segments."""
-    if not isinstance(path, str) or not _PATH.fullmatch(path) or path.startswith("//"):
-        raise InvalidArgumentError("path must be absolute and escaped, such as /v2/account")
-    plain = unquote(path)
-    if not plain.isprintable():
-        raise InvalidArgumentError("path must not contain control characters")
-    if {".", ".."} & set(re.split(r"[/\\]", plain)):
-        raise InvalidArgumentError("path must not contain dot segments")
-    return path
-
-
-def check_params(params: Mapping[str, str | int | float | bool]) -> tuple[tuple[str, str], ...]:
-    """Query parameters as texts, not yet escaped: numbers and booleans as JSON writes them."""
-    return tuple((str(name), _query_text(name, value)) for name, value in params.items())
-
-
-def _query_text(name: str, value: str | float) -> str:
-    if isinstance(name, str):
-        if isinstance(value, str):
-            return str.__str__(value)  # of an enum's member, the text
-        if isinstance(value, int | float) and isfinite(value):
-            return str(value).lower() if isinstance(value, bool) else str(value)
-    raise InvalidArgumentError(f"params takes texts and finite numbers, not {name!r}: {value!r}")
 
 
 def check_id(value: str, what: str) -> str:
@@ -217,10 +144,3 @@ def check_filesystem(filesystem_type: str | None, filesystem_label: str | None) 
     longest = _LABEL_LENGTH[filesystem_type]
     if len(filesystem_label) > longest:
         raise InvalidArgumentError(f"a label on {filesystem_type} is at most {longest} long")
-
-
-def check_timeout(timeout: float | None) -> float | None:
-    """Seconds, more than 0 and finite; or None."""
-    if timeout is not None and not 0 < timeout < float("inf"):
-        raise InvalidArgumentError(f"timeout must be seconds, more than 0, not {timeout!r}")
-    return timeout

@@ -24,16 +24,14 @@ import msgspec
 from .._dates import date_header_s
 from ..errors import DecodeError, InvalidArgumentError
 from ..models import Action, Region, Volume, VolumeSnapshot
-from .messages import Listing, RawResponse
+from .messages import Listing, RawResponse, encode_json
 
-__all__ = ["Codec", "check_encodable", "encode_json"]
+__all__ = ["Codec", "check_encodable"]
 
 T = TypeVar("T")
 
 Aware: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 _MAX_REGIONS: Final = 256
-
-encode_json: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 class _Wire(msgspec.Struct, gc=False):

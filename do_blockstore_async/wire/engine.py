@@ -50,7 +50,7 @@ from ..events import (
     emit,
 )
 from ..quota.throttle import Throttle
-from .arguments import check_timeout
+from .checks import check_timeout
 from .lifetime import Lifecycle
 from .messages import Attempt, Call, Dated, Finding, RawResponse, Request
 from .protocol import parse_response

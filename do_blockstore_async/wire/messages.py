@@ -26,12 +26,15 @@ __all__ = [
     "Reconciliation",
     "Request",
     "Resolution",
+    "encode_json",
 ]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 Resolution: TypeAlias = Literal["adopted", "not_found", "conflict", "unknown"]
+
+encode_json: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 class RawResponse(msgspec.Struct, frozen=True):

@@ -35,8 +35,7 @@ from ..errors import (
     RequestTimeoutError,
     TransportError,
 )
-from .codec import encode_json
-from .messages import Attempt, RawResponse, Request
+from .messages import Attempt, RawResponse, Request, encode_json
 from .patience import AttemptTimer, expire
 from .secret import Secret
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async import InvalidArgumentError
-from do_blockstore_async.wire import arguments
+from do_blockstore_async.wire import arguments, checks
 
 GOOD: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (arguments.check_id, ("506f78a4-e098-11e5-ad9f-000f53306ae1", "id")),
@@ -24,12 +24,12 @@ GOOD: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (arguments.check_text, ("old_one.x Ä", "name")),
     (arguments.check_snapshot_name, ("Nightly 2026-11-23 ä",)),
     (arguments.check_snapshot_name, ("x" * 255,)),
-    (arguments.check_timeout, (0.001,)),
-    (arguments.check_timeout, (None,)),
-    (arguments.check_timeout, (5,)),
-    (arguments.check_path, ("/v2/account",)),
-    (arguments.check_path, ("/v2/tags/a%3Ab/resources",)),
-    (arguments.check_path, ("/v2/a..b/...",)),
+    (checks.check_timeout, (0.001,)),
+    (checks.check_timeout, (None,)),
+    (checks.check_timeout, (5,)),
+    (checks.check_path, ("/v2/account",)),
+    (checks.check_path, ("/v2/tags/a%3Ab/resources",)),
+    (checks.check_path, ("/v2/a..b/...",)),
 ]
 
 
@@ -54,7 +54,7 @@ def test_only_hexadecimal_digits_and_hyphens_are_an_id(text: str) -> None:
 def test_no_path_leaves_its_place(text: str) -> None:
     """Whatever is let through is one absolute path without dot segments, escaped or not."""
     try:
-        path = arguments.check_path(f"/{text}")
+        path = checks.check_path(f"/{text}")
     except InvalidArgumentError:
         return
     plain = path.lower().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/")
@@ -124,4 +124,4 @@ def test_filesystems(kind: str | None, label: str | None, fine: bool) -> None:
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), float("-inf")])
 def test_timeouts(value: float) -> None:
     with pytest.raises(InvalidArgumentError, match="timeout"):
-        arguments.check_timeout(value)
+        checks.check_timeout(value)

@@ -77,6 +77,7 @@ PURE = [
     "wire.retry",
     "wire.settle",
     "wire.arguments",
+    "wire.checks",
     "wire.secret",
     "quota.ledger",
     "quota.headers",
