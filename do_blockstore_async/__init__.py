@@ -45,7 +45,15 @@ if TYPE_CHECKING:
         TransportError,
         UnprocessableEntityError,
     )
-    from .models import Action, Page, RateLimit, Region, Response, Volume, VolumeSnapshot
+    from .models import (
+        Action,
+        Page,
+        RateLimit,
+        Region,
+        Response,
+        Volume,
+        VolumeSnapshot,
+    )
     from .quota.status import QuotaStatus
     from .quota.throttle import Throttle
     from .simulator.server import Simulator

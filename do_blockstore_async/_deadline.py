@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from .clock import Clock
+from ._clock import Clock
 from .errors import InvalidArgumentError
 
 __all__ = ["NEVER", "Deadline", "current_deadline", "deadline", "deadline_at", "no_deadline"]

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from . import _context, _deadline
-from .clock import Clock
+from ._clock import Clock
 from .config import Config
 from .errors import ClientClosedError, ConfigError, InvalidArgumentError
 from .models import Response

@@ -15,7 +15,7 @@ from contextvars import Context
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from ..clock import Clock
+from .._clock import Clock
 from ..errors import InvalidArgumentError, OutcomeUnknownError
 from ..models import Volume
 from .fanout import TaskPool

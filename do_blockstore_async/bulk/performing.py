@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..clock import Clock
+from .._clock import Clock
 from ..errors import NotFoundError
 from .looking import AccountWriter
 from .outcome import Outcome, StepVerdict

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ..clock import Clock
+from .._clock import Clock
 from ..errors import QuotaWaitTooLongError
 from .forecast import Forecast
 from .ledger import Ledger

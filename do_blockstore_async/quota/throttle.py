@@ -25,9 +25,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from .. import _context
+from .._clock import Clock
 from .._context import current_job
 from .._deadline import NEVER, current_deadline, deadline_at
-from ..clock import Clock
 from ..config import Config
 from ..errors import ClientClosedError, InvalidArgumentError, RateLimitKind
 from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited, emit

@@ -16,8 +16,8 @@ from typing import Any
 
 import attrs
 
+from .._clock import seeded
 from .._limits import parse_limits
-from ..clock import seeded
 from .fleet import build_fleet
 from .limits import Budget, Window
 from .messages import RequestRecord, iso, uuid_text

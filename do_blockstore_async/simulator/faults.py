@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import attrs
 
-from ..clock import seeded
+from .._clock import seeded
 from .fault_shapes import HEADER_FAULTS, HTML_STATUS, shape
 from .messages import SimRequest, SimResponse
 

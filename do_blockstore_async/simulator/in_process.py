@@ -21,7 +21,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from ..clock import seeded
+from .._clock import seeded
 from ..config import Config
 from ..errors import ClientClosedError, DecodeError, RequestTimeoutError, TransportError
 from ..wire.messages import Attempt, RawResponse, Request

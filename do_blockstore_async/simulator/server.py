@@ -24,8 +24,8 @@ from weakref import WeakSet
 
 from aiohttp import web
 
+from .._clock import Clock, seeded
 from .._limits import DEFAULT_LIMITS
-from ..clock import Clock, seeded
 from .fault_spec import parse_faults
 from .faults import Delivery, Faults, deliver
 from .messages import RequestRecord, SimRequest

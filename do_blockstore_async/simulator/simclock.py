@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..clock import Clock
+from .._clock import Clock
 
 __all__ = ["SimClock"]
 

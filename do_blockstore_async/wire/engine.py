@@ -25,8 +25,8 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from .._clock import Clock
 from .._deadline import NEVER, Deadline, current_deadline
-from ..clock import Clock
 from ..config import Config
 from ..errors import (
     BlockStoreError,

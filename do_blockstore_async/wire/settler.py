@@ -12,8 +12,8 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
+from .._clock import Clock
 from .._dates import date_header_s
-from ..clock import Clock
 from ..config import Config
 from ..errors import BlockStoreError, ConflictError, OutcomeUnknownError
 from ..events import OutcomeSettled, emit

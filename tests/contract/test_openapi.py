@@ -13,7 +13,7 @@ import pytest
 from contract_checker import Contract
 from jsonschema import ValidationError
 
-from do_blockstore_async.clock import seeded
+from do_blockstore_async._clock import seeded
 from do_blockstore_async.simulator.messages import SimRequest, SimResponse
 from do_blockstore_async.simulator.world import World
 
