@@ -20,6 +20,8 @@ from ._lazy import lazy_names
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from ._ratelimit.status import QuotaStatus
+    from ._ratelimit.throttle import Throttle
     from .client import BlockStore
     from .config import Config
     from .errors import (
@@ -54,8 +56,6 @@ if TYPE_CHECKING:
         Volume,
         VolumeSnapshot,
     )
-    from .quota.status import QuotaStatus
-    from .quota.throttle import Throttle
     from .simulator.server import Simulator
     from .wire.converter import make_converter
 
@@ -119,7 +119,7 @@ __getattr__, __dir__ = lazy_names(
         "OutcomeUnknownError": ".errors",
         "Page": ".models",
         "PermissionDeniedError": ".errors",
-        "QuotaStatus": ".quota.status",
+        "QuotaStatus": "._ratelimit.status",
         "QuotaWaitTooLongError": ".errors",
         "RateLimit": ".models",
         "RateLimitedError": ".errors",
@@ -128,7 +128,7 @@ __getattr__, __dir__ = lazy_names(
         "Response": ".models",
         "ServerError": ".errors",
         "Simulator": ".simulator.server",
-        "Throttle": ".quota.throttle",
+        "Throttle": "._ratelimit.throttle",
         "TransportError": ".errors",
         "UnprocessableEntityError": ".errors",
         "Volume": ".models",

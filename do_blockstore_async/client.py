@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from . import _context, _deadline
 from ._clock import Clock
+from ._ratelimit.status import QuotaStatus
+from ._ratelimit.throttle import Throttle
 from .config import Config
 from .errors import ClientClosedError, ConfigError, InvalidArgumentError
 from .models import Response
-from .quota.status import QuotaStatus
-from .quota.throttle import Throttle
 from .resources.actions import Actions
 from .resources.regions import Regions
 from .resources.snapshots import Snapshots

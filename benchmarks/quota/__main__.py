@@ -15,8 +15,8 @@ import time
 import tracemalloc
 from pathlib import Path
 
+from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config
-from do_blockstore_async.quota.throttle import Throttle
 
 from ..virtual_time import run_virtual
 from .comparison import BEST_S, comparison

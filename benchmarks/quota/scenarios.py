@@ -13,8 +13,8 @@ from typing import Protocol
 
 import attrs
 
+from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config
-from do_blockstore_async.quota.throttle import Throttle
 
 from ..virtual_time import run_virtual
 from .judges import Judge, Model

@@ -30,7 +30,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..quota.throttle import Throttle
+from .._ratelimit.throttle import Throttle
 from ..resources.actions import Actions
 from ..resources.regions import Regions
 from ..resources.snapshots import Snapshots

@@ -9,9 +9,9 @@ from typing import Final
 
 import attrs
 
+from .._ratelimit.throttle import Throttle
 from ..errors import InvalidArgumentError
 from ..models import Volume, VolumeSnapshot
-from ..quota.throttle import Throttle
 from ..resources.snapshots import Snapshots
 from ..resources.volumes import Volumes
 from ..wire.arguments import check_tags

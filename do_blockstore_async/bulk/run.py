@@ -32,9 +32,9 @@ from typing import Any, Final, Self, TypeAlias
 
 import attrs
 
+from .._ratelimit.throttle import Throttle
 from ..errors import InvalidArgumentError
 from ..events import AttemptFinished, AttemptSent, Event, observing
-from ..quota.throttle import Throttle
 from ..wire.engine import Engine
 from .errors import JournalError, PlanError
 from .fanout import TaskPool

@@ -30,8 +30,8 @@ from .messages import SimRequest
 from .world import World
 
 if TYPE_CHECKING:
+    from .._ratelimit.throttle import Throttle
     from ..client import BlockStore
-    from ..quota.throttle import Throttle
 
 __all__ = ["InProcessTransport", "connect_in_process"]
 
@@ -175,8 +175,8 @@ def connect_in_process(
     Args as of `InProcessTransport`; `throttle` shares one budget between two clients.
     """
     # Imported late: the simulator alone needs no client.
+    from .._ratelimit.throttle import Throttle as NewThrottle
     from ..client import BlockStore
-    from ..quota.throttle import Throttle as NewThrottle
 
     config = Config() if config is None else config
     throttle = NewThrottle(config) if throttle is None else throttle

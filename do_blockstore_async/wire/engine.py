@@ -27,6 +27,7 @@ import msgspec
 
 from .._clock import Clock
 from .._deadline import NEVER, Deadline, current_deadline
+from .._ratelimit.throttle import Throttle
 from ..config import Config
 from ..errors import (
     BlockStoreError,
@@ -49,7 +50,6 @@ from ..events import (
     current_observers,
     emit,
 )
-from ..quota.throttle import Throttle
 from .checks import check_timeout
 from .lifetime import Lifecycle
 from .messages import Attempt, Call, Dated, Finding, RawResponse, Request

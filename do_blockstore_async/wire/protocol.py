@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from .._ratelimit.pure.headers import read_sample, refusal_kind, retry_after_s
 from ..errors import (
     APIStatusError,
     AuthenticationError,
@@ -34,7 +35,6 @@ from ..errors import (
     UnprocessableEntityError,
 )
 from ..models import RateLimit
-from ..quota.headers import read_sample, refusal_kind, retry_after_s
 from .messages import RawResponse, Request
 
 __all__ = ["parse_response", "rate_limit", "rate_limit_kind"]

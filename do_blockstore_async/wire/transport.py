@@ -40,7 +40,7 @@ from .patience import AttemptTimer, expire
 from .secret import Secret
 
 if TYPE_CHECKING:
-    from ..quota.throttle import Throttle
+    from .._ratelimit.throttle import Throttle
 
 __all__ = ["AiohttpTransport", "Transport", "make_transport"]
 

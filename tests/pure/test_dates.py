@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from do_blockstore_async._dates import date_header_s, http_date_s
-from do_blockstore_async.quota.headers import reset_in_s, retry_after_s
+from do_blockstore_async._ratelimit.pure.headers import reset_in_s, retry_after_s
 
 TEN_S = 1_795_428_000  # 2026-11-23 10:00:00 UTC
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from do_blockstore_async.quota.headers import (
+from do_blockstore_async._ratelimit.pure.headers import (
     read_sample,
     refusal_kind,
     reset_in_s,

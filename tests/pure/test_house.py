@@ -39,7 +39,7 @@ FOUNDATION_ORDER = [
 FOUNDATIONS = set(FOUNDATION_ORDER)
 RANK = {
     **dict.fromkeys(FOUNDATIONS, 0),
-    "quota": 1,
+    "_ratelimit": 1,
     "wire": 2,
     "resources": 3,
     "bulk": 4,
@@ -79,12 +79,12 @@ PURE = [
     "wire.arguments",
     "wire.checks",
     "wire.secret",
-    "quota.ledger",
-    "quota.headers",
-    "quota.gate",
-    "quota.others",
-    "quota.fairness",
-    "quota.status",
+    "_ratelimit.pure.ledger",
+    "_ratelimit.pure.headers",
+    "_ratelimit.pure.gate",
+    "_ratelimit.pure.others",
+    "_ratelimit.fair_queue",
+    "_ratelimit.status",
     "bulk.plan",
     "bulk.retention",
     "simulator.world",
@@ -170,7 +170,7 @@ def test_imports_point_downwards(module: str) -> None:
             allowed = layer(target) == "simulator" or target in {"_lazy", "_limits", "_clock"}
         elif module == "simulator.in_process":
             allowed = target in {"_clock", "config", "errors", "client", "wire.messages"} or (
-                layer(target) in {"quota", "simulator"}
+                layer(target) in {"_ratelimit", "simulator"}
             )
         elif mine == 0 and theirs == 0:
             allowed = FOUNDATION_ORDER.index(target) < FOUNDATION_ORDER.index(module)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from do_blockstore_async._ratelimit.fair_queue import FairQueue
+from do_blockstore_async._ratelimit.pure.gate import Gate
+from do_blockstore_async._ratelimit.pure.ledger import LeaseRecord, Ledger
 from do_blockstore_async.config import Config
-from do_blockstore_async.quota.fairness import FairQueue
-from do_blockstore_async.quota.gate import Gate
-from do_blockstore_async.quota.ledger import LeaseRecord, Ledger
 
 NEVER = math.inf
 PLAIN = Config(windows=((10, 6.0), (40, 60.0)), guard_s=0.5, linger_s=3.0, reserve=(0.2, 0.1))

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from do_blockstore_async._ratelimit.middleware import never_written
+from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config
-from do_blockstore_async.quota.middleware import never_written
-from do_blockstore_async.quota.throttle import Throttle
 
 ROOMY = Config(windows=((10_000, 60.0), (100_000, 3600.0)), linger_s=0.0)
 ANSWER = (

@@ -14,8 +14,8 @@ from quota_world import GUARD_S, LINGER_S, LONG, SHORT, Traffic, judge, now, sca
 
 from benchmarks.quota.judges import Model
 from benchmarks.virtual_time import run_virtual
+from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.errors import QuotaWaitTooLongError
-from do_blockstore_async.quota.throttle import Throttle
 
 NOTHING_LEFT = {"ratelimit-limit": "100", "ratelimit-remaining": "0"}
 

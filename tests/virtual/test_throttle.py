@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from quota_world import SHORT, Traffic, judge, now, scaled
 
 from benchmarks.virtual_time import run_virtual
+from do_blockstore_async._ratelimit.throttle import Throttle, deadline_at
 from do_blockstore_async.config import Config
 from do_blockstore_async.errors import ClientClosedError, QuotaWaitTooLongError
 from do_blockstore_async.events import (
@@ -23,7 +24,6 @@ from do_blockstore_async.events import (
     QuotaResumed,
     QuotaWaited,
 )
-from do_blockstore_async.quota.throttle import Throttle, deadline_at
 
 BURST_429 = {"ratelimit-limit": "100", "ratelimit-remaining": "0", "retry-after": "10"}
 HOURLY_429 = {"ratelimit-limit": "100", "ratelimit-remaining": "0"}

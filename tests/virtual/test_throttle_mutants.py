@@ -15,16 +15,16 @@ import quota_invariants as invariants
 from async_solipsism import SleepForeverError
 
 from benchmarks.quota.judges import MODELS
+from do_blockstore_async._ratelimit import queue as line_module
+from do_blockstore_async._ratelimit import throttle as throttle_module
+from do_blockstore_async._ratelimit.dispatcher import Dispatcher
+from do_blockstore_async._ratelimit.fair_queue import FairQueue
+from do_blockstore_async._ratelimit.pure import ledger as ledger_module
+from do_blockstore_async._ratelimit.pure.forecast import Forecast
+from do_blockstore_async._ratelimit.pure.gate import Gate
+from do_blockstore_async._ratelimit.pure.ledger import LeaseRecord, Ledger
+from do_blockstore_async._ratelimit.queue import WaitQueue
 from do_blockstore_async.config import Config
-from do_blockstore_async.quota import ledger as ledger_module
-from do_blockstore_async.quota import line as line_module
-from do_blockstore_async.quota import throttle as throttle_module
-from do_blockstore_async.quota.dispatcher import Dispatcher
-from do_blockstore_async.quota.fairness import FairQueue
-from do_blockstore_async.quota.forecast import Forecast
-from do_blockstore_async.quota.gate import Gate
-from do_blockstore_async.quota.ledger import LeaseRecord, Ledger
-from do_blockstore_async.quota.line import WaitQueue
 
 
 class CountsAtSendTime(Ledger):

@@ -32,12 +32,12 @@ from ..config import Config
 from ..errors import ClientClosedError, InvalidArgumentError, RateLimitKind
 from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited, emit
 from .dispatcher import Dispatcher, too_late
-from .forecast import Forecast
-from .ledger import Ledger
-from .line import WaitQueue
+from .lease import Lease, Waiter
 from .middleware import send_with_lease
-from .pacing import Pacer
-from .permit import Lease, Waiter
+from .pacer import Pacer
+from .pure.forecast import Forecast
+from .pure.ledger import Ledger
+from .queue import WaitQueue
 from .status import QuotaStatus, WindowStatus, quota_status
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from collections.abc import Hashable, Mapping
 from types import TracebackType
 from typing import Protocol
 
-from .ledger import LeaseRecord
+from .pure.ledger import LeaseRecord
 
 __all__ = ["Lease", "LeaseOwner", "Waiter"]
 

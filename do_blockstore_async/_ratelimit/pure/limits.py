@@ -15,7 +15,7 @@ wrong there: it is given back, and the same announcement is not believed for tha
 
 from __future__ import annotations
 
-from ..config import Config
+from ...config import Config
 from .window import Window
 
 __all__ = ["Limits"]

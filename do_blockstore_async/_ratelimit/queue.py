@@ -16,8 +16,8 @@ from __future__ import annotations
 import heapq
 from collections import deque
 
-from .fairness import FairQueue
-from .permit import Waiter
+from .fair_queue import FairQueue
+from .lease import Waiter
 
 __all__ = ["WaitQueue"]
 

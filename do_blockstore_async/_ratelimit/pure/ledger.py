@@ -29,8 +29,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Mapping
 
-from ..config import Config
-from ..errors import RateLimitKind
+from ...config import Config
+from ...errors import RateLimitKind
 from .gate import Gate
 from .headers import read_sample, refusal_kind, reset_in_s, retry_after_s
 from .limits import Limits

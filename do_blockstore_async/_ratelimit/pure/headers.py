@@ -20,8 +20,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from .._dates import http_date_s
-from ..errors import RateLimitKind
+from ..._dates import http_date_s
+from ...errors import RateLimitKind
 
 __all__ = ["LONGEST_WAIT_S", "Sample", "read_sample", "refusal_kind", "reset_in_s", "retry_after_s"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from .ledger import Ledger
+from .pure.ledger import Ledger
 
 __all__ = ["QuotaStatus", "WindowStatus", "quota_status"]
 

@@ -16,11 +16,11 @@ from collections.abc import Callable
 
 from .._clock import Clock
 from ..errors import QuotaWaitTooLongError
-from .forecast import Forecast
-from .ledger import Ledger
-from .line import WaitQueue
-from .pacing import Pacer
-from .permit import Waiter
+from .lease import Waiter
+from .pacer import Pacer
+from .pure.forecast import Forecast
+from .pure.ledger import Ledger
+from .queue import WaitQueue
 
 __all__ = ["Dispatcher", "too_late"]
 

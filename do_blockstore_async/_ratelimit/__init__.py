@@ -1,0 +1,1 @@
+"""The request budget of a token: who may send when."""

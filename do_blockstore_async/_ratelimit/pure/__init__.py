@@ -1,0 +1,1 @@
+"""The arithmetic of the budget: ledger, windows, headers, forecast. Pure: no clock, no I/O."""
