@@ -22,6 +22,7 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from ._ratelimit.status import QuotaStatus
     from ._ratelimit.throttle import Throttle
+    from ._schema.converter import make_converter
     from .client import BlockStore
     from .config import Config
     from .errors import (
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
         VolumeSnapshot,
     )
     from .simulator.server import Simulator
-    from .wire.converter import make_converter
 
 __all__ = [
     "APIStatusError",
@@ -133,6 +133,6 @@ __getattr__, __dir__ = lazy_names(
         "UnprocessableEntityError": ".errors",
         "Volume": ".models",
         "VolumeSnapshot": ".models",
-        "make_converter": ".wire.converter",
+        "make_converter": "._schema.converter",
     },
 )

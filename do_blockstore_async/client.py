@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from . import _context, _deadline
 from ._clock import Clock
+from ._http.checks import check_base_url, check_params, check_path, check_token
+from ._http.engine import Engine
+from ._http.protocol import rate_limit
+from ._http.request import RawResponse, Request
+from ._http.secret import Secret, redact
+from ._http.transport import Transport, make_transport
 from ._ratelimit.status import QuotaStatus
 from ._ratelimit.throttle import Throttle
+from ._schema.codec import Codec, check_encodable
 from .config import Config
 from .errors import ClientClosedError, ConfigError, InvalidArgumentError
 from .models import Response
@@ -21,13 +28,6 @@ from .resources.actions import Actions
 from .resources.regions import Regions
 from .resources.snapshots import Snapshots
 from .resources.volumes import Volumes
-from .wire.checks import check_base_url, check_params, check_path, check_token
-from .wire.codec import Codec, check_encodable
-from .wire.engine import Engine
-from .wire.messages import RawResponse, Request
-from .wire.protocol import rate_limit
-from .wire.secret import Secret, redact
-from .wire.transport import Transport, make_transport
 
 if TYPE_CHECKING:
     import aiohttp

@@ -17,9 +17,9 @@ from do_blockstore_async import (
     Throttle,
     Volume,
 )
+from do_blockstore_async._http.request import Request
 from do_blockstore_async.events import AttemptFinished, AttemptSent
 from do_blockstore_async.simulator import Faults, World, connect_in_process
-from do_blockstore_async.wire.messages import Request
 
 from ..virtual_time import run_virtual
 from .books import Books, Intent, Options, Outcome, current_intent

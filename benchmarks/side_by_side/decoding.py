@@ -59,8 +59,8 @@ class One:
 
 def _way(name: str, form: str) -> Callable[[bytes], Any]:
     if name == "project":
-        from do_blockstore_async.wire.codec import Codec
-        from do_blockstore_async.wire.messages import RawResponse
+        from do_blockstore_async._http.request import RawResponse
+        from do_blockstore_async._schema.codec import Codec
 
         codec = Codec()
         decode: Any = codec.volumes if form == "page" else codec.volume

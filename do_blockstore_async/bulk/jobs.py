@@ -30,13 +30,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .._http.engine import Engine
 from .._ratelimit.throttle import Throttle
+from .._schema.codec import Codec
 from ..resources.actions import Actions
 from ..resources.regions import Regions
 from ..resources.snapshots import Snapshots
 from ..resources.volumes import Volumes
-from ..wire.codec import Codec
-from ..wire.engine import Engine
 from .errors import PlanError
 from .inventory import Inventory, take_inventory
 from .looking import AccountWriter

@@ -33,7 +33,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from ..wire.messages import encode_json
+from .._http.request import encode_json
 from .errors import JournalError, PlanError
 from .locking import lock_file
 from .outcome import Ended

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import attrs
 
+from .._http.engine import Engine
+from .._http.request import Request
+from .._schema.codec import Codec
 from ..models import Volume, VolumeSnapshot
 from ..resources.snapshots import Snapshots
 from ..resources.volumes import Volumes
-from ..wire.codec import Codec
-from ..wire.engine import Engine
-from ..wire.messages import Request
 from .errors import PlanError
 from .plan import Plan
 

@@ -18,8 +18,8 @@ from typing import Any, Final, Literal, TypeAlias
 import attrs
 import msgspec
 
-from ..wire.arguments import check_tags
-from ..wire.messages import encode_json
+from .._http.request import encode_json
+from .._schema.validation import check_tags
 from .errors import PlanError
 from .selection import Selection
 from .specs import VolumeSpec

@@ -9,13 +9,13 @@ from typing import Final
 
 import attrs
 
+from .._http.engine import Engine
 from .._ratelimit.throttle import Throttle
+from .._schema.validation import check_tags
 from ..errors import InvalidArgumentError
 from ..models import Volume, VolumeSnapshot
 from ..resources.snapshots import Snapshots
 from ..resources.volumes import Volumes
-from ..wire.arguments import check_tags
-from ..wire.engine import Engine
 from .errors import PlanError
 from .looking import AccountReader
 from .names import Template, check_job, check_own_tags

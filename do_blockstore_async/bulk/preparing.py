@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
-from ..wire.engine import Engine
+from .._http.engine import Engine
 from .errors import PlanError
 from .journal import Journal
 from .looking import AccountReader, AccountView, check_account

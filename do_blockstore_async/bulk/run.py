@@ -32,10 +32,10 @@ from typing import Any, Final, Self, TypeAlias
 
 import attrs
 
+from .._http.engine import Engine
 from .._ratelimit.throttle import Throttle
 from ..errors import InvalidArgumentError
 from ..events import AttemptFinished, AttemptSent, Event, observing
-from ..wire.engine import Engine
 from .errors import JournalError, PlanError
 from .fanout import TaskPool
 from .guards import Guards

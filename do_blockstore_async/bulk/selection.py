@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 
 import attrs
 
+from .._schema.validation import check_region, check_tags, check_text
 from ..errors import InvalidArgumentError
 from ..models import Volume
-from ..wire.arguments import check_region, check_tags, check_text
 
 __all__ = ["Selection"]
 

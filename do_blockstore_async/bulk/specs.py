@@ -14,8 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from ..errors import InvalidArgumentError
-from ..wire.arguments import (
+from .._schema.validation import (
     check_filesystem,
     check_id,
     check_region,
@@ -23,6 +22,7 @@ from ..wire.arguments import (
     check_tags,
     check_volume_name,
 )
+from ..errors import InvalidArgumentError
 from .errors import PlanError
 
 __all__ = ["VolumeSpec", "parse_specs", "read_specs"]

@@ -11,6 +11,19 @@ import attrs
 import msgspec
 
 from .._deadline import NEVER, Deadline, current_deadline
+from .._http.checks import check_timeout
+from .._http.engine import Engine
+from .._http.recovery.rules import classify_create
+from .._http.request import (
+    Evidence,
+    Finding,
+    Listing,
+    RawResponse,
+    Reconciliation,
+    Request,
+)
+from .._schema.codec import Codec
+from .._schema.validation import check_action_id, check_id
 from ..errors import (
     ActionFailedError,
     ActionTimeoutError,
@@ -19,12 +32,6 @@ from ..errors import (
     RequestTimeoutError,
 )
 from ..models import Action, Volume
-from ..wire.arguments import check_action_id, check_id
-from ..wire.checks import check_timeout
-from ..wire.codec import Codec
-from ..wire.engine import Engine
-from ..wire.messages import Evidence, Finding, Listing, RawResponse, Reconciliation, Request
-from ..wire.settle import classify_create
 from .pagination import ListingCall, collect, items
 
 __all__ = [

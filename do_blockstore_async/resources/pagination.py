@@ -44,13 +44,13 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from .._deadline import NEVER, Deadline
+from .._http.checks import check_timeout
+from .._http.engine import Engine
+from .._http.request import Listing, RawResponse, Request
+from .._schema.validation import check_per_page
 from ..errors import DecodeError, ListingChangedError
 from ..events import ListingReread, emit
 from ..models import Page
-from ..wire.arguments import check_per_page
-from ..wire.checks import check_timeout
-from ..wire.engine import Engine
-from ..wire.messages import Listing, RawResponse, Request
 
 __all__ = ["ListingCall", "collect", "items", "pages"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
+from .._http.engine import Engine
+from .._schema.codec import Codec
 from ..models import Region
-from ..wire.codec import Codec
-from ..wire.engine import Engine
 from .pagination import ListingCall, items
 
 __all__ = ["Regions"]

@@ -8,12 +8,12 @@ from operator import attrgetter
 from typing import Any
 
 from .._deadline import Deadline
+from .._http.engine import Engine
+from .._http.recovery.rules import classify_create
+from .._http.request import Listing, Reconciliation, Request
+from .._schema.codec import Codec
+from .._schema.validation import check_id, check_snapshot_name, check_tags
 from ..models import Page, VolumeSnapshot
-from ..wire.arguments import check_id, check_snapshot_name, check_tags
-from ..wire.codec import Codec
-from ..wire.engine import Engine
-from ..wire.messages import Listing, Reconciliation, Request
-from ..wire.settle import classify_create
 from .pagination import ListingCall, collect, items, pages
 
 __all__ = ["Snapshots", "matches_request"]

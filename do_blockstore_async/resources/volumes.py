@@ -10,9 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from .._deadline import NEVER, Deadline
-from ..errors import InvalidArgumentError
-from ..models import Action, Page, Volume
-from ..wire.arguments import (
+from .._http.engine import Engine
+from .._http.recovery.rules import SAME_SECOND_S, classify_create, clock_margin_s
+from .._http.request import Evidence, Finding, Listing, Reconciliation, Request
+from .._schema.codec import Codec
+from .._schema.validation import (
     check_description,
     check_droplet_id,
     check_filesystem,
@@ -23,10 +25,8 @@ from ..wire.arguments import (
     check_text,
     check_volume_name,
 )
-from ..wire.codec import Codec
-from ..wire.engine import Engine
-from ..wire.messages import Evidence, Finding, Listing, Reconciliation, Request
-from ..wire.settle import SAME_SECOND_S, classify_create, clock_margin_s
+from ..errors import InvalidArgumentError
+from ..models import Action, Page, Volume
 from .actions import ActionTarget, start_action
 from .pagination import ListingCall, collect, items, pages
 

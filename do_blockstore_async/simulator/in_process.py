@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from .._clock import seeded
+from .._http.request import Attempt, RawResponse, Request
 from ..config import Config
 from ..errors import ClientClosedError, DecodeError, RequestTimeoutError, TransportError
-from ..wire.messages import Attempt, RawResponse, Request
 from .faults import Delivery, Faults, deliver
 from .messages import SimRequest
 from .world import World

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async import InvalidArgumentError
-from do_blockstore_async.wire import arguments, checks
+from do_blockstore_async._http import checks
+from do_blockstore_async._schema import validation as arguments
 
 GOOD: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (arguments.check_id, ("506f78a4-e098-11e5-ad9f-000f53306ae1", "id")),

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from do_blockstore_async import DecodeError
 from do_blockstore_async._dates import date_header_s
-from do_blockstore_async.wire.codec import Codec
-from do_blockstore_async.wire.messages import Listing, RawResponse
+from do_blockstore_async._http.request import Listing, RawResponse
+from do_blockstore_async._schema.codec import Codec
 
 FORMS = ("volume", "volumes", "snapshot", "snapshots", "action", "actions", "regions")
 HEADERS = {"date": "Mon, 23 Nov 2026 10:00:00 GMT"}

@@ -27,7 +27,7 @@ from do_blockstore_async import (
     TransportError,
     UnprocessableEntityError,
 )
-from do_blockstore_async.wire.retry import RetryBudget, decide, is_outcome_unknown
+from do_blockstore_async._http.retry import RetryBudget, decide, is_outcome_unknown
 
 CONFIG = Config(max_attempts=4, backoff_base_s=1.0, backoff_cap_s=3.0)
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from do_blockstore_async._http.recovery.rules import classify_create
+from do_blockstore_async._http.request import Evidence, Finding, Listing
 from do_blockstore_async.resources.volumes import classify_delete
-from do_blockstore_async.wire.messages import Evidence, Finding, Listing
-from do_blockstore_async.wire.settle import classify_create
 
 SENT_S = 1000.25
 

@@ -48,8 +48,9 @@ from do_blockstore_async import (
     Simulator,
     TransportError,
 )
+from do_blockstore_async._http import transport
+from do_blockstore_async._schema import codec
 from do_blockstore_async.resources import volumes
-from do_blockstore_async.wire import codec, transport
 
 PACKAGE = Path(do_blockstore_async.__file__).parent
 CANARY = "dop_v1_canary5f3c9a7e1d2b4c6f8a0b1c2d3e4f5a6b"

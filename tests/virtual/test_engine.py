@@ -25,6 +25,7 @@ from do_blockstore_async import (
     ServerError,
     TransportError,
 )
+from do_blockstore_async._http.request import Attempt, RawResponse, Request
 from do_blockstore_async.events import (
     AttemptFinished,
     CallFinished,
@@ -32,7 +33,6 @@ from do_blockstore_async.events import (
     RetryScheduled,
     observing,
 )
-from do_blockstore_async.wire.messages import Attempt, RawResponse, Request
 
 
 async def told(call: Any) -> Any:

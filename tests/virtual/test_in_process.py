@@ -17,6 +17,7 @@ from do_blockstore_async import (
     Throttle,
     TransportError,
 )
+from do_blockstore_async._http.request import Attempt, RawResponse, Request
 from do_blockstore_async.simulator import (
     Faults,
     InProcessTransport,
@@ -24,7 +25,6 @@ from do_blockstore_async.simulator import (
     connect_in_process,
     parse_faults,
 )
-from do_blockstore_async.wire.messages import Attempt, RawResponse, Request
 
 FAST = Config(windows=((10**6, 60.0), (10**7, 3600.0)), attempt_timeout_s=5.0)
 NEW = {"name": "db", "region": "nyc3", "size_gigabytes": 1}

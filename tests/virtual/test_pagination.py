@@ -27,9 +27,9 @@ from do_blockstore_async import (
     ListingChangedError,
     events,
 )
+from do_blockstore_async._http.request import Attempt, RawResponse, Request
 from do_blockstore_async.events import ListingReread
 from do_blockstore_async.resources import pagination
-from do_blockstore_async.wire.messages import Attempt, RawResponse, Request
 
 BEGIN_S = 1_790_000_000
 Order = Literal["oldest first", "newest first", "by id"]

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from benchmarks.virtual_time import run_virtual
-from do_blockstore_async.wire.patience import AttemptTimer, expire
+from do_blockstore_async._http.attempt_timer import AttemptTimer, expire
 
 
 async def use(timer: AttemptTimer, lasts_s: float, own: float | None = None) -> tuple[bool, float]:

@@ -35,7 +35,7 @@ from ..errors import (
     UnprocessableEntityError,
 )
 from ..models import RateLimit
-from .messages import RawResponse, Request
+from .request import RawResponse, Request
 
 __all__ = ["parse_response", "rate_limit", "rate_limit_kind"]
 

@@ -35,8 +35,8 @@ from ..errors import (
     RequestTimeoutError,
     TransportError,
 )
-from .messages import Attempt, RawResponse, Request, encode_json
-from .patience import AttemptTimer, expire
+from .attempt_timer import AttemptTimer, expire
+from .request import Attempt, RawResponse, Request, encode_json
 from .secret import Secret
 
 if TYPE_CHECKING:

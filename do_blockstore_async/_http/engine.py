@@ -51,11 +51,11 @@ from ..events import (
     emit,
 )
 from .checks import check_timeout
-from .lifetime import Lifecycle
-from .messages import Attempt, Call, Dated, Finding, RawResponse, Request
+from .lifecycle import Lifecycle
 from .protocol import parse_response
+from .recovery.reconciler import Reconciler
+from .request import Attempt, Call, Dated, Finding, RawResponse, Request
 from .retry import RetryBudget, decide, is_outcome_unknown
-from .settler import Reconciler
 from .transport import Transport
 
 __all__ = ["Engine"]

@@ -22,9 +22,9 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from .._dates import date_header_s
+from .._http.request import Listing, RawResponse, encode_json
 from ..errors import DecodeError, InvalidArgumentError
 from ..models import Action, Region, Volume, VolumeSnapshot
-from .messages import Listing, RawResponse, encode_json
 
 __all__ = ["Codec", "check_encodable"]
 

@@ -14,7 +14,7 @@ import os
 from typing import Any
 
 from ..errors import BlockStoreError, ClientClosedError, OutcomeUnknownError
-from .messages import Request
+from .request import Request
 
 __all__ = ["Lifecycle"]
 

@@ -31,7 +31,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Final, TypeVar
 
-from .messages import Evidence, Finding, Listing
+from ..request import Evidence, Finding, Listing
 
 __all__ = ["SAME_SECOND_S", "classify_create", "clock_margin_s"]
 

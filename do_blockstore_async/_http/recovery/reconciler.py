@@ -12,13 +12,21 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
-from .._clock import Clock
-from .._dates import date_header_s
-from ..config import Config
-from ..errors import BlockStoreError, ConflictError, OutcomeUnknownError
-from ..events import OutcomeSettled, emit
-from .lifetime import Lifecycle
-from .messages import Call, Evidence, Finding, Listing, Reconciliation, Request, Resolution
+from ..._clock import Clock
+from ..._dates import date_header_s
+from ...config import Config
+from ...errors import BlockStoreError, ConflictError, OutcomeUnknownError
+from ...events import OutcomeSettled, emit
+from ..lifecycle import Lifecycle
+from ..request import (
+    Call,
+    Evidence,
+    Finding,
+    Listing,
+    Reconciliation,
+    Request,
+    Resolution,
+)
 
 __all__ = ["Reconciler"]
 
