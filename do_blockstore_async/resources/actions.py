@@ -32,7 +32,7 @@ from ..errors import (
     RequestTimeoutError,
 )
 from ..models import Action, Volume
-from .pagination import ListingCall, collect, items
+from ._pagination import ListingCall, collect, items
 
 __all__ = [
     "ActionReconciler",

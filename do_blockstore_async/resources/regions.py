@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from .._http.engine import Engine
 from .._schema.codec import Codec
 from ..models import Region
-from .pagination import ListingCall, items
+from ._pagination import ListingCall, items
 
 __all__ = ["Regions"]
 

@@ -14,7 +14,7 @@ from .._http.request import Listing, Reconciliation, Request
 from .._schema.codec import Codec
 from .._schema.validation import check_id, check_snapshot_name, check_tags
 from ..models import Page, VolumeSnapshot
-from .pagination import ListingCall, collect, items, pages
+from ._pagination import ListingCall, collect, items, pages
 
 __all__ = ["Snapshots", "matches_request"]
 

@@ -27,8 +27,8 @@ from .._schema.validation import (
 )
 from ..errors import InvalidArgumentError
 from ..models import Action, Page, Volume
+from ._pagination import ListingCall, collect, items, pages
 from .actions import ActionTarget, start_action
-from .pagination import ListingCall, collect, items, pages
 
 __all__ = ["Volumes", "classify_delete", "matches_request"]
 

@@ -29,7 +29,7 @@ from do_blockstore_async import (
 )
 from do_blockstore_async._http.request import Attempt, RawResponse, Request
 from do_blockstore_async.events import ListingReread
-from do_blockstore_async.resources import pagination
+from do_blockstore_async.resources import _pagination as pagination
 
 BEGIN_S = 1_790_000_000
 Order = Literal["oldest first", "newest first", "by id"]
