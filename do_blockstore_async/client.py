@@ -32,7 +32,7 @@ from .resources.volumes import Volumes
 if TYPE_CHECKING:
     import aiohttp
 
-    from .bulk.jobs import Bulk
+    from .bulk.service import Bulk
 
 __all__ = ["BlockStore"]
 
@@ -218,7 +218,7 @@ class BlockStore:
     @property
     def bulk(self) -> Bulk:
         """Jobs over many volumes, with a plan before and an outcome for each item after."""
-        from .bulk.jobs import Bulk
+        from .bulk.service import Bulk
 
         return Bulk(
             engine=self._open_engine(),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from do_blockstore_async.bulk.names import Template
-from do_blockstore_async.bulk.planning import Making
-from do_blockstore_async.bulk.prices import Prices
+from do_blockstore_async.bulk.model.prices import Prices
+from do_blockstore_async.bulk.model.snapshot_names import Template
+from do_blockstore_async.bulk.planning.policy import Making
 from do_blockstore_async.models import Region, Volume, VolumeSnapshot
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)

@@ -29,7 +29,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from do_blockstore_async.bulk.journal import Journal
+from do_blockstore_async.bulk.execution.journal import Journal
 from do_blockstore_async.simulator import Simulator
 
 ZYGOTE = """

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .concurrency.map import MapRun
     from .errors import BulkError, GuardError, JournalError, PlanError
-    from .guards import Guards
-    from .inventory import Inventory, InventoryRow, InventoryTotal
-    from .jobs import Bulk
-    from .mapping import MapRun
-    from .outcome import Outcome, Skip
-    from .plan import Plan, SkippedStep, Step
-    from .prices import Prices
-    from .report import Report, ReportRow
-    from .retention import Duration, Retention
-    from .run import Run
-    from .selection import Selection
-    from .specs import VolumeSpec
+    from .execution.run import Run
+    from .model.guards import Guards
+    from .model.inventory import Inventory, InventoryRow, InventoryTotal
+    from .model.outcome import Outcome, Skip
+    from .model.plan import Plan, SkippedStep, Step
+    from .model.prices import Prices
+    from .model.report import Report, ReportRow
+    from .model.retention import Duration, Retention
+    from .model.selection import Selection
+    from .model.specs import VolumeSpec
+    from .service import Bulk
 
 __all__ = [
     "Bulk",
@@ -53,28 +53,28 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     globals(),
     {
-        "Bulk": ".jobs",
+        "Bulk": ".service",
         "BulkError": ".errors",
-        "Duration": ".retention",
+        "Duration": ".model.retention",
         "GuardError": ".errors",
-        "Guards": ".guards",
-        "Inventory": ".inventory",
-        "InventoryRow": ".inventory",
-        "InventoryTotal": ".inventory",
+        "Guards": ".model.guards",
+        "Inventory": ".model.inventory",
+        "InventoryRow": ".model.inventory",
+        "InventoryTotal": ".model.inventory",
         "JournalError": ".errors",
-        "MapRun": ".mapping",
-        "Outcome": ".outcome",
-        "Plan": ".plan",
+        "MapRun": ".concurrency.map",
+        "Outcome": ".model.outcome",
+        "Plan": ".model.plan",
         "PlanError": ".errors",
-        "Prices": ".prices",
-        "Report": ".report",
-        "ReportRow": ".report",
-        "Retention": ".retention",
-        "Run": ".run",
-        "Selection": ".selection",
-        "Skip": ".outcome",
-        "SkippedStep": ".plan",
-        "Step": ".plan",
-        "VolumeSpec": ".specs",
+        "Prices": ".model.prices",
+        "Report": ".model.report",
+        "ReportRow": ".model.report",
+        "Retention": ".model.retention",
+        "Run": ".execution.run",
+        "Selection": ".model.selection",
+        "Skip": ".model.outcome",
+        "SkippedStep": ".model.plan",
+        "Step": ".model.plan",
+        "VolumeSpec": ".model.specs",
     },
 )

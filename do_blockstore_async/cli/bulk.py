@@ -9,8 +9,8 @@ from .bulk_options import Job, Keep, Pick, Running
 from .settings import UsageError, current
 
 if TYPE_CHECKING:
-    from ..bulk.jobs import Bulk
-    from ..bulk.plan import Plan
+    from ..bulk.model.plan import Plan
+    from ..bulk.service import Bulk
 
 __all__ = ["create", "delete", "inventory", "prune", "snapshot"]
 

@@ -20,10 +20,10 @@ from .terminal import errors, is_live, note
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ..bulk.jobs import Bulk
-    from ..bulk.plan import Plan
-    from ..bulk.report import Report
-    from ..bulk.run import Run
+    from ..bulk.execution.run import Run
+    from ..bulk.model.plan import Plan
+    from ..bulk.model.report import Report
+    from ..bulk.service import Bulk
     from .session import Session
 
 __all__ = ["carry_out"]

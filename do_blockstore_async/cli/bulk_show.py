@@ -14,8 +14,8 @@ from .settings import Output
 from .terminal import errors, note
 
 if TYPE_CHECKING:
-    from ..bulk.plan import Plan, SkippedStep
-    from ..bulk.report import Report
+    from ..bulk.model.plan import Plan, SkippedStep
+    from ..bulk.model.report import Report
 
 __all__ = ["TITLES", "show_plan", "show_report", "show_steps", "summary_line", "tell_failures"]
 

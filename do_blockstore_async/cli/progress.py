@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from .. import BlockStore
-    from ..bulk.outcome import Outcome
-    from ..bulk.plan import Step
-    from ..bulk.run import Run
+    from ..bulk.execution.run import Run
+    from ..bulk.model.outcome import Outcome
+    from ..bulk.model.plan import Step
 
 __all__ = ["Progress", "watching"]
 

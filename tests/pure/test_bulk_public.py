@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from do_blockstore_async import BlockStoreError, bulk
-from do_blockstore_async.bulk.run import RunOptions
+from do_blockstore_async.bulk.execution.run import RunOptions
 
 SHOWN = ("Bulk", "Guards", "Inventory", "MapRun", "Plan", "Prices", "Report", "Run", "Selection")
 

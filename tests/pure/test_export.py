@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from do_blockstore_async._export import aligned_text, ascii_json, csv_text, json_text, visible
-from do_blockstore_async.bulk.inventory import take_inventory
-from do_blockstore_async.bulk.plan import Plan, Step
-from do_blockstore_async.bulk.prices import Prices
-from do_blockstore_async.bulk.report import Report, ReportRow
-from do_blockstore_async.bulk.selection import Selection
+from do_blockstore_async.bulk.model.inventory import take_inventory
+from do_blockstore_async.bulk.model.plan import Plan, Step
+from do_blockstore_async.bulk.model.prices import Prices
+from do_blockstore_async.bulk.model.report import Report, ReportRow
+from do_blockstore_async.bulk.model.selection import Selection
 from do_blockstore_async.cli.bulk_show import show_report, show_steps
 from do_blockstore_async.cli.columns import VOLUMES
 from do_blockstore_async.cli.render import show_one, show_rows, write_json

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async.bulk.errors import JournalError
-from do_blockstore_async.bulk.journal import Journal, read_lines
-from do_blockstore_async.bulk.outcome import Ended
-from do_blockstore_async.bulk.plan import Plan
-from do_blockstore_async.bulk.planning import snapshot_steps
-from do_blockstore_async.bulk.selection import Selection
+from do_blockstore_async.bulk.execution.journal import Journal, read_lines
+from do_blockstore_async.bulk.model.outcome import Ended
+from do_blockstore_async.bulk.model.plan import Plan
+from do_blockstore_async.bulk.model.selection import Selection
+from do_blockstore_async.bulk.planning.policy import snapshot_steps
 
 WHERE = Path("x.journal")
 
@@ -143,7 +143,7 @@ def test_a_disk_without_locks_is_said_and_the_file_is_let_go(
     def no_locks(file: int) -> bool:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("do_blockstore_async.bulk.journal.lock_file", no_locks)
+    monkeypatch.setattr("do_blockstore_async.bulk.execution.journal.lock_file", no_locks)
     monkeypatch.setattr(os, "close", lambda file: (closed.append(file), real(file))[1])
     with pytest.raises(JournalError, match="cannot be used: No locks available"):
         Journal.open(tmp_path / "j", PLAN)
@@ -153,7 +153,7 @@ def test_a_disk_without_locks_is_said_and_the_file_is_let_go(
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from do_blockstore_async.bulk.locking import lock_file\n"
+        "from do_blockstore_async.bulk.execution.file_lock import lock_file\n"
         "assert lock_file(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT))\n"
         "print('locked', flush=True); sys.stdin.read()\n"
     )

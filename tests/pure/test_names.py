@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from do_blockstore_async.bulk.errors import PlanError
-from do_blockstore_async.bulk.names import Template, check_job
+from do_blockstore_async.bulk.model.snapshot_names import Template, check_job
 
 FIELDS = ("volume", "volume_id", "region", "date", "time", "job")
 specs = st.sampled_from(["", ":.3", ":.10"])

@@ -12,11 +12,13 @@ from helpers_bulk import NOW, making, snapshot, volume
 from hypothesis import given
 from hypothesis import strategies as st
 
+from do_blockstore_async.bulk.account import AccountView, check_account
 from do_blockstore_async.bulk.errors import GuardError, PlanError
-from do_blockstore_async.bulk.guards import Guards
-from do_blockstore_async.bulk.looking import AccountView, check_account
-from do_blockstore_async.bulk.outcome import Ended, StepVerdict
-from do_blockstore_async.bulk.plan import (
+from do_blockstore_async.bulk.execution.resume import in_doubt, pending_steps
+from do_blockstore_async.bulk.execution.step_actions import HANDLERS, handler_of
+from do_blockstore_async.bulk.model.guards import Guards
+from do_blockstore_async.bulk.model.outcome import Ended, StepVerdict
+from do_blockstore_async.bulk.model.plan import (
     FORMAT,
     STEP_ACTIONS,
     ListingCounts,
@@ -26,18 +28,16 @@ from do_blockstore_async.bulk.plan import (
     StepAction,
     account_sample,
 )
-from do_blockstore_async.bulk.planning import (
+from do_blockstore_async.bulk.model.prices import Prices
+from do_blockstore_async.bulk.model.retention import Retention
+from do_blockstore_async.bulk.model.selection import Selection
+from do_blockstore_async.bulk.model.specs import VolumeSpec
+from do_blockstore_async.bulk.planning.policy import (
     creation_steps,
     deletion_steps,
     prune_steps,
     snapshot_steps,
 )
-from do_blockstore_async.bulk.preparing import in_doubt, pending_steps
-from do_blockstore_async.bulk.prices import Prices
-from do_blockstore_async.bulk.retention import Retention
-from do_blockstore_async.bulk.selection import Selection
-from do_blockstore_async.bulk.specs import VolumeSpec
-from do_blockstore_async.bulk.step_actions import HANDLERS, handler_of
 from do_blockstore_async.errors import (
     BlockStoreError,
     ConflictError,

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from do_blockstore_async.bulk.errors import PlanError
-from do_blockstore_async.bulk.names import Template
-from do_blockstore_async.bulk.orphans import check_mark, expired, mark_steps, marks_of
-from do_blockstore_async.bulk.planning import (
+from do_blockstore_async.bulk.model.prices import Prices
+from do_blockstore_async.bulk.model.retention import Retention
+from do_blockstore_async.bulk.model.snapshot_names import Template
+from do_blockstore_async.bulk.model.specs import VolumeSpec
+from do_blockstore_async.bulk.planning.orphans import check_mark, expired, mark_steps, marks_of
+from do_blockstore_async.bulk.planning.policy import (
     creation_steps,
     deletion_steps,
     prune_steps,
     snapshot_steps,
 )
-from do_blockstore_async.bulk.prices import Prices
-from do_blockstore_async.bulk.retention import Retention
-from do_blockstore_async.bulk.specs import VolumeSpec
 from do_blockstore_async.errors import InvalidArgumentError
 
 KEEP2 = Retention(last=2)

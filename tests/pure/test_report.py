@@ -9,10 +9,10 @@ import json
 import pytest
 from helpers_bulk import NOW, snapshot, volume
 
-from do_blockstore_async.bulk.inventory import take_inventory
-from do_blockstore_async.bulk.outcome import Status
-from do_blockstore_async.bulk.prices import Prices
-from do_blockstore_async.bulk.report import Report, ReportRow
+from do_blockstore_async.bulk.model.inventory import take_inventory
+from do_blockstore_async.bulk.model.outcome import Status
+from do_blockstore_async.bulk.model.prices import Prices
+from do_blockstore_async.bulk.model.report import Report, ReportRow
 
 
 def row(number: int, status: Status, region: str = "nyc3", **values: object) -> ReportRow:

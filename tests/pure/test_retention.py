@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from do_blockstore_async.bulk.retention import Duration, Retention, apply
+from do_blockstore_async.bulk.model.retention import Duration, Retention, apply
 from do_blockstore_async.errors import InvalidArgumentError
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

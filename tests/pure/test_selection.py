@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from helpers_bulk import volume
 
-from do_blockstore_async.bulk.selection import Selection
+from do_blockstore_async.bulk.model.selection import Selection
 from do_blockstore_async.errors import InvalidArgumentError
 
 ONE = volume(1, region="nyc3", tags=("prod", "db"), droplet_ids=(1,))

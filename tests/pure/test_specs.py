@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from do_blockstore_async.bulk.errors import PlanError
-from do_blockstore_async.bulk.specs import VolumeSpec, parse_specs, read_specs
+from do_blockstore_async.bulk.model.specs import VolumeSpec, parse_specs, read_specs
 from do_blockstore_async.errors import InvalidArgumentError
 
 ONE = VolumeSpec(name="a", region="nyc3", size_gigabytes=10, tags=("x", "y"))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from .._schema.validation import (
+from ..._schema.validation import (
     check_filesystem,
     check_id,
     check_region,
@@ -22,8 +22,8 @@ from .._schema.validation import (
     check_tags,
     check_volume_name,
 )
-from ..errors import InvalidArgumentError
-from .errors import PlanError
+from ...errors import InvalidArgumentError
+from ..errors import PlanError
 
 __all__ = ["VolumeSpec", "parse_specs", "read_specs"]
 

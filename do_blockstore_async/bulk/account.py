@@ -15,7 +15,7 @@ from ..models import Volume, VolumeSnapshot
 from ..resources.snapshots import Snapshots
 from ..resources.volumes import Volumes
 from .errors import PlanError
-from .plan import Plan
+from .model.plan import Plan
 
 __all__ = ["AccountReader", "AccountView", "AccountWriter", "check_account"]
 

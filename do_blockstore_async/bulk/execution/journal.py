@@ -33,11 +33,11 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from .._http.request import encode_json
-from .errors import JournalError, PlanError
-from .locking import lock_file
-from .outcome import Ended
-from .plan import Plan
+from ..._http.request import encode_json
+from ..errors import JournalError, PlanError
+from ..model.outcome import Ended
+from ..model.plan import Plan
+from .file_lock import lock_file
 
 __all__ = ["Journal", "read_lines"]
 

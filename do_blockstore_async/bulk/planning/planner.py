@@ -8,16 +8,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import InvalidArgumentError
-from ..models import Volume
-from .errors import PlanError
-from .plan import Plan
+from ...errors import InvalidArgumentError
+from ...models import Volume
+from ..errors import PlanError
+from ..model.plan import Plan
+from ..model.prices import Prices
+from ..model.retention import Retention
+from ..model.selection import Selection
+from ..model.specs import VolumeSpec, parse_specs, read_specs
 from .planbase import TEMPLATE, PlanBase, read_text, selected
-from .planning import creation_steps, deletion_steps, prune_steps, snapshot_steps
-from .prices import Prices
-from .retention import Retention
-from .selection import Selection
-from .specs import VolumeSpec, parse_specs, read_specs
+from .policy import creation_steps, deletion_steps, prune_steps, snapshot_steps
 
 __all__ = ["Planner"]
 

@@ -31,7 +31,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 
-from ..errors import InvalidArgumentError
+from ...errors import InvalidArgumentError
 
 __all__ = ["Duration", "Retention", "Verdict", "apply"]
 

@@ -18,9 +18,9 @@ from typing import Any, Final, Literal, TypeAlias
 import attrs
 import msgspec
 
-from .._http.request import encode_json
-from .._schema.validation import check_tags
-from .errors import PlanError
+from ..._http.request import encode_json
+from ..._schema.validation import check_tags
+from ..errors import PlanError
 from .selection import Selection
 from .specs import VolumeSpec
 

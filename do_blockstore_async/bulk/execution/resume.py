@@ -17,12 +17,12 @@ from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
-from .._http.engine import Engine
-from .errors import PlanError
+from ..._http.engine import Engine
+from ..account import AccountReader, AccountView, check_account
+from ..errors import PlanError
+from ..model.outcome import Ended, StepVerdict
+from ..model.plan import Plan, Step
 from .journal import Journal
-from .looking import AccountReader, AccountView, check_account
-from .outcome import Ended, StepVerdict
-from .plan import Plan, Step
 from .step_actions import handler_of
 
 __all__ = ["Remaining", "classify", "compute_remaining", "in_doubt", "pending_steps"]

@@ -9,8 +9,8 @@ from typing import Final
 
 import attrs
 
-from .._export import csv_text, json_text
-from ..models import Volume, VolumeSnapshot
+from ..._export import csv_text, json_text
+from ...models import Volume, VolumeSnapshot
 from .prices import Prices
 
 __all__ = ["Inventory", "InventoryRow", "InventoryTotal", "by_volume", "take_inventory"]

@@ -15,8 +15,8 @@ from typing import Final
 
 import attrs
 
-from ..errors import InvalidArgumentError
-from .errors import GuardError
+from ...errors import InvalidArgumentError
+from ..errors import GuardError
 from .plan import Plan
 
 __all__ = ["Guards"]

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
-from .._export import csv_text, json_text
+from ..._export import csv_text, json_text
 from .outcome import Ended, Status
 from .plan import Plan
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from ..models import Volume
-from .errors import PlanError
-from .plan import SkippedStep, Step
+from ...models import Volume
+from ..errors import PlanError
+from ..model.plan import SkippedStep, Step
 
 __all__ = ["BATCH", "MARK", "check_mark", "expired", "mark_steps", "marks_of"]
 

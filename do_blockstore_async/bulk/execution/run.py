@@ -32,23 +32,23 @@ from typing import Any, Final, Self, TypeAlias
 
 import attrs
 
-from .._http.engine import Engine
-from .._ratelimit.throttle import Throttle
-from ..errors import InvalidArgumentError
-from ..events import AttemptFinished, AttemptSent, Event, observing
-from .errors import JournalError, PlanError
-from .fanout import TaskPool
-from .guards import Guards
+from ..._http.engine import Engine
+from ..._ratelimit.throttle import Throttle
+from ...errors import InvalidArgumentError
+from ...events import AttemptFinished, AttemptSent, Event, observing
+from ..account import AccountReader
+from ..concurrency.map import check_bounds
+from ..concurrency.pool import TaskPool
+from ..concurrency.shield import run_to_completion
+from ..errors import JournalError, PlanError
+from ..model.guards import Guards
+from ..model.outcome import Ended, Outcome
+from ..model.plan import Plan, Step
+from ..model.report import Report, report_of
+from .dependencies import StepTracker
+from .executor import Executor, outcome_of
 from .journal import Journal
-from .looking import AccountReader
-from .mapping import check_bounds
-from .outcome import Ended, Outcome
-from .outlasting import run_to_completion
-from .performing import Executor, outcome_of
-from .plan import Plan, Step
-from .preparing import compute_remaining
-from .report import Report, report_of
-from .standing import StepTracker
+from .resume import compute_remaining
 
 __all__ = ["Run", "RunOptions"]
 

@@ -9,20 +9,28 @@ from typing import Final
 
 import attrs
 
-from .._http.engine import Engine
-from .._ratelimit.throttle import Throttle
-from .._schema.validation import check_tags
-from ..errors import InvalidArgumentError
-from ..models import Volume, VolumeSnapshot
-from ..resources.snapshots import Snapshots
-from ..resources.volumes import Volumes
-from .errors import PlanError
-from .looking import AccountReader
-from .names import Template, check_job, check_own_tags
-from .plan import ListingCounts, Plan, PlanKind, Sighting, SkippedStep, Step, account_sample
-from .planning import Making
-from .prices import Prices
-from .selection import Selection
+from ..._http.engine import Engine
+from ..._ratelimit.throttle import Throttle
+from ..._schema.validation import check_tags
+from ...errors import InvalidArgumentError
+from ...models import Volume, VolumeSnapshot
+from ...resources.snapshots import Snapshots
+from ...resources.volumes import Volumes
+from ..account import AccountReader
+from ..errors import PlanError
+from ..model.plan import (
+    ListingCounts,
+    Plan,
+    PlanKind,
+    Sighting,
+    SkippedStep,
+    Step,
+    account_sample,
+)
+from ..model.prices import Prices
+from ..model.selection import Selection
+from ..model.snapshot_names import Template, check_job, check_own_tags
+from .policy import Making
 
 __all__ = ["TEMPLATE", "PlanBase", "read_text", "selected"]
 

@@ -15,11 +15,11 @@ from contextvars import Context
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from .._clock import Clock
-from ..errors import InvalidArgumentError, OutcomeUnknownError
-from ..models import Volume
-from .fanout import TaskPool
-from .outcome import Outcome, Skip
+from ..._clock import Clock
+from ...errors import InvalidArgumentError, OutcomeUnknownError
+from ...models import Volume
+from ..model.outcome import Outcome, Skip
+from .pool import TaskPool
 
 __all__ = ["MapRun", "check_bounds", "region_of_item"]
 

@@ -16,8 +16,8 @@ from typing import Final
 
 import attrs
 
-from ..models import Volume
-from .errors import PlanError
+from ...models import Volume
+from ..errors import PlanError
 
 __all__ = ["MAX_NAME", "Template", "check_job", "check_own_tags", "job_tag"]
 

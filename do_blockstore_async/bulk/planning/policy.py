@@ -11,14 +11,14 @@ from typing import Final
 
 import attrs
 
-from ..models import Volume, VolumeSnapshot
-from .errors import PlanError
-from .inventory import by_volume
-from .names import Template, job_tag
-from .plan import SkippedStep, Step
-from .prices import Prices
-from .retention import Retention, apply
-from .specs import VolumeSpec
+from ...models import Volume, VolumeSnapshot
+from ..errors import PlanError
+from ..model.inventory import by_volume
+from ..model.plan import SkippedStep, Step
+from ..model.prices import Prices
+from ..model.retention import Retention, apply
+from ..model.snapshot_names import Template, job_tag
+from ..model.specs import VolumeSpec
 
 __all__ = [
     "COOLDOWN",

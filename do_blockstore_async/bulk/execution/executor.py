@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._clock import Clock
-from ..errors import NotFoundError
-from .looking import AccountWriter
-from .outcome import Outcome, StepVerdict
-from .plan import Step
+from ..._clock import Clock
+from ...errors import NotFoundError
+from ..account import AccountWriter
+from ..model.outcome import Outcome, StepVerdict
+from ..model.plan import Step
 from .step_actions import handler_of
 
 __all__ = ["Executor", "outcome_of"]

@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 
 import attrs
 
-from .._schema.validation import check_region, check_tags, check_text
-from ..errors import InvalidArgumentError
-from ..models import Volume
+from ..._schema.validation import check_region, check_tags, check_text
+from ...errors import InvalidArgumentError
+from ...models import Volume
 
 __all__ = ["Selection"]
 

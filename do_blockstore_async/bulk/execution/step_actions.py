@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from ..errors import (
+from ...errors import (
     BlockStoreError,
     ConflictError,
     NotFoundError,
@@ -27,14 +27,14 @@ from ..errors import (
     RateLimitedError,
     TransportError,
 )
-from ..models import Volume
-from ..resources.snapshots import matches_request as snapshot_matches
-from ..resources.volumes import matches_request as volume_matches
-from .errors import PlanError
-from .looking import AccountView, AccountWriter
-from .outcome import StepVerdict
-from .plan import Step, StepAction
-from .selection import Selection
+from ...models import Volume
+from ...resources.snapshots import matches_request as snapshot_matches
+from ...resources.volumes import matches_request as volume_matches
+from ..account import AccountView, AccountWriter
+from ..errors import PlanError
+from ..model.outcome import StepVerdict
+from ..model.plan import Step, StepAction
+from ..model.selection import Selection
 
 __all__ = ["HANDLERS", "StepHandler", "handler_of"]
 

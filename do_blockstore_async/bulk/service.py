@@ -37,20 +37,20 @@ from ..resources.actions import Actions
 from ..resources.regions import Regions
 from ..resources.snapshots import Snapshots
 from ..resources.volumes import Volumes
+from .account import AccountWriter
+from .concurrency.map import MapRun
 from .errors import PlanError
-from .inventory import Inventory, take_inventory
-from .looking import AccountWriter
-from .mapping import MapRun
-from .names import check_job
-from .orphans import MARK, check_mark, expired, mark_steps, marks_of
-from .performing import Executor
-from .plan import Plan
-from .planbase import TEMPLATE, read_text, selected
-from .planner import Planner
-from .planning import deletion_steps
-from .prices import Prices
-from .run import Run, RunOptions
-from .selection import Selection
+from .execution.executor import Executor
+from .execution.run import Run, RunOptions
+from .model.inventory import Inventory, take_inventory
+from .model.plan import Plan
+from .model.prices import Prices
+from .model.selection import Selection
+from .model.snapshot_names import check_job
+from .planning.orphans import MARK, check_mark, expired, mark_steps, marks_of
+from .planning.planbase import TEMPLATE, read_text, selected
+from .planning.planner import Planner
+from .planning.policy import deletion_steps
 
 __all__ = ["Bulk"]
 

@@ -12,9 +12,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 
-from .outcome import Ended, Outcome, StepVerdict
-from .plan import Plan, Step
-from .preparing import Remaining
+from ..model.outcome import Ended, Outcome, StepVerdict
+from ..model.plan import Plan, Step
+from .resume import Remaining
 
 __all__ = ["StepTracker"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from ..errors import InvalidArgumentError
+from ...errors import InvalidArgumentError
 
 __all__ = ["Prices"]
 

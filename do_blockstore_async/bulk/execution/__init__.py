@@ -1,0 +1,1 @@
+"""From a plan to outcomes: runs, their journal, and what resumes them."""

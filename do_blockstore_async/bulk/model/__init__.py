@@ -1,0 +1,1 @@
+"""Values of bulk jobs: plans, outcomes, selections, retention, reports. Pure."""
