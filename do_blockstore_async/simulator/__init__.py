@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .fault_spec import parse_faults
-    from .faults import Faults
+    from ._messages import RequestRecord, SimRequest, SimResponse
+    from .clock import SimClock
+    from .faults.parser import parse_faults
+    from .faults.rules import Faults
     from .in_process import InProcessTransport, connect_in_process
-    from .messages import RequestRecord, SimRequest, SimResponse
-    from .options import WorldOptions
     from .server import Simulator, serve
-    from .simclock import SimClock
+    from .state.options import WorldOptions
     from .world import World
 
 __all__ = [
@@ -44,17 +44,17 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     globals(),
     {
-        "Faults": ".faults",
+        "Faults": ".faults.rules",
         "InProcessTransport": ".in_process",
-        "RequestRecord": ".messages",
-        "SimClock": ".simclock",
-        "SimRequest": ".messages",
-        "SimResponse": ".messages",
+        "RequestRecord": "._messages",
+        "SimClock": ".clock",
+        "SimRequest": "._messages",
+        "SimResponse": "._messages",
         "Simulator": ".server",
         "World": ".world",
-        "WorldOptions": ".options",
+        "WorldOptions": ".state.options",
         "connect_in_process": ".in_process",
-        "parse_faults": ".fault_spec",
+        "parse_faults": ".faults.parser",
         "serve": ".server",
     },
 )

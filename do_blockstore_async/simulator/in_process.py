@@ -25,8 +25,8 @@ from .._clock import seeded
 from .._http.request import Attempt, RawResponse, Request
 from ..config import Config
 from ..errors import ClientClosedError, DecodeError, RequestTimeoutError, TransportError
-from .faults import Delivery, Faults, deliver
-from .messages import SimRequest
+from ._messages import SimRequest
+from .faults.rules import Delivery, Faults, deliver
 from .world import World
 
 if TYPE_CHECKING:

@@ -26,10 +26,10 @@ from aiohttp import web
 
 from .._clock import Clock, seeded
 from .._limits import DEFAULT_LIMITS
-from .fault_spec import parse_faults
-from .faults import Delivery, Faults, deliver
-from .messages import RequestRecord, SimRequest
-from .simclock import SimClock
+from ._messages import RequestRecord, SimRequest
+from .clock import SimClock
+from .faults.parser import parse_faults
+from .faults.rules import Delivery, Faults, deliver
 from .world import World, WorldOptions
 
 __all__ = ["Simulator", "serve"]

@@ -21,13 +21,21 @@ Invariants:
 
 from __future__ import annotations
 
-from .access import Call, read_body, read_query
-from .account import Account, Grant
-from .limits import Verdict
-from .messages import Refused, RequestRecord, SimRequest, SimResponse, encode, http_date, uuid_text
-from .options import WorldOptions
-from .refusals import refuse
-from .routes import find_route
+from ._errors import refuse
+from ._messages import (
+    Refused,
+    RequestRecord,
+    SimRequest,
+    SimResponse,
+    encode,
+    http_date,
+    uuid_text,
+)
+from .api.request import Call, read_body, read_query
+from .api.routes import find_route
+from .ratelimit import Verdict
+from .state.account import Account, Grant
+from .state.options import WorldOptions
 
 __all__ = ["Call", "SimRequest", "SimResponse", "World", "WorldOptions"]
 

@@ -14,7 +14,7 @@ from contract_checker import Contract
 from jsonschema import ValidationError
 
 from do_blockstore_async._clock import seeded
-from do_blockstore_async.simulator.messages import SimRequest, SimResponse
+from do_blockstore_async.simulator._messages import SimRequest, SimResponse
 from do_blockstore_async.simulator.world import World
 
 WHERE = os.environ.get("DO_BLOCKSTORE_OPENAPI", "")

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from do_blockstore_async.simulator.fault_shapes import HUGE_BYTES, shape
-from do_blockstore_async.simulator.fault_spec import parse_faults
-from do_blockstore_async.simulator.faults import KINDS, Faults, deliver
-from do_blockstore_async.simulator.messages import SimRequest
+from do_blockstore_async.simulator._messages import SimRequest
+from do_blockstore_async.simulator.faults.mutations import HUGE_BYTES, shape
+from do_blockstore_async.simulator.faults.parser import parse_faults
+from do_blockstore_async.simulator.faults.rules import KINDS, Faults, deliver
 from do_blockstore_async.simulator.world import World
 
 GET = SimRequest("GET", "/v2/volumes?page=1")

@@ -89,12 +89,12 @@ PURE = [
     "bulk.model.plan",
     "bulk.model.retention",
     "simulator.world",
-    "simulator.account",
-    "simulator.state",
-    "simulator.limits",
-    "simulator.faults",
-    "simulator.fault_shapes",
-    "simulator.paging",
+    "simulator.state.account",
+    "simulator.state.store",
+    "simulator.ratelimit",
+    "simulator.faults.rules",
+    "simulator.faults.mutations",
+    "simulator.api.pagination",
 ]
 IMPURE_IMPORTS = {"asyncio", "time", "random", "secrets", "socket", "os", "subprocess", "threading"}
 IMPURE_NAMES = {"open", "print", "input"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from do_blockstore_async.simulator.messages import SimRequest, SimResponse
-from do_blockstore_async.simulator.refusals import is_guess
+from do_blockstore_async.simulator._errors import is_guess
+from do_blockstore_async.simulator._messages import SimRequest, SimResponse
 from do_blockstore_async.simulator.world import World
 
 NOW = 1_767_225_600.0

@@ -18,10 +18,10 @@ from hypothesis.stateful import (
     rule,
 )
 
-from do_blockstore_async.simulator.index import OrderedIndex
-from do_blockstore_async.simulator.limits import Budget, Window
-from do_blockstore_async.simulator.messages import SimRequest, SimResponse
-from do_blockstore_async.simulator.things import SimVolume
+from do_blockstore_async.simulator._messages import SimRequest, SimResponse
+from do_blockstore_async.simulator.ratelimit import Budget, Window
+from do_blockstore_async.simulator.state.entities import SimVolume
+from do_blockstore_async.simulator.state.index import OrderedIndex
 from do_blockstore_async.simulator.world import World
 
 REGIONS = ("nyc3", "ams3")

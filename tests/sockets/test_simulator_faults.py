@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from do_blockstore_async.simulator import Simulator
-from do_blockstore_async.simulator.fault_shapes import HUGE_BYTES
+from do_blockstore_async.simulator.faults.mutations import HUGE_BYTES
 
 NEW = {"name": "db", "region": "nyc3", "size_gigabytes": 1}
 CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)

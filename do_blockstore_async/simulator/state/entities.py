@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from .messages import encode, iso
+from .._messages import encode, iso
 from .regions import REGION_JSON, REGIONS
 
 __all__ = ["MAX_VOLUMES_OF_DROPLET", "SimAction", "SimDroplet", "SimSnapshot", "SimVolume"]

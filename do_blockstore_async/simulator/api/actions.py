@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .access import Call
-from .account import Account
-from .ops_volumes import MAX_GIGABYTES, named_volume, volume_of
-from .paging import page_of_list
-from .refusals import refuse
-from .things import MAX_VOLUMES_OF_DROPLET, SimAction, SimDroplet, SimVolume
+from .._errors import refuse
+from ..state.account import Account
+from ..state.entities import MAX_VOLUMES_OF_DROPLET, SimAction, SimDroplet, SimVolume
+from .pagination import page_of_list
+from .request import Call
+from .volumes import MAX_GIGABYTES, named_volume, volume_of
 
 __all__ = ["get_action", "get_action_of", "list_actions", "post_action", "post_action_by_name"]
 

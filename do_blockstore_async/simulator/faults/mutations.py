@@ -12,7 +12,7 @@ from functools import cache
 
 import msgspec
 
-from .messages import SimResponse, encode, http_date
+from .._messages import SimResponse, encode, http_date
 
 __all__ = ["HEADER_FAULTS", "HTML_STATUS", "HUGE_BYTES", "shape"]
 

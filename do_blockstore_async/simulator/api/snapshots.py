@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from .access import Call
-from .account import Account
-from .messages import uuid_text
-from .ops_volumes import check_tags, volume_of
-from .paging import page_of, page_of_list
-from .refusals import refuse
-from .things import SimSnapshot
+from .._errors import refuse
+from .._messages import uuid_text
+from ..state.account import Account
+from ..state.entities import SimSnapshot
+from .pagination import page_of, page_of_list
+from .request import Call
+from .volumes import check_tags, volume_of
 
 __all__ = [
     "create_snapshot",

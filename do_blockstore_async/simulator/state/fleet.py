@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from random import Random
 
-from .messages import iso, uuid_text
+from .._messages import iso, uuid_text
+from .entities import MAX_VOLUMES_OF_DROPLET, SimDroplet, SimSnapshot, SimVolume
 from .options import WorldOptions
 from .regions import REGIONS, STORAGE_REGIONS
-from .state import State
-from .things import MAX_VOLUMES_OF_DROPLET, SimDroplet, SimSnapshot, SimVolume
+from .store import State
 
 __all__ = ["build_fleet"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .faults import FaultRule, Faults
+from .rules import FaultRule, Faults
 
 __all__ = ["parse_faults"]
 

@@ -16,16 +16,16 @@ from typing import Any
 
 import attrs
 
-from .._clock import seeded
-from .._limits import parse_limits
+from ..._clock import seeded
+from ..._limits import parse_limits
+from .._errors import refuse
+from .._messages import RequestRecord, iso, uuid_text
+from ..ratelimit import Budget, Window
+from .entities import SimAction, SimDroplet, SimSnapshot, SimVolume
 from .fleet import build_fleet
-from .limits import Budget, Window
-from .messages import RequestRecord, iso, uuid_text
 from .options import WorldOptions
-from .refusals import refuse
 from .regions import REGIONS
-from .state import State
-from .things import SimAction, SimDroplet, SimSnapshot, SimVolume
+from .store import State
 
 __all__ = ["Account", "Grant"]
 

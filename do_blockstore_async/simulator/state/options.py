@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from .._limits import DEFAULT_LIMITS
-from .limits import MinuteModel
+from ..._limits import DEFAULT_LIMITS
+from ..ratelimit import MinuteModel
 
 __all__ = ["WorldOptions"]
 

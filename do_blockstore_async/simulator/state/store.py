@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .entities import SimAction, SimDroplet, SimSnapshot, SimVolume
 from .index import OrderedIndex
 from .regions import REGIONS
-from .things import SimAction, SimDroplet, SimSnapshot, SimVolume
 
 __all__ = ["State"]
 

@@ -7,7 +7,7 @@ should lean on the status of a guess only, never on its words.
 
 from __future__ import annotations
 
-from .messages import Refused
+from ._messages import Refused
 
 E = "evidence"
 GUESS = "guess"

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import attrs
 
-from .._clock import seeded
-from .fault_shapes import HEADER_FAULTS, HTML_STATUS, shape
-from .messages import SimRequest, SimResponse
+from ..._clock import seeded
+from .._messages import SimRequest, SimResponse
+from .mutations import HEADER_FAULTS, HTML_STATUS, shape
 
 if TYPE_CHECKING:
-    from .world import World
+    from ..world import World
 
 __all__ = [
     "KINDS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .messages import encode
+from .._messages import encode
 
 __all__ = ["REGIONS", "REGION_JSON", "STORAGE_REGIONS"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .access import Call
-from .account import Account
-from .messages import encode
-from .paging import page_of_list
-from .refusals import refuse
-from .regions import REGION_JSON
-from .things import SimSnapshot, SimVolume
+from .._errors import refuse
+from .._messages import encode
+from ..state.account import Account
+from ..state.entities import SimSnapshot, SimVolume
+from ..state.regions import REGION_JSON
+from .pagination import page_of_list
+from .request import Call
 
 __all__ = [
     "create_tag",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from .access import Call
-from .account import Account
-from .messages import uuid_text
-from .paging import page_of, page_of_list
-from .refusals import refuse
-from .regions import REGIONS, STORAGE_REGIONS
-from .things import SimSnapshot, SimVolume
+from .._errors import refuse
+from .._messages import uuid_text
+from ..state.account import Account
+from ..state.entities import SimSnapshot, SimVolume
+from ..state.regions import REGIONS, STORAGE_REGIONS
+from .pagination import page_of, page_of_list
+from .request import Call
 
 __all__ = [
     "check_tags",

@@ -12,10 +12,21 @@ from typing import Any
 
 import attrs
 
-from . import ops_actions, ops_snapshots, ops_tags, ops_volumes
-from .access import Call
-from .account import Account
-from .refusals import refuse
+from .._errors import refuse
+from ..state.account import Account
+from . import (
+    actions as ops_actions,
+)
+from . import (
+    snapshots as ops_snapshots,
+)
+from . import (
+    tags as ops_tags,
+)
+from . import (
+    volumes as ops_volumes,
+)
+from .request import Call
 
 __all__ = ["Route", "find_route"]
 

@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl
 import attrs
 import msgspec
 
-from .account import Grant
-from .messages import SimRequest
-from .refusals import refuse
+from .._errors import refuse
+from .._messages import SimRequest
+from ..state.account import Grant
 
 __all__ = ["Call", "read_body", "read_query"]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from .access import Call
-from .account import Account
-from .messages import encode
-from .refusals import refuse
+from .._errors import refuse
+from .._messages import encode
+from ..state.account import Account
+from .request import Call
 
 __all__ = ["page_of", "page_of_list"]
 

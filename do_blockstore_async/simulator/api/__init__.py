@@ -1,0 +1,1 @@
+"""The operations of the API: routes, requests, pages, and a module for each resource."""

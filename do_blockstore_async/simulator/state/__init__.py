@@ -1,0 +1,1 @@
+"""What an account holds: volumes, snapshots, actions, Droplets, tags."""
