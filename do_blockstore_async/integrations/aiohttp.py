@@ -23,10 +23,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from .. import BlockStore, BlockStoreError
-from .health import budget_report
-from .problem import CONTENT_TYPE, is_about_budget, only_error, problem_of
-from .retry_times import RetryTimes
-from .scope import RequestScope, timeout_from
+from ._web.health import budget_report
+from ._web.problem_details import CONTENT_TYPE, is_about_budget, only_error, problem_of
+from ._web.request_scope import RequestScope, timeout_from
+from ._web.retry_after import RetryTimes
 
 __all__ = [
     "BLOCKSTORE",

@@ -33,10 +33,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import BlockStore, BlockStoreError
-from .health import budget_report
-from .problem import CONTENT_TYPE, is_about_budget, only_error, problem_of
-from .retry_times import RetryTimes
-from .scope import ClientGoneError, RequestScope, timeout_from
+from ._web.health import budget_report
+from ._web.problem_details import CONTENT_TYPE, is_about_budget, only_error, problem_of
+from ._web.request_scope import ClientGoneError, RequestScope, timeout_from
+from ._web.retry_after import RetryTimes
 
 __all__ = [
     "BlockStoreDep",

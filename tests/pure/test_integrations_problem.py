@@ -34,8 +34,12 @@ from do_blockstore_async import (
     UnprocessableEntityError,
     errors,
 )
-from do_blockstore_async.integrations.problem import only_error, problem_of, whole_seconds
-from do_blockstore_async.integrations.scope import timeout_from
+from do_blockstore_async.integrations._web.problem_details import (
+    only_error,
+    problem_of,
+    whole_seconds,
+)
+from do_blockstore_async.integrations._web.request_scope import timeout_from
 
 CANARY = "dop_v1_" + "c0ffee" * 10 + "beef"
 

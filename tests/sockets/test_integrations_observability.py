@@ -334,7 +334,7 @@ FRAMEWORKS = {"fastapi", "starlette", "prometheus_client", "opentelemetry", "aio
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
-        (".problem, do_blockstore_async.integrations.scope", set()),
+        (".problem, do_blockstore_async.integrations._web.request_scope", set()),
         (".logging", set()),
         (".prometheus", {"prometheus_client"}),
         (".opentelemetry", {"opentelemetry"}),

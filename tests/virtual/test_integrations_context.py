@@ -17,7 +17,7 @@ from do_blockstore_async.events import (
     Event,
     observing,
 )
-from do_blockstore_async.integrations.retry_times import RetryTimes
+from do_blockstore_async.integrations._web.retry_after import RetryTimes
 from do_blockstore_async.simulator import World, connect_in_process
 
 SMALL = Config(windows=((10, 10.0), (100, 1000.0)), guard_s=0.0, linger_s=0.0, burst=100)

@@ -28,7 +28,7 @@ from typing import Any, Final
 
 import attrs
 
-from .. import (
+from ... import (
     ActionFailedError,
     ActionTimeoutError,
     APIStatusError,

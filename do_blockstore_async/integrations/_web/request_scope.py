@@ -29,8 +29,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
-from .. import BlockStore
-from ..events import AttemptSent, CallFinished, CallStarted, Event, observing
+from ... import BlockStore
+from ...events import AttemptSent, CallFinished, CallStarted, Event, observing
 
 __all__ = ["ClientGoneError", "RequestScope", "timeout_from"]
 

@@ -23,8 +23,8 @@ from __future__ import annotations
 import asyncio
 from heapq import heappop, heappush
 
-from .. import BlockStore
-from .problem import whole_seconds
+from ... import BlockStore
+from .problem_details import whole_seconds
 
 __all__ = ["RetryTimes"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import BlockStore
+from ... import BlockStore
 
 __all__ = ["budget_report"]
 

@@ -1,0 +1,1 @@
+"""What the web integrations share: problem details, scopes, Retry-After, health."""
