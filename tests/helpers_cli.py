@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pexpect
 import pytest
 
-from do_blockstore_async.cli.entry import run
+from do_blockstore_async.cli.main import run
 
 PATIENCE_S = 30.0
 _SCRIPT = Path(sys.executable).with_name("do-blockstore")

@@ -31,7 +31,7 @@ def main() -> int:
     0 done, 1 failed, 2 usage, 3 partly done, 4 aborted by a guard, 5 quota, 130 interrupted.
     """
     try:
-        from .entry import run
+        from .main import run
     except ModuleNotFoundError as error:
         if error.name not in ("cyclopts", "rich"):
             raise

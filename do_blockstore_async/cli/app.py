@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import attrs
 from cyclopts import App, Group, Parameter
 
-from .settings import Output, Settings
+from .options import Output, Settings
 
 __all__ = ["COMMANDS", "PROGRAM", "Command", "build"]
 
@@ -46,119 +46,131 @@ _ID = "506f78a4-e098-11e5-ad9f-000f53306ae1"
 COMMANDS = (
     Command(
         "volumes list",
-        "volumes:list_",
+        "commands.volumes:list_",
         "List volumes, in all regions at once.",
         "volumes list --region nyc3 --output csv",
     ),
-    Command("volumes get", "volumes:get", "Show one volume.", f"volumes get {_ID}"),
+    Command("volumes get", "commands.volumes:get", "Show one volume.", f"volumes get {_ID}"),
     Command(
         "volumes find",
-        "volumes:find",
+        "commands.volumes:find",
         "Show the volume with this name in this region.",
         "volumes find db-1 --region nyc3",
     ),
     Command(
         "volumes create",
-        "volumes:create",
+        "commands.volumes:create",
         "Create a volume.",
         "volumes create db-1 --region nyc3 --size-gigabytes 100 --filesystem-type ext4",
     ),
     Command(
         "volumes delete",
-        "volumes:delete",
+        "commands.volumes:delete",
         "Delete a volume and its data, for good.",
         "volumes delete --name db-1 --region nyc3",
     ),
     Command(
         "volumes attach",
-        "volumes:attach",
+        "commands.volumes:attach",
         "Attach a volume to a Droplet.",
         "volumes attach --name db-1 --region nyc3 --droplet 3164444 --wait",
     ),
     Command(
         "volumes detach",
-        "volumes:detach",
+        "commands.volumes:detach",
         "Detach a volume from a Droplet.",
         f"volumes detach {_ID} --droplet 3164444",
     ),
     Command(
         "volumes resize",
-        "volumes:resize",
+        "commands.volumes:resize",
         "Make a volume larger.",
         f"volumes resize {_ID} 200 --wait",
     ),
     Command(
         "snapshots list",
-        "snapshots:list_",
+        "commands.snapshots:list_",
         "List snapshots of one volume, or of all.",
         f"snapshots list --volume {_ID}",
     ),
-    Command("snapshots get", "snapshots:get", "Show one snapshot.", f"snapshots get {_ID}"),
+    Command(
+        "snapshots get", "commands.snapshots:get", "Show one snapshot.", f"snapshots get {_ID}"
+    ),
     Command(
         "snapshots create",
-        "snapshots:create",
+        "commands.snapshots:create",
         "Take a snapshot of a volume.",
         f"snapshots create {_ID} db-1-before-upgrade --tag keep",
     ),
     Command(
         "snapshots delete",
-        "snapshots:delete",
+        "commands.snapshots:delete",
         "Delete a snapshot, for good.",
         f"snapshots delete {_ID} --yes",
     ),
     Command(
-        "actions list", "actions:list_", "List the actions of a volume.", f"actions list {_ID}"
+        "actions list",
+        "commands.actions:list_",
+        "List the actions of a volume.",
+        f"actions list {_ID}",
     ),
-    Command("actions get", "actions:get", "Show one action.", f"actions get {_ID} 72531856"),
+    Command(
+        "actions get", "commands.actions:get", "Show one action.", f"actions get {_ID} 72531856"
+    ),
     Command(
         "actions wait",
-        "actions:wait",
+        "commands.actions:wait",
         "Wait until an action has ended.",
         f"actions wait {_ID} 72531856 --timeout 60",
     ),
-    Command("regions list", "regions:list_", "List the regions.", "regions list --storage"),
+    Command(
+        "regions list", "commands.regions:list_", "List the regions.", "regions list --storage"
+    ),
     Command(
         "bulk snapshot",
-        "bulk:snapshot",
+        "bulk.commands:snapshot",
         "Snapshot many volumes; prune old snapshots.",
         "bulk snapshot --tag prod --keep-daily 7 --keep-weekly 4 --yes",
     ),
     Command(
         "bulk prune",
-        "bulk:prune",
+        "bulk.commands:prune",
         "Delete snapshots that no --keep-* rule keeps.",
         "bulk prune --keep-last 2 --dry-run",
     ),
     Command(
         "bulk delete",
-        "bulk:delete",
+        "bulk.commands:delete",
         "Delete many volumes.",
         "bulk delete --tag staging --unattached --snapshot-first --journal clean-up.journal",
     ),
     Command(
         "bulk create",
-        "bulk:create",
+        "bulk.commands:create",
         "Create many volumes from a file.",
         "bulk create volumes.csv --dry-run",
     ),
     Command(
         "bulk inventory",
-        "bulk:inventory",
+        "bulk.commands:inventory",
         "List volumes with snapshots, costs and ages.",
         "bulk inventory --output csv > inventory.csv",
     ),
     Command(
-        "quota", "quota:quota", "Show the token's request budget.", "quota --watch --interval 5"
+        "quota",
+        "commands.quota:quota",
+        "Show the token's request budget.",
+        "quota --watch --interval 5",
     ),
     Command(
         "simulator",
-        "simulator:simulator",
+        "commands.simulator:simulator",
         "Serve the API in small on this machine.",
         "simulator --port 8080 --volumes 120 --limits none",
     ),
     Command(
         "completion",
-        "completion:completion",
+        "commands.completion:completion",
         "Print a script for completion in your shell.",
         "completion bash > ~/.local/share/bash-completion/completions/do-blockstore",
     ),
@@ -186,7 +198,7 @@ def build(launch: Launch) -> App:
     Args:
         launch: runs a parsed command under its settings and returns the exit code.
     """
-    from .terminal import errors, pages
+    from .output.terminal import errors, pages
 
     everywhere = Group("Options for every command", sort_key=90)
     app = App(

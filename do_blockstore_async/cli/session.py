@@ -14,10 +14,10 @@ from .._limits import parse_limits
 from ..client import BlockStore
 from ..config import Config
 from ..events import Event
-from .credentials import find_token
+from .auth.credentials import find_token
+from .options import Settings, UsageError, current
+from .output.terminal import redact
 from .pauses import now_s
-from .settings import Settings, UsageError, current
-from .terminal import redact
 
 __all__ = ["SIMULATED_VOLUMES", "Session", "open_session"]
 

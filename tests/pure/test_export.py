@@ -22,9 +22,9 @@ from do_blockstore_async.bulk.model.plan import Plan, Step
 from do_blockstore_async.bulk.model.prices import Prices
 from do_blockstore_async.bulk.model.report import Report, ReportRow
 from do_blockstore_async.bulk.model.selection import Selection
-from do_blockstore_async.cli.bulk_show import show_report, show_steps
-from do_blockstore_async.cli.columns import VOLUMES
-from do_blockstore_async.cli.render import show_one, show_rows, write_json
+from do_blockstore_async.cli.bulk.view import show_report, show_steps
+from do_blockstore_async.cli.output.columns import VOLUMES
+from do_blockstore_async.cli.output.tables import show_one, show_rows, write_json
 
 # CSI in both forms, a bell, an override of the writing direction, an isolate, a line separator.
 HOSTILE = "a\x1b[31m\x9b1m\x07\u202eb\u2066\u061c\u2028c"

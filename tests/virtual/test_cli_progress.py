@@ -7,7 +7,7 @@ import re
 
 from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import Config
-from do_blockstore_async.cli.progress import Progress
+from do_blockstore_async.cli.bulk.progress import Progress
 from do_blockstore_async.simulator import World, connect_in_process
 
 

@@ -7,24 +7,31 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._export import aligned_text
-from .bulk_options import Running
-from .bulk_show import TITLES, show_plan, show_report, show_steps, summary_line, tell_failures
-from .confirm import check_can_ask, confirm
-from .interrupts import Interrupts, interruptible
+from ..._export import aligned_text
+from ..options import CommandError, ExitCode, Settings, current
+from ..output.prompts import check_can_ask, confirm
+from ..output.terminal import errors, is_live, note
+from ..session import open_session
+from .options import Running
 from .progress import watching
-from .session import open_session
-from .settings import CommandError, ExitCode, Settings, current
-from .terminal import errors, is_live, note
+from .signals import Interrupts, interruptible
+from .view import (
+    TITLES,
+    show_plan,
+    show_report,
+    show_steps,
+    summary_line,
+    tell_failures,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ..bulk.execution.run import Run
-    from ..bulk.model.plan import Plan
-    from ..bulk.model.report import Report
-    from ..bulk.service import Bulk
-    from .session import Session
+    from ...bulk.execution.run import Run
+    from ...bulk.model.plan import Plan
+    from ...bulk.model.report import Report
+    from ...bulk.service import Bulk
+    from ..session import Session
 
 __all__ = ["carry_out"]
 

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..options import Settings, UsageError
 from . import doctl
-from .settings import Settings, UsageError
 
 __all__ = ["find_token"]
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .settings import current
+from ..options import current
 
 __all__ = ["create", "delete", "get", "list_"]
 
@@ -17,9 +17,9 @@ async def list_(*, volume: str | None = None) -> int:
     Args:
         volume: the volume's id.
     """
-    from .columns import SNAPSHOTS
-    from .render import show_rows
-    from .session import open_session
+    from ..output.columns import SNAPSHOTS
+    from ..output.tables import show_rows
+    from ..session import open_session
 
     async with open_session() as session:
         found = [s async for s in session.store.snapshots.list(volume)]
@@ -33,9 +33,9 @@ async def get(snapshot_id: str, /) -> int:
     Args:
         snapshot_id: the snapshot's id.
     """
-    from .columns import SNAPSHOTS
-    from .render import show_one
-    from .session import open_session
+    from ..output.columns import SNAPSHOTS
+    from ..output.tables import show_one
+    from ..session import open_session
 
     async with open_session() as session:
         snapshot = await session.store.snapshots.get(snapshot_id)
@@ -51,9 +51,9 @@ async def create(volume_id: str, name: str, /, *, tag: tuple[str, ...] = ()) -> 
         name: unique on the volume, at most 255 characters.
         tag: a tag; repeat it for more.
     """
-    from .columns import SNAPSHOTS
-    from .render import show_one
-    from .session import open_session
+    from ..output.columns import SNAPSHOTS
+    from ..output.tables import show_one
+    from ..session import open_session
 
     async with open_session() as session:
         snapshot = await session.store.snapshots.create(volume_id, name, tags=tag)
@@ -70,9 +70,9 @@ async def delete(
         snapshot_id: the snapshot's id.
         yes: do not ask.
     """
-    from .confirm import check_can_ask, confirm
-    from .session import open_session
-    from .terminal import note
+    from ..output.prompts import check_can_ask, confirm
+    from ..output.terminal import note
+    from ..session import open_session
 
     check_can_ask(yes=yes)
     async with open_session() as session:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .settings import UsageError, current
+from ..options import UsageError, current
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from .. import QuotaStatus
-    from .session import Session
+    from ... import QuotaStatus
+    from ..session import Session
 
 __all__ = ["quota"]
 
@@ -36,7 +36,7 @@ async def quota(
         watch: keep looking, until Ctrl-C.
         interval: seconds between two looks, 1 or more (default 10).
     """
-    from .session import open_session
+    from ..session import open_session
 
     if not interval >= 1:
         raise UsageError(
@@ -55,7 +55,7 @@ async def quota(
 
 async def _look(session: Session) -> None:
     """One small request; its answer's headers tell the budget, whatever its status."""
-    from ..errors import PermissionDeniedError
+    from ...errors import PermissionDeniedError
 
     with suppress(PermissionDeniedError):
         await session.store.request("GET", "/v2/volumes", params={"per_page": 1})
@@ -64,9 +64,9 @@ async def _look(session: Session) -> None:
 def _show(session: Session) -> None:
     import attrs
 
-    from .._export import json_text
-    from .render import Column, show_rows, write_json
-    from .terminal import results
+    from ..._export import json_text
+    from ..output.tables import Column, show_rows, write_json
+    from ..output.terminal import results
 
     status = session.store.quota
     output = current().output
@@ -87,7 +87,7 @@ def _show(session: Session) -> None:
 def _gauges(host: str, status: QuotaStatus, width: int) -> list[Text]:
     from rich.text import Text
 
-    from .gauges import bar, window_name
+    from ..output.text import bar, window_name
 
     lines = [Text(f"Request budget at {host}", style="bold")]
     room = max(10, min(_WIDTH, width - _BESIDE_BAR))
@@ -108,7 +108,7 @@ def _gauges(host: str, status: QuotaStatus, width: int) -> list[Text]:
 
 
 def _outlook(status: QuotaStatus) -> str:
-    from .gauges import clock_text
+    from ..output.text import clock_text
 
     if status.paused_for_s > 0:
         return f"Paused by the API: next request in {clock_text(status.paused_for_s)}."
@@ -123,8 +123,8 @@ def _outlook(status: QuotaStatus) -> str:
 async def _watch(session: Session, interval_s: float) -> None:
     import asyncio
 
-    from .pauses import now_s, pause
-    from .terminal import is_live, results
+    from ..output.terminal import is_live, results
+    from ..pauses import now_s, pause
 
     console = results()
     if not is_live(console):

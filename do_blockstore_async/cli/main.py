@@ -15,8 +15,8 @@ from cyclopts import CycloptsError
 
 from .._export import visible
 from .app import PROGRAM, build
-from .settings import ExitCode, Settings, UsageError, using
-from .terminal import note, redact, tidy_streams
+from .options import ExitCode, Settings, UsageError, using
+from .output.terminal import note, redact, tidy_streams
 
 __all__ = ["run"]
 
@@ -75,7 +75,7 @@ def _launch(settings: Settings, call: Callable[[], Coroutine[Any, Any, int] | in
 
 
 def _failed(error: Exception, settings: Settings) -> int:
-    from .failures import describe, exit_code
+    from .output.errors import describe, exit_code
 
     if settings.verbose and not isinstance(error, UsageError):
         import traceback

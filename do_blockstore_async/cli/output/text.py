@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .. import QuotaStatus
+from ... import QuotaStatus
 
 __all__ = ["bar", "budget_left", "clock_text", "waiting_reason", "window_name"]
 

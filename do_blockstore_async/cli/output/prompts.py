@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .._export import visible
-from .settings import CommandError, ExitCode, UsageError
+from ..._export import visible
+from ..options import CommandError, ExitCode, UsageError
 
 __all__ = ["check_can_ask", "confirm"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .bulk_options import Job, Keep, Pick, Running
-from .settings import UsageError, current
+from ..options import UsageError, current
+from .options import Job, Keep, Pick, Running
 
 if TYPE_CHECKING:
-    from ..bulk.model.plan import Plan
-    from ..bulk.service import Bulk
+    from ...bulk.model.plan import Plan
+    from ...bulk.service import Bulk
 
 __all__ = ["create", "delete", "inventory", "prune", "snapshot"]
 
@@ -33,7 +33,7 @@ async def snapshot(
     Args:
         add_tag: tag the snapshots with this too; repeat it for more.
     """
-    from .bulk_run import carry_out
+    from .run import carry_out
 
     async def plan(bulk: Bulk) -> Plan:
         return await bulk.plan_snapshots(
@@ -58,7 +58,7 @@ async def prune(
 
     Snapshots that no `bulk snapshot` with this job's name has made are never touched.
     """
-    from .bulk_run import carry_out
+    from .run import carry_out
 
     retention = keep.retention()
     if retention is None and not running.resume:
@@ -88,7 +88,7 @@ async def delete(
         snapshot_first: take a last snapshot of each, and delete only what has one.
         add_tag: tag these snapshots; repeat it for more.
     """
-    from .bulk_run import carry_out
+    from .run import carry_out
 
     async def plan(bulk: Bulk) -> Plan:
         return await bulk.plan_deletions(
@@ -116,7 +116,7 @@ async def create(
             filesystem_type, filesystem_label, snapshot_id, tags (in CSV separated by ;).
         add_tag: tag all of them; repeat it for more.
     """
-    from .bulk_run import carry_out
+    from .run import carry_out
 
     async def plan(bulk: Bulk) -> Plan:
         if file is None:
@@ -132,8 +132,8 @@ async def inventory(*, pick: Pick = _PICK, no_snapshots: bool = False) -> int:
     Args:
         no_snapshots: leave the snapshots out, which saves their listing.
     """
-    from .render import show_table, write, write_json
-    from .session import open_session
+    from ..output.tables import show_table, write, write_json
+    from ..session import open_session
 
     async with open_session(patient=True) as session:
         found = await session.store.bulk.inventory(pick.selection(), snapshots=not no_snapshots)

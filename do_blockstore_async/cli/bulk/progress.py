@@ -12,18 +12,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from .._export import visible
-from .gauges import bar, budget_left, clock_text, waiting_reason
-from .pauses import now_s, pause
-from .terminal import errors, is_live, note
+from ..._export import visible
+from ..output.terminal import errors, is_live, note
+from ..output.text import bar, budget_left, clock_text, waiting_reason
+from ..pauses import now_s, pause
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from .. import BlockStore
-    from ..bulk.execution.run import Run
-    from ..bulk.model.outcome import Outcome
-    from ..bulk.model.plan import Step
+    from ... import BlockStore
+    from ...bulk.execution.run import Run
+    from ...bulk.model.outcome import Outcome
+    from ...bulk.model.plan import Step
 
 __all__ = ["Progress", "watching"]
 

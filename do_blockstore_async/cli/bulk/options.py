@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import attrs
 from cyclopts import Group, Parameter
 
-from .settings import Settings, UsageError
+from ..options import Settings, UsageError
 
 if TYPE_CHECKING:
-    from ..bulk.execution.run import Run
-    from ..bulk.model.guards import Guards
-    from ..bulk.model.plan import Plan
-    from ..bulk.model.retention import Retention
-    from ..bulk.model.selection import Selection
-    from ..bulk.service import Bulk
+    from ...bulk.execution.run import Run
+    from ...bulk.model.guards import Guards
+    from ...bulk.model.plan import Plan
+    from ...bulk.model.retention import Retention
+    from ...bulk.model.selection import Selection
+    from ...bulk.service import Bulk
 
 __all__ = ["Job", "Keep", "Pick", "Running"]
 
@@ -50,7 +50,7 @@ class Pick:
 
     def selection(self) -> Selection:
         """The same for `store.bulk`."""
-        from ..bulk.model.selection import Selection
+        from ...bulk.model.selection import Selection
 
         if self.attached and self.unattached:
             raise UsageError("--attached and --unattached exclude each other")
@@ -90,7 +90,7 @@ class Keep:
 
     def retention(self) -> Retention | None:
         """The same for `store.bulk`; None without any rule."""
-        from ..bulk.model.retention import Retention
+        from ...bulk.model.retention import Retention
 
         if self == Keep():
             return None
@@ -178,7 +178,7 @@ class Running:
 
     def guards(self) -> Guards:
         """The same for `store.bulk`: how much may be deleted."""
-        from ..bulk.model.guards import Guards
+        from ...bulk.model.guards import Guards
 
         return Guards(max_items=self.max_items, max_share=self.max_share)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .settings import current
+from ..options import current
 
 __all__ = ["list_"]
 
@@ -13,9 +13,9 @@ async def list_(*, storage: bool = False) -> int:
     Args:
         storage: only those with block storage.
     """
-    from .columns import REGIONS
-    from .render import show_rows
-    from .session import open_session
+    from ..output.columns import REGIONS
+    from ..output.tables import show_rows
+    from ..session import open_session
 
     async with open_session() as session:
         found = [

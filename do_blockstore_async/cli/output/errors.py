@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import (
+from ...errors import (
     AuthenticationError,
     BlockStoreError,
     ConfigError,
@@ -15,7 +15,7 @@ from ..errors import (
     ServerError,
     TransportError,
 )
-from .settings import CommandError, ExitCode, Settings, UsageError
+from ..options import CommandError, ExitCode, Settings, UsageError
 
 _OPTIONS = {
     "max_items": "--max-items",
@@ -46,7 +46,7 @@ def exit_code(error: BaseException) -> int:
 
 
 def _bulk_code(error: BlockStoreError) -> int:
-    from ..bulk.errors import GuardError, JournalError, PlanError
+    from ...bulk.errors import GuardError, JournalError, PlanError
 
     if isinstance(error, GuardError):
         return ExitCode.GUARD

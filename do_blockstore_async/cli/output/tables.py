@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from .._export import ascii_json, csv_text, json_text, visible
-from .settings import Output
+from ..._export import ascii_json, csv_text, json_text, visible
+from ..options import Output
 from .terminal import results
 
 __all__ = ["Column", "show_one", "show_rows", "show_table", "write", "write_json"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .settings import ExitCode, UsageError, current
+from ..options import ExitCode, UsageError, current
 
 if TYPE_CHECKING:
-    from ..simulator.server import Simulator
+    from ...simulator.server import Simulator
 
 __all__ = ["simulator"]
 
@@ -35,8 +35,8 @@ async def simulator(
         latency_ms: how long each answer takes.
         faults: what goes wrong, such as answer_lost:0.05,html_502:POST:times=2.
     """
-    from .._limits import DEFAULT_LIMITS
-    from ..simulator.server import serve
+    from ..._limits import DEFAULT_LIMITS
+    from ...simulator.server import serve
 
     if current().simulate:
         raise UsageError("`simulator` is the simulator: leave --simulate out")
@@ -60,7 +60,7 @@ async def simulator(
 def _announce(running: Simulator) -> None:
     import sys
 
-    from .terminal import note
+    from ..output.terminal import note
 
     sys.stdout.write(
         f"export DIGITALOCEAN_API_URL={running.url}\nexport DIGITALOCEAN_TOKEN={running.token}\n"

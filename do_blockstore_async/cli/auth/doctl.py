@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from .settings import UsageError
+from ..options import UsageError
 
 __all__ = ["config_paths", "current_token", "parse", "token_of"]
 

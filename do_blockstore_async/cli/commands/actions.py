@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .settings import current
+from ..options import current
 
 __all__ = ["get", "list_", "wait"]
 
@@ -15,9 +15,9 @@ async def list_(volume_id: str, /) -> int:
     Args:
         volume_id: the volume's id.
     """
-    from .columns import ACTIONS
-    from .render import show_rows
-    from .session import open_session
+    from ..output.columns import ACTIONS
+    from ..output.tables import show_rows
+    from ..session import open_session
 
     async with open_session() as session:
         found = [a async for a in session.store.actions.list(volume_id)]
@@ -32,9 +32,9 @@ async def get(volume_id: str, action_id: int, /) -> int:
         volume_id: the volume's id.
         action_id: the action's number.
     """
-    from .columns import ACTIONS
-    from .render import show_one
-    from .session import open_session
+    from ..output.columns import ACTIONS
+    from ..output.tables import show_one
+    from ..session import open_session
 
     async with open_session() as session:
         action = await session.store.actions.get(volume_id, action_id)
@@ -49,9 +49,9 @@ async def wait(volume_id: str, action_id: int, /) -> int:
         volume_id: the volume's id.
         action_id: the action's number.
     """
-    from .columns import ACTIONS
-    from .render import show_one
-    from .session import open_session
+    from ..output.columns import ACTIONS
+    from ..output.tables import show_one
+    from ..session import open_session
 
     async with open_session() as session:
         actions = session.store.actions

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from .settings import CommandError, UsageError, current
+from ..options import CommandError, UsageError, current
 
 if TYPE_CHECKING:
-    from ..client import BlockStore
-    from ..models import Action
+    from ...client import BlockStore
+    from ...models import Action
 
 __all__ = ["attach", "create", "delete", "detach", "find", "get", "list_", "resize"]
 
@@ -24,9 +24,9 @@ async def list_(*, region: str | None = None, name: str | None = None) -> int:
         region: only of this region, such as nyc3.
         name: only with this name; at most one in each region.
     """
-    from .columns import VOLUMES
-    from .render import show_rows
-    from .session import open_session
+    from ..output.columns import VOLUMES
+    from ..output.tables import show_rows
+    from ..session import open_session
 
     async with open_session() as session:
         found = [v async for v in session.store.volumes.list(region=region, name=name)]
@@ -40,9 +40,9 @@ async def get(volume_id: str, /) -> int:
     Args:
         volume_id: the volume's id.
     """
-    from .columns import VOLUME
-    from .render import show_one
-    from .session import open_session
+    from ..output.columns import VOLUME
+    from ..output.tables import show_one
+    from ..session import open_session
 
     async with open_session() as session:
         volume = await session.store.volumes.get(volume_id)
@@ -57,9 +57,9 @@ async def find(name: str, /, *, region: str) -> int:
         name: the exact name.
         region: the region's slug; names are unique in a region only.
     """
-    from .columns import VOLUME
-    from .render import show_one
-    from .session import open_session
+    from ..output.columns import VOLUME
+    from ..output.tables import show_one
+    from ..session import open_session
 
     async with open_session() as session:
         volume = await session.store.volumes.find(name, region=region)
@@ -93,9 +93,9 @@ async def create(
         snapshot: id of the volume snapshot to begin with.
         tag: a tag; repeat it for more.
     """
-    from .columns import VOLUME
-    from .render import show_one
-    from .session import open_session
+    from ..output.columns import VOLUME
+    from ..output.tables import show_one
+    from ..session import open_session
 
     async with open_session() as session:
         volume = await session.store.volumes.create(
@@ -128,9 +128,9 @@ async def delete(
         region: the name's region.
         yes: do not ask.
     """
-    from .confirm import check_can_ask, confirm
-    from .session import open_session
-    from .terminal import note
+    from ..output.prompts import check_can_ask, confirm
+    from ..output.terminal import note
+    from ..session import open_session
 
     target = _one_of(volume_id, name, region)
     check_can_ask(yes=yes)
@@ -180,7 +180,7 @@ async def attach(
         region: the region's slug.
         wait: until the action has ended; at most 120 s, or --timeout.
     """
-    from .session import open_session
+    from ..session import open_session
 
     target = _one_of(volume_id, name, region)
     async with open_session() as session:
@@ -210,7 +210,7 @@ async def detach(
         region: the region's slug.
         wait: until the action has ended; at most 120 s, or --timeout.
     """
-    from .session import open_session
+    from ..session import open_session
 
     target = _one_of(volume_id, name, region)
     async with open_session() as session:
@@ -233,7 +233,7 @@ async def resize(
         region: the region's slug.
         wait: until the action has ended; at most 120 s, or --timeout.
     """
-    from .session import open_session
+    from ..session import open_session
 
     async with open_session() as session:
         action = await session.store.volumes.resize(volume_id, size_gigabytes, region=region)
@@ -242,8 +242,8 @@ async def resize(
 
 async def _finish(store: BlockStore, action: Action, wait: bool) -> int:
     """Show an action, ended where the user wants to wait for it."""
-    from .columns import ACTIONS
-    from .render import show_one
+    from ..output.columns import ACTIONS
+    from ..output.tables import show_one
 
     if wait:
         action = await store.actions.wait(action, timeout=current().timeout_s or _WAIT_S)

@@ -12,7 +12,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .._export import visible
+from ..._export import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..models import Action, Region, Volume, VolumeSnapshot
-from .render import Column
+from ...models import Action, Region, Volume, VolumeSnapshot
+from .tables import Column
 
 __all__ = ["ACTIONS", "REGIONS", "SNAPSHOTS", "VOLUME", "VOLUMES"]
 

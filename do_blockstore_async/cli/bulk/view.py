@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .._export import csv_text, json_text, visible
-from .gauges import clock_text
-from .render import show_table, write, write_json
-from .settings import Output
-from .terminal import errors, note
+from ..._export import csv_text, json_text, visible
+from ..options import Output
+from ..output.tables import show_table, write, write_json
+from ..output.terminal import errors, note
+from ..output.text import clock_text
 
 if TYPE_CHECKING:
-    from ..bulk.model.plan import Plan, SkippedStep
-    from ..bulk.model.report import Report
+    from ...bulk.model.plan import Plan, SkippedStep
+    from ...bulk.model.report import Report
 
 __all__ = ["TITLES", "show_plan", "show_report", "show_steps", "summary_line", "tell_failures"]
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from .settings import ExitCode
+from ..options import ExitCode
 
 __all__ = ["Interrupts", "interruptible"]
 
