@@ -6,8 +6,9 @@ import gc
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from helpers import ScriptedServer
 from hypothesis import HealthCheck, settings
+
+from tests.support.scripted_server import ScriptedServer
 
 # The suite runs beside others on few cores: what is slow there is not wrong.
 settings.register_profile(

@@ -24,9 +24,9 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
-from .books import Options
-from .judging import COLUMNS, findings, judge
-from .run import run
+from tests.support.chaos.books import Options
+from tests.support.chaos.judging import COLUMNS, findings, judge
+from tests.support.chaos.run import run
 
 __all__ = ["main"]
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config
+from tests.support.strict_servers import MODELS, Judge
+from tests.support.virtual_time import run_virtual
 
-from ..virtual_time import run_virtual
 from .comparison import BEST_S, comparison
-from .judges import MODELS, Judge
 from .plot import draw
 from .scenarios import (
     NO_RESERVE,

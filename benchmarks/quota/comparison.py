@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .judges import MODELS
+from tests.support.strict_servers import MODELS
+
 from .rivals import NestedLimiters, RetryOnly, SendTimeLog, SmoothedLimiter
 from .scenarios import Case, Runner, ours, run_case
 

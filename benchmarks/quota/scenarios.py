@@ -15,9 +15,8 @@ import attrs
 
 from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config
-
-from ..virtual_time import run_virtual
-from .judges import Judge, Model
+from tests.support.strict_servers import Judge, Model
+from tests.support.virtual_time import run_virtual
 
 __all__ = [
     "NO_RESERVE",

@@ -10,12 +10,12 @@ import os
 from typing import Any
 
 import pytest
-from contract_checker import Contract
 from jsonschema import ValidationError
 
 from do_blockstore_async._clock import seeded
 from do_blockstore_async.simulator._messages import SimRequest, SimResponse
 from do_blockstore_async.simulator.world import World
+from tests.support.openapi import Contract
 
 WHERE = os.environ.get("DO_BLOCKSTORE_OPENAPI", "")
 

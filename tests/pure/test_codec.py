@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from helpers import ACTION, REGION, SNAPSHOT, VOLUME, listing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from do_blockstore_async import DecodeError
 from do_blockstore_async._dates import date_header_s
 from do_blockstore_async._http.request import Listing, RawResponse
 from do_blockstore_async._schema.codec import Codec
+from tests.support.scripted_server import ACTION, REGION, SNAPSHOT, VOLUME, listing
 
 FORMS = ("volume", "volumes", "snapshot", "snapshots", "action", "actions", "regions")
 HEADERS = {"date": "Mon, 23 Nov 2026 10:00:00 GMT"}

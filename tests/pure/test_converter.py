@@ -9,11 +9,11 @@ from typing import Any
 import attrs
 import cattrs
 import pytest
-from helpers import ACTION, REGION, SNAPSHOT, VOLUME
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async import Action, Region, Volume, VolumeSnapshot, make_converter
+from tests.support.scripted_server import ACTION, REGION, SNAPSHOT, VOLUME
 
 CONVERTER = make_converter()
 names = st.text(max_size=6)

@@ -12,7 +12,6 @@ from typing import Any
 
 import attrs
 import pytest
-from helpers_bulk import NOW, snapshot, volume
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from do_blockstore_async.bulk.model.selection import Selection
 from do_blockstore_async.cli.bulk.view import show_report, show_steps
 from do_blockstore_async.cli.output.columns import VOLUMES
 from do_blockstore_async.cli.output.tables import show_one, show_rows, write_json
+from tests.support.bulk_models import NOW, snapshot, volume
 
 # CSI in both forms, a bell, an override of the writing direction, an isolate, a line separator.
 HOSTILE = "a\x1b[31m\x9b1m\x07\u202eb\u2066\u061c\u2028c"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_bulk import NOW, making, volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from do_blockstore_async.bulk.model.outcome import Ended
 from do_blockstore_async.bulk.model.plan import Plan
 from do_blockstore_async.bulk.model.selection import Selection
 from do_blockstore_async.bulk.planning.policy import snapshot_steps
+from tests.support.bulk_models import NOW, making, volume
 
 WHERE = Path("x.journal")
 

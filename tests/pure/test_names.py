@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from helpers_bulk import NOW, volume
 from hypothesis import given
 from hypothesis import strategies as st
 
 from do_blockstore_async.bulk.errors import PlanError
 from do_blockstore_async.bulk.model.snapshot_names import Template, check_job
+from tests.support.bulk_models import NOW, volume
 
 FIELDS = ("volume", "volume_id", "region", "date", "time", "job")
 specs = st.sampled_from(["", ":.3", ":.10"])

@@ -8,7 +8,6 @@ from typing import Any
 
 import attrs
 import pytest
-from helpers_bulk import NOW, making, snapshot, volume
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +48,7 @@ from do_blockstore_async.errors import (
     ServerError,
     TransportError,
 )
+from tests.support.bulk_models import NOW, making, snapshot, volume
 
 FLEET = [volume(n) for n in range(3)]
 SHOTS = [snapshot(v, n, days=n) for v in FLEET for n in (1, 2, 3)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from helpers_bulk import NOW, making, snapshot, volume
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from do_blockstore_async.bulk.planning.policy import (
     snapshot_steps,
 )
 from do_blockstore_async.errors import InvalidArgumentError
+from tests.support.bulk_models import NOW, making, snapshot, volume
 
 KEEP2 = Retention(last=2)
 

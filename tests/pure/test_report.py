@@ -7,12 +7,12 @@ import io
 import json
 
 import pytest
-from helpers_bulk import NOW, snapshot, volume
 
 from do_blockstore_async.bulk.model.inventory import take_inventory
 from do_blockstore_async.bulk.model.outcome import Status
 from do_blockstore_async.bulk.model.prices import Prices
 from do_blockstore_async.bulk.model.report import Report, ReportRow
+from tests.support.bulk_models import NOW, snapshot, volume
 
 
 def row(number: int, status: Status, region: str = "nyc3", **values: object) -> ReportRow:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers_bulk import volume
 
 from do_blockstore_async.bulk.model.selection import Selection
 from do_blockstore_async.errors import InvalidArgumentError
+from tests.support.bulk_models import volume
 
 ONE = volume(1, region="nyc3", tags=("prod", "db"), droplet_ids=(1,))
 

@@ -13,7 +13,6 @@ from unittest.mock import Mock
 import aiohttp
 import pytest
 from aioresponses import CallbackResult, aioresponses, core
-from helpers import SNAPSHOT, TOKEN, VOLUME, VOLUME_ID, listing, quick
 
 from do_blockstore_async import (
     BlockStore,
@@ -22,6 +21,7 @@ from do_blockstore_async import (
     ServerError,
     TransportError,
 )
+from tests.support.scripted_server import SNAPSHOT, TOKEN, VOLUME, VOLUME_ID, listing, quick
 
 API = "https://api.digitalocean.com"
 

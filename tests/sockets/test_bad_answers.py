@@ -14,7 +14,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers import (
+
+from do_blockstore_async import (
+    APIStatusError,
+    BlockStoreError,
+    DecodeError,
+    ListingChangedError,
+    OutcomeUnknownError,
+    RequestTimeoutError,
+    ServerError,
+    TransportError,
+)
+from tests.support.operations import OPERATIONS, Operation, every, ids
+from tests.support.scripted_server import (
     ACTION,
     PATIENCE_S,
     REGION,
@@ -27,18 +39,6 @@ from helpers import (
     http,
     left_to_the_collector,
     listing,
-)
-from helpers_operations import OPERATIONS, Operation, every, ids
-
-from do_blockstore_async import (
-    APIStatusError,
-    BlockStoreError,
-    DecodeError,
-    ListingChangedError,
-    OutcomeUnknownError,
-    RequestTimeoutError,
-    ServerError,
-    TransportError,
 )
 
 READS = [o for o in OPERATIONS if o.method == "GET" and not o.variant]

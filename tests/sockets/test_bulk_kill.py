@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.bulk.kill9 import campaign
+from tests.support.kill_campaign import campaign
 
 
 async def test_killed_at_any_moment_and_resumed_every_volume_has_one_snapshot(

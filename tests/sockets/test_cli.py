@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers_cli import BASH, CANARY, PROGRAM, Here, Server, do, environment, serving
+
+from tests.support.cli import BASH, CANARY, PROGRAM, Here, Server, do, environment, serving
 
 DROPLETS = ("--droplet", "3164444:nyc3", "--droplet", "3164445")
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers_cli import (
+
+from tests.support.cli import (
     Here,
     Server,
     Terminal,

@@ -18,12 +18,12 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from helpers_services import PATIENCE_S, Visitor, serving_aiohttp, until
 
-from benchmarks.service_load import files, measure, serving
 from do_blockstore_async import BlockStore, Config
 from do_blockstore_async.simulator import Simulator
 from examples import aiohttp_service, fastapi_service, nightly_script
+from tests.support.service_load import files, measure, serving
+from tests.support.web_services import PATIENCE_S, Visitor, serving_aiohttp, until
 
 ROOT = Path(__file__).parents[2]
 ROOMY = Config(windows=((10**6, 60.0), (10**7, 3600.0)), cold_start=100, burst=10**5)

@@ -9,7 +9,6 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from helpers_services import DRY, Opened, Visitor, serving_aiohttp, until
 
 from do_blockstore_async import ClientClosedError
 from do_blockstore_async.integrations.aiohttp import (
@@ -19,6 +18,7 @@ from do_blockstore_async.integrations.aiohttp import (
     blockstore_middleware,
 )
 from do_blockstore_async.simulator import Simulator
+from tests.support.web_services import DRY, Opened, Visitor, serving_aiohttp, until
 
 NEW = {"name": "db", "region": "nyc3", "size_gigabytes": 1}
 UNKNOWN = "00000000-0000-0000-0000-000000000000"

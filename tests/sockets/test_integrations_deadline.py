@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from helpers_services import DRY
 
 from do_blockstore_async import BlockStore, QuotaWaitTooLongError
 from do_blockstore_async.simulator import Simulator
+from tests.support.web_services import DRY
 
 
 async def test_a_lease_too_late_for_the_answer_is_not_waited_for() -> None:

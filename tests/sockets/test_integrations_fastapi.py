@@ -12,10 +12,8 @@ import aiohttp
 import pytest
 from fastapi import BackgroundTasks, FastAPI, Request
 from fastapi.responses import StreamingResponse
-from helpers_services import DRY, ROOMY, Opened, Visitor, until
 from starlette.middleware.base import BaseHTTPMiddleware
 
-from benchmarks.service_load import serving
 from do_blockstore_async import BlockStore, ClientClosedError, Config
 from do_blockstore_async.integrations.fastapi import (
     BlockStoreDep,
@@ -26,6 +24,8 @@ from do_blockstore_async.integrations.fastapi import (
     within,
 )
 from do_blockstore_async.simulator import Simulator
+from tests.support.service_load import serving
+from tests.support.web_services import DRY, ROOMY, Opened, Visitor, until
 
 NEW = {"name": "db", "region": "nyc3", "size_gigabytes": 1}
 UNKNOWN = "00000000-0000-0000-0000-000000000000"

@@ -15,7 +15,6 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from helpers_services import DRY, ROOMY, until
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -36,6 +35,7 @@ from do_blockstore_async.integrations.logging import JsonFormatter, LoggingHook
 from do_blockstore_async.integrations.opentelemetry import OpenTelemetryHook
 from do_blockstore_async.integrations.prometheus import PrometheusHook
 from do_blockstore_async.simulator import Simulator
+from tests.support.web_services import DRY, ROOMY, until
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 ONE = "/v2/volumes/{volume_id}"
@@ -334,7 +334,7 @@ FRAMEWORKS = {"fastapi", "starlette", "prometheus_client", "opentelemetry", "aio
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
-        (".problem, do_blockstore_async.integrations._web.request_scope", set()),
+        ("._web.problem_details, do_blockstore_async.integrations._web.request_scope", set()),
         (".logging", set()),
         (".prometheus", {"prometheus_client"}),
         (".opentelemetry", {"opentelemetry"}),

@@ -13,7 +13,18 @@ from typing import Any
 
 import aiohttp
 import pytest
-from helpers import (
+
+from do_blockstore_async import (
+    BlockStore,
+    BlockStoreError,
+    ClientClosedError,
+    Config,
+    ConfigError,
+    OutcomeUnknownError,
+    TransportError,
+)
+from tests.support.operations import UNDER_WAY, every
+from tests.support.scripted_server import (
     PATIENCE_S,
     TOKEN,
     UNLIMITED,
@@ -25,17 +36,6 @@ from helpers import (
     http,
     listing,
     quick,
-)
-from helpers_operations import UNDER_WAY, every
-
-from do_blockstore_async import (
-    BlockStore,
-    BlockStoreError,
-    ClientClosedError,
-    Config,
-    ConfigError,
-    OutcomeUnknownError,
-    TransportError,
 )
 
 GOOD = http(200, {"volume": VOLUME})

@@ -9,18 +9,6 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from helpers import (
-    ACTION,
-    SNAPSHOT,
-    TOKEN,
-    VOLUME,
-    VOLUME_ID,
-    ScriptedServer,
-    http,
-    listing,
-    quick,
-)
-from helpers_operations import OPERATIONS, Operation, every, ids
 
 from do_blockstore_async import (
     Action,
@@ -41,6 +29,18 @@ from do_blockstore_async.resources.actions import Actions
 from do_blockstore_async.resources.regions import Regions
 from do_blockstore_async.resources.snapshots import Snapshots
 from do_blockstore_async.resources.volumes import Volumes
+from tests.support.operations import OPERATIONS, Operation, every, ids
+from tests.support.scripted_server import (
+    ACTION,
+    SNAPSHOT,
+    TOKEN,
+    VOLUME,
+    VOLUME_ID,
+    ScriptedServer,
+    http,
+    listing,
+    quick,
+)
 
 # Polls `actions.get`, which has its row; its own behaviour is tested in virtual time and below.
 WITHOUT_ROW = {"actions.wait"}

@@ -6,8 +6,6 @@ import pickle
 from typing import Any
 
 import pytest
-from helpers import ScriptedServer, error_body, http, listing
-from helpers_operations import OPERATIONS, Operation, ids, statuses_of
 
 from do_blockstore_async import (
     APIStatusError,
@@ -21,6 +19,8 @@ from do_blockstore_async import (
     ServerError,
     UnprocessableEntityError,
 )
+from tests.support.operations import OPERATIONS, Operation, ids, statuses_of
+from tests.support.scripted_server import ScriptedServer, error_body, http, listing
 
 ERRORS: dict[int, type[APIStatusError]] = {
     302: APIStatusError,

@@ -27,16 +27,6 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from helpers import (
-    PATIENCE_S,
-    VOLUME,
-    VOLUME_ID,
-    Exchange,
-    ScriptedServer,
-    error_body,
-    http,
-    quick,
-)
 
 import do_blockstore_async
 from do_blockstore_async import (
@@ -51,6 +41,16 @@ from do_blockstore_async import (
 from do_blockstore_async._http import transport
 from do_blockstore_async._schema import codec
 from do_blockstore_async.resources import volumes
+from tests.support.scripted_server import (
+    PATIENCE_S,
+    VOLUME,
+    VOLUME_ID,
+    Exchange,
+    ScriptedServer,
+    error_body,
+    http,
+    quick,
+)
 
 PACKAGE = Path(do_blockstore_async.__file__).parent
 CANARY = "dop_v1_canary5f3c9a7e1d2b4c6f8a0b1c2d3e4f5a6b"

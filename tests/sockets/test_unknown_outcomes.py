@@ -7,7 +7,6 @@ import logging
 from typing import Any
 
 import pytest
-from helpers import quick
 
 from do_blockstore_async import (
     BlockStore,
@@ -17,6 +16,7 @@ from do_blockstore_async import (
     Simulator,
 )
 from do_blockstore_async.events import OutcomeSettled
+from tests.support.scripted_server import quick
 
 KINDS = (
     "answer_lost",

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import Config, NotFoundError
 from do_blockstore_async.bulk import Outcome, Retention, Selection, Step, VolumeSpec
 from do_blockstore_async.simulator import World, connect_in_process, parse_faults
+from tests.support.virtual_time import run_virtual
 
 # One text for each family of faults of the reliability work; each hits a fair share of requests.
 FAULTS = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.bulk.nightly import ideal_s, nightly
-from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import Config
 from do_blockstore_async.bulk import Retention
 from do_blockstore_async.simulator import World
+from tests.support.nightly_job import ideal_s, nightly
+from tests.support.virtual_time import run_virtual
 
 
 def test_snapshot_and_prune_take_little_longer_than_the_budget_allows() -> None:

@@ -10,14 +10,14 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from helpers_bulk import volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import BlockStore, InvalidArgumentError, OutcomeUnknownError
 from do_blockstore_async.bulk import BulkError, MapRun, Skip
 from do_blockstore_async.simulator import World, connect_in_process
+from tests.support.bulk_models import volume
+from tests.support.virtual_time import run_virtual
 
 
 def client() -> BlockStore:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import BlockStore, Config, InvalidArgumentError
 from do_blockstore_async.bulk import (
     GuardError,
@@ -25,6 +24,7 @@ from do_blockstore_async.bulk import (
     VolumeSpec,
 )
 from do_blockstore_async.simulator import World, connect_in_process
+from tests.support.virtual_time import run_virtual
 
 KEEP2 = Retention(last=2)
 LISTINGS = {"GET /v2/volumes", "GET /v2/snapshots"}

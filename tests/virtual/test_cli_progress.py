@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 
-from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import Config
 from do_blockstore_async.cli.bulk.progress import Progress
 from do_blockstore_async.simulator import World, connect_in_process
+from tests.support.virtual_time import run_virtual
 
 
 def test_the_next_request_is_the_first_in_the_queue_not_the_last() -> None:

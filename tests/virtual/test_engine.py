@@ -9,10 +9,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from helpers import TOKEN, VOLUME, VOLUME_ID, left_to_the_collector, quick
-from helpers_virtual import Scene, play
 
-from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import (
     ActionTimeoutError,
     BlockStore,
@@ -33,6 +30,9 @@ from do_blockstore_async.events import (
     RetryScheduled,
     observing,
 )
+from tests.support.scripted_server import TOKEN, VOLUME, VOLUME_ID, left_to_the_collector, quick
+from tests.support.virtual_client import Scene, play
+from tests.support.virtual_time import run_virtual
 
 
 async def told(call: Any) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 import pytest
 
-from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import (
     Config,
     ConflictError,
@@ -25,6 +24,7 @@ from do_blockstore_async.simulator import (
     connect_in_process,
     parse_faults,
 )
+from tests.support.virtual_time import run_virtual
 
 FAST = Config(windows=((10**6, 60.0), (10**7, 3600.0)), attempt_timeout_s=5.0)
 NEW = {"name": "db", "region": "nyc3", "size_gigabytes": 1}

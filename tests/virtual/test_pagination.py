@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import attrs
 import pytest
-from helpers import PATIENCE_S, TOKEN, VOLUME, quick
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +29,7 @@ from do_blockstore_async import (
 from do_blockstore_async._http.request import Attempt, RawResponse, Request
 from do_blockstore_async.events import ListingReread
 from do_blockstore_async.resources import _pagination as pagination
+from tests.support.scripted_server import PATIENCE_S, TOKEN, VOLUME, quick
 
 BEGIN_S = 1_790_000_000
 Order = Literal["oldest first", "newest first", "by id"]

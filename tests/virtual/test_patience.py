@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from benchmarks.virtual_time import run_virtual
 from do_blockstore_async._http.attempt_timer import AttemptTimer, expire
+from tests.support.virtual_time import run_virtual
 
 
 async def use(timer: AttemptTimer, lasts_s: float, own: float | None = None) -> tuple[bool, float]:

@@ -12,8 +12,6 @@ from typing import Any
 import attrs
 import msgspec
 import pytest
-from helpers import left_to_the_collector
-from helpers_virtual import Scene, play
 
 from do_blockstore_async import (
     Action,
@@ -30,6 +28,8 @@ from do_blockstore_async import (
     VolumeSnapshot,
 )
 from do_blockstore_async.events import AttemptFinished, OutcomeSettled
+from tests.support.scripted_server import left_to_the_collector
+from tests.support.virtual_client import Scene, play
 
 NEVER = "0" * 8
 

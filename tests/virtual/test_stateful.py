@@ -1,8 +1,8 @@
 """The whole client against the world, by Hypothesis: faults, cancellations, restarts, two at once.
 
 After every step the world's own books (which intent made and deleted what, see
-`benchmarks.chaos.books`) are compared with what the callers were told. A failure prints the steps
-and a blob with which it is replayed.
+`tests.support.chaos.books`) are compared with what the callers were told. A failure prints the
+steps and a blob with which it is replayed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from benchmarks.chaos import __main__ as chaos_program
-from benchmarks.chaos import judging
-from benchmarks.chaos.books import Options
-from benchmarks.chaos.run import KINDS, REGIONS, SIZES, Chaos, run
-from benchmarks.virtual_time import VirtualTimeLoop
 from do_blockstore_async import BlockStore
+from tests.support.chaos import judging
+from tests.support.chaos.books import Options
+from tests.support.chaos.run import KINDS, REGIONS, SIZES, Chaos, run
+from tests.support.virtual_time import VirtualTimeLoop
 
 NAMES = ("a", "b", "c")
 WRONG = judging.COLUMNS

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quota_world import SHORT, Traffic, judge, now, scaled
 
-from benchmarks.virtual_time import run_virtual
 from do_blockstore_async._ratelimit.throttle import Throttle, deadline_at
 from do_blockstore_async.config import Config
 from do_blockstore_async.errors import ClientClosedError, QuotaWaitTooLongError
@@ -24,6 +22,8 @@ from do_blockstore_async.events import (
     QuotaResumed,
     QuotaWaited,
 )
+from tests.support.throttle_traffic import SHORT, Traffic, judge, now, scaled
+from tests.support.virtual_time import run_virtual
 
 BURST_429 = {"ratelimit-limit": "100", "ratelimit-remaining": "0", "retry-after": "10"}
 HOURLY_429 = {"ratelimit-limit": "100", "ratelimit-remaining": "0"}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import quota_invariants as invariants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.quota.judges import MODELS
+import tests.support.throttle_invariants as invariants
+from tests.support.strict_servers import MODELS
 
 seeds = st.integers(0, 2**32)
 shares = st.floats(0.0, 0.5)

@@ -11,10 +11,9 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import pytest
-import quota_invariants as invariants
 from async_solipsism import SleepForeverError
 
-from benchmarks.quota.judges import MODELS
+import tests.support.throttle_invariants as invariants
 from do_blockstore_async._ratelimit import queue as line_module
 from do_blockstore_async._ratelimit import throttle as throttle_module
 from do_blockstore_async._ratelimit.dispatcher import Dispatcher
@@ -25,6 +24,7 @@ from do_blockstore_async._ratelimit.pure.gate import Gate
 from do_blockstore_async._ratelimit.pure.ledger import LeaseRecord, Ledger
 from do_blockstore_async._ratelimit.queue import WaitQueue
 from do_blockstore_async.config import Config
+from tests.support.strict_servers import MODELS
 
 
 class CountsAtSendTime(Ledger):

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.quota.judges import Judge, Model
 from do_blockstore_async._context import current_job
 from do_blockstore_async._ratelimit import throttle as throttle_module
 from do_blockstore_async._ratelimit.pure.ledger import LeaseRecord, Ledger
 from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config
+from tests.support.strict_servers import Judge, Model
 
 SHORT, LONG = (25, 6.0), (100, 60.0)
 GUARD_S, LINGER_S = 0.25, 1.5

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from helpers import quick
-
-from benchmarks.virtual_time import run_virtual
 from do_blockstore_async import BlockStore, events
 from do_blockstore_async.simulator import Faults, World, connect_in_process
+from tests.support.scripted_server import quick
+from tests.support.virtual_time import run_virtual
 
 T = TypeVar("T")
 

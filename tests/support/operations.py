@@ -10,9 +10,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
-from helpers import ACTION, REGION, SNAPSHOT, SNAPSHOT_ID, VOLUME, VOLUME_ID, listing
 
 from do_blockstore_async import Action, BlockStore
+from tests.support.scripted_server import (
+    ACTION,
+    REGION,
+    SNAPSHOT,
+    SNAPSHOT_ID,
+    VOLUME,
+    VOLUME_ID,
+    listing,
+)
 
 __all__ = ["OPERATIONS", "Operation", "ids", "statuses_of"]
 

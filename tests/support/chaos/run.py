@@ -20,8 +20,8 @@ from do_blockstore_async import (
 from do_blockstore_async._http.request import Request
 from do_blockstore_async.events import AttemptFinished, AttemptSent
 from do_blockstore_async.simulator import Faults, World, connect_in_process
+from tests.support.virtual_time import run_virtual
 
-from ..virtual_time import run_virtual
 from .books import Books, Intent, Options, Outcome, current_intent
 
 __all__ = ["KINDS", "NAMES", "REGIONS", "SIZES", "Chaos", "run"]

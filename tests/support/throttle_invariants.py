@@ -10,12 +10,21 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from quota_world import GUARD_S, LINGER_S, LONG, SHORT, Traffic, judge, now, scaled, watched
-
-from benchmarks.quota.judges import Model
-from benchmarks.virtual_time import run_virtual
 from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.errors import QuotaWaitTooLongError
+from tests.support.strict_servers import Model
+from tests.support.throttle_traffic import (
+    GUARD_S,
+    LINGER_S,
+    LONG,
+    SHORT,
+    Traffic,
+    judge,
+    now,
+    scaled,
+    watched,
+)
+from tests.support.virtual_time import run_virtual
 
 NOTHING_LEFT = {"ratelimit-limit": "100", "ratelimit-remaining": "0"}
 

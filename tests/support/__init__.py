@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: servers, worlds, clocks and tables of cases."""

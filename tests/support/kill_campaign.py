@@ -1,0 +1,177 @@
+"""A bulk run in a process that is killed at random moments, then resumed and checked.
+
+Each trial snapshots a fresh fleet in a process of its own, over real sockets, with the limits off
+and without the snapshot cooldown (which would hide a repetition). The process is killed at a random
+moment, then another one resumes the journal; some trials kill the resuming one too. The processes
+are forked from one that has imported everything, so that a kill at a random moment hits the run
+and not the start of the interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import statistics
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from do_blockstore_async.bulk.execution.journal import Journal
+from do_blockstore_async.simulator import Simulator
+
+ZYGOTE = """
+import asyncio, os, signal, sys
+from do_blockstore_async import BlockStore, Config
+from do_blockstore_async.bulk.service import Bulk
+from do_blockstore_async.bulk.execution.run import Run
+
+CONFIG = Config(windows=((10**7, 60.0),), linger_s=0.15, reserve=(0.0,))
+
+async def work(url, token, journal, plan):
+    async with BlockStore(token, base_url=url, config=CONFIG) as store:
+        if plan == "-":
+            run = store.bulk.resume(journal)
+        else:
+            run = store.bulk.run(store.bulk.load_plan(plan), journal=journal)
+        async with run:
+            async for outcome in run:
+                assert outcome.status == "done", outcome
+
+for line in sys.stdin:
+    url, token, journal, plan = line.split()
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            asyncio.run(work(url, token, journal, plan))
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    print("began", child, flush=True)
+    status = os.waitpid(child, 0)[1]
+    print("ended", os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+
+class Workers:
+    """Starts runs in processes of their own, and kills them."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self._sim = sim
+        self.kills = 0
+
+    async def __aenter__(self) -> Workers:
+        self._zygote = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", ZYGOTE, stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert self._zygote.stdin is not None
+        assert self._zygote.stdout is not None
+        self._in, self._out = self._zygote.stdin, self._zygote.stdout
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._in.close()
+        await self._zygote.wait()
+
+    async def run(self, journal: Path, plan: str, kill_after_s: float | None) -> bool:
+        """One process from its begin to its end; True if it came to its own end."""
+        line = f"{self._sim.url} {self._sim.token} {journal} {plan}\n"
+        self._in.write(line.encode())
+        child = int((await self._out.readline()).split()[1])
+        ended = asyncio.ensure_future(self._out.readline())
+        if kill_after_s is not None:
+            await asyncio.wait([ended], timeout=kill_after_s)
+            if not ended.done():
+                # It may have come to its end, and been waited for, in this very moment.
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+        code = int((await ended).split()[1])
+        if code not in (0, -signal.SIGKILL):
+            raise RuntimeError(f"a run failed with exit code {code}")
+        self.kills += code != 0
+        return code == 0
+
+
+async def save_plan(sim: Simulator, path: Path) -> None:
+    """Plan snapshots of the whole fleet."""
+    from do_blockstore_async import BlockStore, Config
+
+    config = Config(windows=((10**7, 60.0),))
+    async with BlockStore(sim.token, base_url=sim.url, config=config) as store:
+        plan = await store.bulk.plan_snapshots()
+        store.bulk.save_plan(plan, path)
+
+
+async def trial(
+    sim: Simulator, workers: Workers, directory: Path, draw: random.Random, whole_s: float
+) -> int:
+    """One fleet: killed at a random moment, resumed, perhaps killed again, checked.
+
+    Returns how many snapshots were there when it was first killed.
+    """
+    sim.reset()
+    sim.world.snapshot_cooldown_s = 0.0
+    plan, journal = directory / "plan.json", directory / "journal"
+    journal.unlink(missing_ok=True)
+    await save_plan(sim, plan)
+    whole = await workers.run(journal, str(plan), draw.uniform(0, whole_s))
+    made = len(sim.world.snapshots)
+    # Where the journal was not even made, the plan is run anew.
+    while not whole:
+        how = "-" if journal.exists() and journal.stat().st_size > 0 else str(plan)
+        again_s = draw.uniform(0, whole_s + 0.5) if draw.random() < 0.2 else None
+        whole = await workers.run(journal, how, again_s)
+    check(sim, journal)
+    return made
+
+
+def check(sim: Simulator, journal: Path) -> None:
+    """Exactly one snapshot of each volume, never asked for twice, an outcome for each."""
+    shots = Counter(snapshot.volume_id for snapshot in sim.world.snapshots.values())
+    assert set(shots) == set(sim.world.volumes), "a volume was forgotten"
+    assert set(shots.values()) == {1}, "a volume has two"
+    refused = [r for r in sim.requests if r.method == "POST" and r.status != 201]
+    assert not refused, f"asked for again: {refused[:3]}"
+    opened = Journal.open(journal, None)
+    outcomes = Counter(ended.status for ended in opened.finished.values())
+    asyncio.get_running_loop().create_task(opened.close())
+    assert outcomes == {"done": len(sim.world.volumes)}, outcomes
+
+
+async def campaign(kills: int, items: int, seed: int, directory: Path) -> dict[str, object]:
+    """Trials until so many processes were killed."""
+    draw = random.Random(seed)
+    made: list[int] = []
+    async with (
+        Simulator(
+            volumes=items, snapshots=0, seed=seed, limits="none", latency_s=(0.001, 0.02)
+        ) as sim,
+        Workers(sim) as workers,
+    ):
+        plan = directory / "whole.json"
+        await save_plan(sim, plan)
+        whole_s = 0.0
+        for number in range(2):  # the first one warms up
+            sim.reset()
+            began = time.perf_counter()
+            assert await workers.run(directory / f"whole{number}.journal", str(plan), None)
+            whole_s = time.perf_counter() - began
+        trials = 0
+        while workers.kills < kills:
+            made.append(await trial(sim, workers, directory, draw, whole_s))
+            trials += 1
+        await asyncio.sleep(0)
+        return {
+            "items": items,
+            "trials": trials,
+            "kills": workers.kills,
+            "whole_run_s": round(whole_s, 3),
+            "made_when_killed": f"{min(made)} to {max(made)}, median {statistics.median(made)}",
+        }
