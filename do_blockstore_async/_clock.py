@@ -7,16 +7,48 @@ running event loop's own time, so a loop with virtual time makes every wait of t
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
-__all__ = ["Clock", "seeded"]
+__all__ = ["Clock", "finish", "now_s", "seeded", "wait_for_event", "wait_until"]
 
 
 def seeded(seed: int | str) -> random.Random:
     """A reproducible random generator: the same seed draws the same numbers on every machine."""
     return random.Random(seed)  # noqa: S311 -- shapes tests and jitter, guards no secret
+
+
+def now_s() -> float:
+    """Seconds on the running loop's clock; only differences mean anything."""
+    return asyncio.get_running_loop().time()
+
+
+def finish(future: asyncio.Future[None]) -> None:
+    """Resolve a future that others may have resolved or cancelled already."""
+    if not future.done():
+        future.set_result(None)
+
+
+async def wait_until(future: asyncio.Future[None], at_s: float) -> None:
+    """Wait for a future, and resolve it at `at_s` on the loop's clock; infinity means never."""
+    timer = future.get_loop().call_at(at_s, finish, future) if at_s < math.inf else None
+    try:
+        await future
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+async def wait_for_event(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait until `event` is set, `timeout_s` seconds at most; return whether it is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    # Both may have come in the same turn of the loop.
+    return event.is_set()
 
 
 class Clock:

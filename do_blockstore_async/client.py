@@ -24,10 +24,10 @@ from ._schema.codec import Codec, check_encodable
 from .config import Config
 from .errors import ClientClosedError, ConfigError, InvalidArgumentError
 from .models import Response
-from .resources.actions import Actions
-from .resources.regions import Regions
-from .resources.snapshots import Snapshots
-from .resources.volumes import Volumes
+from .resources.actions import ActionManager
+from .resources.regions import RegionManager
+from .resources.snapshots import SnapshotManager
+from .resources.volumes import VolumeManager
 
 if TYPE_CHECKING:
     import aiohttp
@@ -139,10 +139,10 @@ class BlockStore:
             self._token, self._base_url, self._config, self._throttle, self._session
         )
         self._engine = engine = Engine(transport, self._throttle, self._config, self._clock)
-        self._actions = Actions(engine, self._codec)
-        self._volumes = Volumes(engine, self._codec)
-        self._snapshots = Snapshots(engine, self._codec)
-        self._regions = Regions(engine, self._codec)
+        self._actions = ActionManager(engine, self._codec)
+        self._volumes = VolumeManager(engine, self._codec)
+        self._snapshots = SnapshotManager(engine, self._codec)
+        self._regions = RegionManager(engine, self._codec)
         self._throttle._join()
         return self
 
@@ -192,25 +192,25 @@ class BlockStore:
     # What it offers.
 
     @property
-    def volumes(self) -> Volumes:
+    def volumes(self) -> VolumeManager:
         """Volumes, and attaching, detaching and resizing them."""
         self._open_engine()
         return self._volumes
 
     @property
-    def snapshots(self) -> Snapshots:
+    def snapshots(self) -> SnapshotManager:
         """Snapshots of volumes."""
         self._open_engine()
         return self._snapshots
 
     @property
-    def actions(self) -> Actions:
+    def actions(self) -> ActionManager:
         """Actions: what is being done to volumes."""
         self._open_engine()
         return self._actions
 
     @property
-    def regions(self) -> Regions:
+    def regions(self) -> RegionManager:
         """Regions."""
         self._open_engine()
         return self._regions

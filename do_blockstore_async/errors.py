@@ -24,6 +24,8 @@
 
 Status errors are described in the API reference, "Responses"; which kinds of 429 exist is
 described at `RateLimitedError`.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

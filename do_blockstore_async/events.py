@@ -10,6 +10,8 @@ hook is found through a context variable, so tasks started inside are observed t
 
 A hook runs in the task and the context of the call it is told about; what concerns the budget alone
 (`QuotaPaused` and the like) may come from any task, and goes to the hooks of `Config` only.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Fields are those of the API reference (Block Storage, Block Storage Actions, Snapshots, Regions).
 Documented nulls become empty values, so a tuple is always a tuple and a text always a text.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

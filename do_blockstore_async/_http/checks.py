@@ -1,4 +1,7 @@
-"""What any HTTP client checks before it sends: a token, an origin, a path, a query, a timeout."""
+"""What any HTTP client checks before it sends: a token, an origin, a path, a query, a timeout.
+
+Pure: no clock, no I/O.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import asyncio
 import os
 from typing import Any
 
+from .._clock import wait_for_event
 from ..errors import BlockStoreError, ClientClosedError, OutcomeUnknownError
 from .request import Request
 
@@ -61,23 +62,12 @@ class Lifecycle:
 
     async def pause(self, delay_s: float) -> bool:
         """Wait for `delay_s` seconds; return True at once if the client is closed meanwhile."""
-        try:
-            async with asyncio.timeout(delay_s):
-                await self._closing.wait()
-        except TimeoutError:
-            # Both may have come in the same turn of the loop.
-            return self.closing
-        return True
+        return await wait_for_event(self._closing, delay_s)
 
     async def grace(self, grace_s: float) -> None:
         """Wait until no call is in flight, `grace_s` seconds at most."""
-        if grace_s <= 0 or self.closing:
-            return
-        try:
-            async with asyncio.timeout(grace_s):
-                await self._idle.wait()
-        except TimeoutError:
-            return
+        if grace_s > 0 and not self.closing:
+            await wait_for_event(self._idle, grace_s)
 
     def start_closing(self) -> None:
         """Reject new calls and wake those sleeping between attempts."""

@@ -2,6 +2,8 @@
 
 Nobody outside sees these, and every call makes several: they are msgspec structs, which cost a
 fifth of a frozen attrs class to make, and next to nothing to import.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ Delays are full jitter: a random share of min(cap, base * 2^(attempt-1)), so tha
 failed together do not return together (M. Brooker, "Exponential Backoff And Jitter", AWS
 Architecture Blog, 2015). A retry-after is honoured whole. A delay that does not fit before the
 deadline means giving up now: waiting for a certain failure helps nobody.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A string that is sent as it is, but not shown: error reporters show local variables."""
+"""A string that is sent as it is, but not shown: error reporters show local variables. Pure."""
 
 from __future__ import annotations
 

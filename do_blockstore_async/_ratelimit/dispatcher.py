@@ -12,9 +12,10 @@ Invariants (numbers of the design's list in brackets):
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
-from .._clock import Clock
+from .._clock import Clock, finish, wait_until
 from ..errors import QuotaWaitTooLongError
 from .lease import Waiter
 from .pacer import Pacer
@@ -24,7 +25,7 @@ from .queue import WaitQueue
 
 __all__ = ["Dispatcher", "too_late"]
 
-_NEVER = float("inf")
+_NEVER = math.inf
 
 
 class Dispatcher:
@@ -76,7 +77,7 @@ class Dispatcher:
     def wake(self) -> None:
         """End the sleep, because something changed that may let a request go on."""
         if self._wake is not None:
-            _finish(self._wake)
+            finish(self._wake)
 
     def answered(self) -> None:
         """End the sleep because of a response, unless the wait has a known end.
@@ -127,22 +128,13 @@ class Dispatcher:
             self._queue.discard(waiter)
 
     async def _sleep_until(self, until: float) -> None:
-        loop = asyncio.get_running_loop()
         self._timed = until < _NEVER and not self._ledger.answer_helps
         until = min(until, self._queue.first_deadline)
-        self._wake = loop.create_future()
-        timer = loop.call_at(until, _finish, self._wake) if until < _NEVER else None
+        self._wake = asyncio.get_running_loop().create_future()
         try:
-            await self._wake
+            await wait_until(self._wake, until)
         finally:
             self._wake = None
-            if timer is not None:
-                timer.cancel()
-
-
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def too_late(wait_s: float) -> QuotaWaitTooLongError:

@@ -11,6 +11,8 @@ Invariants:
     1/weight of either (I6).
  2. Within a job, first come is first served.
  3. `push`, `pop` and `charge` cost O(log jobs); nothing depends on how many items wait.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `store.quota` shows: a snapshot of the budget, as one frozen value."""
+"""What `store.quota` shows: a snapshot of the budget, as one frozen value. Pure."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ Two ways lead to the same models:
 
 C1. Both give equal models for every answer that both accept (held by a property test).
 C2. Nothing but DecodeError leaves this module for any bytes whatever.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations
@@ -87,33 +89,33 @@ class _Meta(_Wire):
     total: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
-class _Pages(_Wire):
+class _PageLinks(_Wire):
     last: str | None = None
 
 
 class _Links(_Wire):
-    pages: _Pages | None = None
+    pages: _PageLinks | None = None
 
 
-class _Volumes(_Wire):
+class _VolumePage(_Wire):
     volumes: list[_Volume]
     meta: _Meta | None = None
     links: _Links | None = None
 
 
-class _Snapshots(_Wire):
+class _SnapshotPage(_Wire):
     snapshots: list[_Snapshot]
     meta: _Meta | None = None
     links: _Links | None = None
 
 
-class _Actions(_Wire):
+class _ActionPage(_Wire):
     actions: list[_Action]
     meta: _Meta | None = None
     links: _Links | None = None
 
 
-class _Regions(_Wire):
+class _RegionPage(_Wire):
     regions: list[_Region]
     meta: _Meta | None = None
     links: _Links | None = None
@@ -131,13 +133,13 @@ class _OneAction(_Wire):
     action: _Action
 
 
-_decode_volumes = msgspec.json.Decoder(_Volumes).decode
+_decode_volumes = msgspec.json.Decoder(_VolumePage).decode
 _decode_volume = msgspec.json.Decoder(_OneVolume).decode
-_decode_snapshots = msgspec.json.Decoder(_Snapshots).decode
+_decode_snapshots = msgspec.json.Decoder(_SnapshotPage).decode
 _decode_snapshot = msgspec.json.Decoder(_OneSnapshot).decode
-_decode_actions = msgspec.json.Decoder(_Actions).decode
+_decode_actions = msgspec.json.Decoder(_ActionPage).decode
 _decode_action = msgspec.json.Decoder(_OneAction).decode
-_decode_regions = msgspec.json.Decoder(_Regions).decode
+_decode_regions = msgspec.json.Decoder(_RegionPage).decode
 _decode_region = msgspec.json.Decoder(_Region).decode
 _decode_any = msgspec.json.Decoder().decode
 
@@ -310,7 +312,7 @@ class Codec:
         return Listing(
             values,
             None if meta is None else meta,
-            _last_page(_Links(_Pages(links)) if links else None),
+            _last_page(_Links(_PageLinks(links)) if links else None),
             date_header_s(raw.headers),
         )
 

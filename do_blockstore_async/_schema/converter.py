@@ -2,6 +2,8 @@
 
 Users meet it to turn models into plain data and back, and may register hooks of their own on it.
 Inside, it is the codec's explaining way: it finds out which field of an answer does not fit.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

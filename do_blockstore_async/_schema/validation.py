@@ -3,6 +3,8 @@
 Only what the API is documented or known to refuse is refused, and only where it could do harm:
 names are checked on create (old volumes carry `_` and `.`), ids always, because an id becomes
 part of a URL and joining paths protects nobody (`/v2/volumes/../droplets/1` is a droplet).
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

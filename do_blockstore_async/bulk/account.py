@@ -12,8 +12,8 @@ from .._http.engine import Engine
 from .._http.request import Request
 from .._schema.codec import Codec
 from ..models import Volume, VolumeSnapshot
-from ..resources.snapshots import Snapshots
-from ..resources.volumes import Volumes
+from ..resources.snapshots import SnapshotManager
+from ..resources.volumes import VolumeManager
 from .errors import PlanError
 from .model.plan import Plan
 
@@ -85,7 +85,7 @@ class AccountReader:
     Scopes: `block_storage:read`, `snapshot:read`.
     """
 
-    def __init__(self, volumes: Volumes, snapshots: Snapshots) -> None:
+    def __init__(self, volumes: VolumeManager, snapshots: SnapshotManager) -> None:
         self._volumes = volumes
         self._snapshots = snapshots
 
@@ -123,7 +123,7 @@ class AccountWriter:
     """
 
     def __init__(
-        self, engine: Engine, codec: Codec, volumes: Volumes, snapshots: Snapshots
+        self, engine: Engine, codec: Codec, volumes: VolumeManager, snapshots: SnapshotManager
     ) -> None:
         self._engine = engine
         self._codec = codec

@@ -33,10 +33,10 @@ from typing import Any, TypeVar
 from .._http.engine import Engine
 from .._ratelimit.throttle import Throttle
 from .._schema.codec import Codec
-from ..resources.actions import Actions
-from ..resources.regions import Regions
-from ..resources.snapshots import Snapshots
-from ..resources.volumes import Volumes
+from ..resources.actions import ActionManager
+from ..resources.regions import RegionManager
+from ..resources.snapshots import SnapshotManager
+from ..resources.volumes import VolumeManager
 from .account import AccountWriter
 from .concurrency.map import MapRun
 from .errors import PlanError
@@ -47,9 +47,9 @@ from .model.plan import Plan
 from .model.prices import Prices
 from .model.selection import Selection
 from .model.snapshot_names import check_job
+from .planning.builder import PlanBuilder
 from .planning.orphans import MARK, check_mark, expired, mark_steps, marks_of
 from .planning.planbase import TEMPLATE, read_text, selected
-from .planning.planner import Planner
 from .planning.policy import deletion_steps
 
 __all__ = ["Bulk"]
@@ -57,7 +57,7 @@ __all__ = ["Bulk"]
 T = TypeVar("T")
 
 
-class Bulk(Planner):
+class Bulk(PlanBuilder):
     """`store.bulk`: jobs over many volumes.
 
     Every request passes the one engine, as background work: interactive calls go first, and keep
@@ -70,10 +70,10 @@ class Bulk(Planner):
         engine: Engine,
         codec: Codec,
         throttle: Throttle,
-        volumes: Volumes,
-        snapshots: Snapshots,
-        actions: Actions,
-        regions: Regions,
+        volumes: VolumeManager,
+        snapshots: SnapshotManager,
+        actions: ActionManager,
+        regions: RegionManager,
     ) -> None:
         # Neither actions nor regions are listed by any job: that would be requests for nothing.
         super().__init__(engine, throttle, volumes, snapshots)

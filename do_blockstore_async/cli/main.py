@@ -15,7 +15,8 @@ from cyclopts import CycloptsError
 
 from .._export import visible
 from .app import PROGRAM, build
-from .options import ExitCode, Settings, UsageError, using
+from .exit_codes import ExitCode, UsageError
+from .options import Settings, using
 from .output.terminal import note, redact, tidy_streams
 
 __all__ = ["run"]

@@ -9,15 +9,16 @@ from contextlib import asynccontextmanager
 
 import attrs
 
+from .._clock import now_s
 from .._export import visible
 from .._limits import parse_limits
 from ..client import BlockStore
 from ..config import Config
 from ..events import Event
 from .auth.credentials import find_token
-from .options import Settings, UsageError, current
+from .exit_codes import UsageError
+from .options import Settings, current
 from .output.terminal import redact
-from .pauses import now_s
 
 __all__ = ["SIMULATED_VOLUMES", "Session", "open_session"]
 

@@ -35,9 +35,9 @@ from ..models import Action, Volume
 from ._pagination import ListingCall, collect, items
 
 __all__ = [
+    "ActionManager",
     "ActionReconciler",
     "ActionTarget",
-    "Actions",
     "decode_action",
     "listing_of",
     "matches_request",
@@ -57,7 +57,7 @@ _ENDS_S = 15.0
 _POLL_S = 1.0
 
 
-class Actions:
+class ActionManager:
     """What is being done to volumes, and waiting for its end: `store.actions`."""
 
     def __init__(self, engine: Engine, codec: Codec) -> None:

@@ -9,10 +9,10 @@ from .._schema.codec import Codec
 from ..models import Region
 from ._pagination import ListingCall, items
 
-__all__ = ["Regions"]
+__all__ = ["RegionManager"]
 
 
-class Regions:
+class RegionManager:
     """The data center regions: `store.regions`."""
 
     def __init__(self, engine: Engine, codec: Codec) -> None:

@@ -16,14 +16,14 @@ from .._schema.validation import check_id, check_snapshot_name, check_tags
 from ..models import Page, VolumeSnapshot
 from ._pagination import ListingCall, collect, items, pages
 
-__all__ = ["Snapshots", "matches_request"]
+__all__ = ["SnapshotManager", "matches_request"]
 
 _READ = ("block_storage_snapshot:read",)
 _ONE = "/v2/volumes/snapshots/{snapshot_id}"
 _OF_VOLUME = "/v2/volumes/{volume_id}/snapshots"
 
 
-class Snapshots:
+class SnapshotManager:
     """Snapshots of volumes: `store.snapshots`."""
 
     def __init__(self, engine: Engine, codec: Codec) -> None:

@@ -30,7 +30,7 @@ from ..models import Action, Page, Volume
 from ._pagination import ListingCall, collect, items, pages
 from .actions import ActionTarget, start_action
 
-__all__ = ["Volumes", "classify_delete", "matches_request"]
+__all__ = ["VolumeManager", "classify_delete", "matches_request"]
 
 _VOLUMES = "/v2/volumes"
 _ONE = "/v2/volumes/{volume_id}"
@@ -38,7 +38,7 @@ _ONE = "/v2/volumes/{volume_id}"
 _KEPT_FIELDS: Final = ("description", "filesystem_type", "filesystem_label")
 
 
-class Volumes:
+class VolumeManager:
     """Volumes, and what is done to them: `store.volumes`."""
 
     def __init__(self, engine: Engine, codec: Codec) -> None:

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from ._messages import RequestRecord, SimRequest, SimResponse
     from .clock import SimClock
     from .faults.parser import parse_faults
-    from .faults.rules import Faults
+    from .faults.rules import FaultInjector
     from .in_process import InProcessTransport, connect_in_process
     from .server import Simulator, serve
     from .state.options import WorldOptions
     from .world import World
 
 __all__ = [
-    "Faults",
+    "FaultInjector",
     "InProcessTransport",
     "RequestRecord",
     "SimClock",
@@ -44,7 +44,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     globals(),
     {
-        "Faults": ".faults.rules",
+        "FaultInjector": ".faults.rules",
         "InProcessTransport": ".in_process",
         "RequestRecord": "._messages",
         "SimClock": ".clock",

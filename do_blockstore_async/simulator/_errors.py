@@ -3,6 +3,8 @@
 Each entry is marked: `E` where somebody met that answer from the real API (the issue stands beside
 it), `GUESS` where the status or the wording is ours because nobody could confirm it. A client
 should lean on the status of a guess only, never on its words.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

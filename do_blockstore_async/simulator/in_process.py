@@ -17,16 +17,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from .._clock import seeded
+from .._clock import seeded, wait_until
 from .._http.request import Attempt, RawResponse, Request
 from ..config import Config
 from ..errors import ClientClosedError, DecodeError, RequestTimeoutError, TransportError
 from ._messages import SimRequest
-from .faults.rules import Delivery, Faults, deliver
+from .faults.rules import Delivery, FaultInjector, deliver
 from .world import World
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class InProcessTransport:
         *,
         token: str | None = None,
         config: Config | None = None,
-        faults: Faults | None = None,
+        faults: FaultInjector | None = None,
         latency_s: tuple[float, float] = (0.05, 0.4),
         seed: int = 0,
     ) -> None:
@@ -67,7 +68,7 @@ class InProcessTransport:
         self._throttle = throttle
         self._headers = {"authorization": f"Bearer {token or world.token}"}
         self._config = Config() if config is None else config
-        self._faults = Faults() if faults is None else faults
+        self._faults = FaultInjector() if faults is None else faults
         self._latency_s = latency_s
         self._random = seeded(f"in process {seed}")
         # In the order of their sending, so that closing is the same in every run.
@@ -118,9 +119,9 @@ class InProcessTransport:
             latency_s = low_s + self._random.random() * (high_s - low_s)
             arrival_s = latency_s * self._random.random()
             delivery = await self._arrive(_sim_request(request, self._headers), arrival_s)
-            await _pause(sent_at + latency_s)
+            await wait_until(loop.create_future(), sent_at + latency_s)
             if delivery.wire == "stall":
-                await _pause(None)
+                await wait_until(loop.create_future(), math.inf)
             if delivery.wire in ("drop", "reset"):
                 raise TransportError("the connection broke before the answer")
             response = delivery.response
@@ -128,7 +129,9 @@ class InProcessTransport:
         if delivery.wire == "truncate":
             raise TransportError("the answer's body was cut short")
         if delivery.wire == "drip" and delivery.fault is not None:
-            await _pause(loop.time() + len(response.body) * delivery.fault.seconds)
+            await wait_until(
+                loop.create_future(), loop.time() + len(response.body) * delivery.fault.seconds
+            )
         return RawResponse(response.status, response.headers, self._unpacked(delivery))
 
     async def _arrive(self, request: SimRequest, after_s: float) -> Delivery:
@@ -166,7 +169,7 @@ def connect_in_process(
     token: str | None = None,
     config: Config | None = None,
     throttle: Throttle | None = None,
-    faults: Faults | None = None,
+    faults: FaultInjector | None = None,
     latency_s: tuple[float, float] = (0.05, 0.4),
     seed: int = 0,
 ) -> BlockStore:
@@ -198,22 +201,3 @@ def _sim_request(request: Request[Any], headers: dict[str, str]) -> SimRequest:
         {**headers, "content-type": "application/json"},
         json.dumps(request.json).encode(),
     )
-
-
-async def _pause(until: float | None) -> None:
-    """Wait until that loop time; None waits until the task is cancelled."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    timer = None
-    if until is not None:
-        timer = loop.call_at(until, _wake, future)
-    try:
-        await future
-    finally:
-        if timer is not None:
-            timer.cancel()
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

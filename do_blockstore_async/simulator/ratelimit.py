@@ -16,6 +16,8 @@ Invariants:
 
 GUESS: refused requests do not count; the reset is rounded down; where both windows are full the
 hour is named.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

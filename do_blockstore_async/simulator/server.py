@@ -29,7 +29,7 @@ from .._limits import DEFAULT_LIMITS
 from ._messages import RequestRecord, SimRequest
 from .clock import SimClock
 from .faults.parser import parse_faults
-from .faults.rules import Delivery, Faults, deliver
+from .faults.rules import Delivery, FaultInjector, deliver
 from .world import World, WorldOptions
 
 __all__ = ["Simulator", "serve"]
@@ -43,7 +43,7 @@ class Simulator:
 
     Args:
         latency_s: how long each answer takes; a pair draws evenly between the two.
-        faults: a text as for `--faults`, or `Faults`.
+        faults: a specification as for `--faults`, or a `FaultInjector`.
         host, port: where to listen; port 0 takes a free one. It is meant for loopback only.
         **world: keywords of `WorldOptions`: volumes, seed, token, droplets, limits, ...
 
@@ -61,14 +61,16 @@ class Simulator:
         self,
         *,
         latency_s: float | tuple[float, float] = 0.0,
-        faults: str | Faults | None = None,
+        faults: str | FaultInjector | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         **world: Any,
     ) -> None:
         self.clock = SimClock(self._told)
         self.world = World(WorldOptions(**{"now": self.clock.now(), **world}))
-        self.faults = parse_faults(faults or "") if not isinstance(faults, Faults) else faults
+        self.faults = (
+            parse_faults(faults or "") if not isinstance(faults, FaultInjector) else faults
+        )
         low_s, high_s = latency_s if isinstance(latency_s, tuple) else (latency_s, latency_s)
         if not 0 <= low_s <= high_s:
             raise ValueError(f"latency must be 0 or more seconds, not {latency_s!r}")

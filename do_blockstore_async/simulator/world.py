@@ -17,6 +17,8 @@ Invariants:
    most one action under way.
 4. Every request that carries a known token is judged once and logged once.
 5. No token is ever in the log, an answer or a repr.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -30,8 +30,9 @@ from do_blockstore_async.bulk import GuardError, JournalError, PlanError
 from do_blockstore_async.cli.app import COMMANDS, build
 from do_blockstore_async.cli.auth import doctl
 from do_blockstore_async.cli.auth.credentials import find_token
-from do_blockstore_async.cli.bulk.options import Keep, Pick, Running
-from do_blockstore_async.cli.options import CommandError, Settings, UsageError
+from do_blockstore_async.cli.bulk.options import Keep, Pick, RunFlags
+from do_blockstore_async.cli.exit_codes import CommandError, UsageError
+from do_blockstore_async.cli.options import Settings
 from do_blockstore_async.cli.output.errors import describe, exit_code
 from do_blockstore_async.cli.output.terminal import redact
 from do_blockstore_async.cli.output.text import bar, budget_left, clock_text, waiting_reason
@@ -300,29 +301,29 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     there = tmp_path / "a.journal"
     there.touch()
     for running, words in [
-        (Running(resume=True), "--journal FILE"),
-        (Running(retry_failed=True, journal=there), "add --resume"),
-        (Running(resume=True, journal=there, dry_run=True), "--dry-run"),
-        (Running(journal=there), "add --resume to go on"),
-        (Running(report=tmp_path / "no" / "r.json"), "cannot be written"),
+        (RunFlags(resume=True), "--journal FILE"),
+        (RunFlags(retry_failed=True, journal=there), "add --resume"),
+        (RunFlags(resume=True, journal=there, dry_run=True), "--dry-run"),
+        (RunFlags(journal=there), "add --resume to go on"),
+        (RunFlags(report=tmp_path / "no" / "r.json"), "cannot be written"),
     ]:
         with pytest.raises(UsageError, match=words):
             running.check()
-    Running(journal=there, resume=True, report=tmp_path / "r.json").check()
+    RunFlags(journal=there, resume=True, report=tmp_path / "r.json").check()
 
 
 def test_a_real_run_is_journalled_even_when_nobody_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    path, ours = Running().journal_path(Settings(), "a:b", "20261123T120000Z")
+    path, ours = RunFlags().journal_path(Settings(), "a:b", "20261123T120000Z")
     assert path is not None
     assert path.parent == tmp_path / "do-blockstore"
     assert path.name.startswith("a-b-20261123T120000Z-")
     assert ours
-    assert Running().journal_path(Settings(simulate=True), "a", "s") == (None, False)
+    assert RunFlags().journal_path(Settings(simulate=True), "a", "s") == (None, False)
     mine = tmp_path / "mine"
-    assert Running(journal=mine).journal_path(Settings(), "a", "s") == (mine, False)
+    assert RunFlags(journal=mine).journal_path(Settings(), "a", "s") == (mine, False)
 
 
 # The table of commands.

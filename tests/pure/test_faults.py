@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from do_blockstore_async.simulator._messages import SimRequest
 from do_blockstore_async.simulator.faults.mutations import HUGE_BYTES, shape
 from do_blockstore_async.simulator.faults.parser import parse_faults
-from do_blockstore_async.simulator.faults.rules import KINDS, Faults, deliver
+from do_blockstore_async.simulator.faults.rules import KINDS, FaultInjector, deliver
 from do_blockstore_async.simulator.world import World
 
 GET = SimRequest("GET", "/v2/volumes?page=1")
@@ -31,7 +31,7 @@ def requests_to(world: World) -> tuple[SimRequest, SimRequest]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_delivered_and_logged(kind: str) -> None:
-    world, faults = World(volumes=3, droplets=[7]), Faults()
+    world, faults = World(volumes=3, droplets=[7]), FaultInjector()
     faults.add(kind, times=1)
     volume = next(iter(world.volumes.values()))
     for droplet in world.droplets.values():
@@ -68,7 +68,7 @@ def test_every_kind_is_delivered_and_logged(kind: str) -> None:
     ],
 )
 def test_what_takes_effect(kind: str, made: int, wire: str) -> None:
-    world, faults = World(), Faults()
+    world, faults = World(), FaultInjector()
     faults.add(kind)
     delivery = deliver(world, faults, requests_to(world)[1], world.now, reused=True)
     assert (len(world.volumes), delivery.wire) == (made, wire)
@@ -81,14 +81,14 @@ def test_what_takes_effect(kind: str, made: int, wire: str) -> None:
 
 def test_a_duplicate_is_handled_twice() -> None:
     for second, status in ((False, 201), (True, 409)):
-        world, faults = World(), Faults()
+        world, faults = World(), FaultInjector()
         faults.add("duplicate", second=second)
         delivery = deliver(world, faults, requests_to(world)[1], world.now)
         assert (delivery.response.status, world.handled, len(world.volumes)) == (status, 2, 1)
 
 
 def test_a_clock_step_shows_but_does_not_free_the_budget() -> None:
-    world, faults = World(limits="2/60"), Faults()
+    world, faults = World(limits="2/60"), FaultInjector()
     faults.add("clock_step", seconds=-7200, times=1)
     get, post = requests_to(world)
     assert deliver(world, faults, get, world.now).response.headers["date"].endswith("22:00:00 GMT")
@@ -98,7 +98,7 @@ def test_a_clock_step_shows_but_does_not_free_the_budget() -> None:
 
 
 def test_an_action_ends_errored_and_its_failure_stays_its_own() -> None:
-    world, faults = World(droplets=[7]), Faults()
+    world, faults = World(droplets=[7]), FaultInjector()
     volume = world.add_volume("db")
     faults.add("action_errors", times=2)
     headers = {"authorization": f"Bearer {world.token}"}
@@ -151,7 +151,7 @@ def test_the_bodies_are_what_they_say() -> None:
 
 
 def test_rules_match_method_path_and_count() -> None:
-    faults = Faults()
+    faults = FaultInjector()
     faults.add("html_502", method="POST", path="/v2/volumes/*/snapshots", skip=1, times=1)
     snapshot = SimRequest("POST", "/v2/volumes/a-1/snapshots?x=1")
     assert faults.next(SimRequest("GET", "/v2/volumes/a-1/snapshots")) is None
@@ -166,7 +166,7 @@ def test_rules_match_method_path_and_count() -> None:
 
 @given(st.integers(0, 2**32), st.lists(st.sampled_from([GET, POST]), max_size=60))
 def test_the_same_seed_gives_the_same_faults(seed: int, requests: list[SimRequest]) -> None:
-    def run(faults: Faults) -> list[Any]:
+    def run(faults: FaultInjector) -> list[Any]:
         return [faults.next(request) for request in requests]
 
     faults = parse_faults(f"seed={seed},answer_lost:0.3:POST,html_502:0.2,stall:0.1")

@@ -15,10 +15,10 @@ import pytest
 
 import do_blockstore_async
 from do_blockstore_async import BlockStore, BlockStoreError, Config, Throttle
-from do_blockstore_async.resources.actions import Actions
-from do_blockstore_async.resources.regions import Regions
-from do_blockstore_async.resources.snapshots import Snapshots
-from do_blockstore_async.resources.volumes import Volumes
+from do_blockstore_async.resources.actions import ActionManager
+from do_blockstore_async.resources.regions import RegionManager
+from do_blockstore_async.resources.snapshots import SnapshotManager
+from do_blockstore_async.resources.volumes import VolumeManager
 
 DESIGNED = [
     "BlockStore",
@@ -54,7 +54,7 @@ DESIGNED = [
     "ConfigError",
 ]
 
-MANAGERS = (Volumes, Snapshots, Actions, Regions)
+MANAGERS = (VolumeManager, SnapshotManager, ActionManager, RegionManager)
 CLASSES = (BlockStore, Throttle, *MANAGERS)
 
 
@@ -161,11 +161,11 @@ def test_signatures_are_those_of_the_design() -> None:
         }
 
     none = inspect.Parameter.empty
-    assert parameters(Volumes.list) == {"region": None, "name": None, "per_page": 200}
-    assert parameters(Volumes.pages) == {"region": None, "name": None, "per_page": 200}
-    assert parameters(Volumes.get) == {"volume_id": none}
-    assert parameters(Volumes.find) == {"name": none, "region": none}
-    assert parameters(Volumes.create) == {
+    assert parameters(VolumeManager.list) == {"region": None, "name": None, "per_page": 200}
+    assert parameters(VolumeManager.pages) == {"region": None, "name": None, "per_page": 200}
+    assert parameters(VolumeManager.get) == {"volume_id": none}
+    assert parameters(VolumeManager.find) == {"name": none, "region": none}
+    assert parameters(VolumeManager.create) == {
         "name": none,
         "region": none,
         "size_gigabytes": None,
@@ -175,22 +175,34 @@ def test_signatures_are_those_of_the_design() -> None:
         "snapshot_id": None,
         "tags": (),
     }
-    assert parameters(Volumes.delete) == {"volume_id": none}
-    assert parameters(Volumes.delete_by_name) == {"name": none, "region": none}
-    assert parameters(Volumes.attach) == {"volume_id": none, "droplet_id": none, "region": None}
-    assert parameters(Volumes.detach) == {"volume_id": none, "droplet_id": none, "region": None}
-    assert parameters(Volumes.resize) == {"volume_id": none, "size_gigabytes": none, "region": None}
-    for by_name in (Volumes.attach_by_name, Volumes.detach_by_name):
+    assert parameters(VolumeManager.delete) == {"volume_id": none}
+    assert parameters(VolumeManager.delete_by_name) == {"name": none, "region": none}
+    assert parameters(VolumeManager.attach) == {
+        "volume_id": none,
+        "droplet_id": none,
+        "region": None,
+    }
+    assert parameters(VolumeManager.detach) == {
+        "volume_id": none,
+        "droplet_id": none,
+        "region": None,
+    }
+    assert parameters(VolumeManager.resize) == {
+        "volume_id": none,
+        "size_gigabytes": none,
+        "region": None,
+    }
+    for by_name in (VolumeManager.attach_by_name, VolumeManager.detach_by_name):
         assert parameters(by_name) == {"name": none, "droplet_id": none, "region": none}
-    assert parameters(Snapshots.list) == {"volume_id": None, "per_page": 200}
-    assert parameters(Snapshots.pages) == {"volume_id": None, "per_page": 200}
-    assert parameters(Snapshots.get) == {"snapshot_id": none}
-    assert parameters(Snapshots.create) == {"volume_id": none, "name": none, "tags": ()}
-    assert parameters(Snapshots.delete) == {"snapshot_id": none}
-    assert parameters(Actions.list) == {"volume_id": none}
-    assert parameters(Actions.get) == {"volume_id": none, "action_id": none}
-    assert parameters(Actions.wait) == {"action": none}
-    assert parameters(Regions.list) == {}
+    assert parameters(SnapshotManager.list) == {"volume_id": None, "per_page": 200}
+    assert parameters(SnapshotManager.pages) == {"volume_id": None, "per_page": 200}
+    assert parameters(SnapshotManager.get) == {"snapshot_id": none}
+    assert parameters(SnapshotManager.create) == {"volume_id": none, "name": none, "tags": ()}
+    assert parameters(SnapshotManager.delete) == {"snapshot_id": none}
+    assert parameters(ActionManager.list) == {"volume_id": none}
+    assert parameters(ActionManager.get) == {"volume_id": none, "action_id": none}
+    assert parameters(ActionManager.wait) == {"action": none}
+    assert parameters(RegionManager.list) == {}
     assert parameters(BlockStore) == {
         "token": none,
         "base_url": "https://api.digitalocean.com",
@@ -208,7 +220,12 @@ def test_every_setting_is_described() -> None:
 
 def test_annotations_of_the_client_resolve_at_run_time() -> None:
     """Frameworks that look at signatures must not trip over names that only a checker sees."""
-    for member in (BlockStore.request, Volumes.create, Snapshots.create, Actions.wait):
+    for member in (
+        BlockStore.request,
+        VolumeManager.create,
+        SnapshotManager.create,
+        ActionManager.wait,
+    ):
         assert typing.get_type_hints(member)
 
 

@@ -31,14 +31,14 @@ from do_blockstore_async.bulk import (
 )
 from do_blockstore_async.bulk.execution.journal import Journal
 from do_blockstore_async.bulk.model.outcome import Ended
-from do_blockstore_async.simulator import Faults, World, connect_in_process
+from do_blockstore_async.simulator import FaultInjector, World, connect_in_process
 
 CONFIG = Config(windows=((10**6, 60.0),), linger_s=0.05, max_attempts=2, backoff_base_s=0.001)
 
 
 @asynccontextmanager
 async def account(
-    faults: Faults | None = None, **options: Any
+    faults: FaultInjector | None = None, **options: Any
 ) -> AsyncIterator[tuple[BlockStore, World]]:
     world = World(**{"limits": "none", "volumes": 24, "snapshots": 72, "seed": 5, **options})
     client = connect_in_process(world, config=CONFIG, faults=faults, latency_s=(0.0, 0.002))
@@ -200,7 +200,7 @@ async def test_it_waits_until_a_late_request_must_have_arrived(tmp_path: Path) -
 
 
 async def test_retry_failed_repeats_the_failures_and_what_waited_for_them(tmp_path: Path) -> None:
-    faults = Faults()
+    faults = FaultInjector()
     async with account(faults, snapshots=72) as (store, world):
         plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
         unlucky = plan.steps[5].volume_id

@@ -25,10 +25,10 @@ from do_blockstore_async import (
     Volume,
     VolumeSnapshot,
 )
-from do_blockstore_async.resources.actions import Actions
-from do_blockstore_async.resources.regions import Regions
-from do_blockstore_async.resources.snapshots import Snapshots
-from do_blockstore_async.resources.volumes import Volumes
+from do_blockstore_async.resources.actions import ActionManager
+from do_blockstore_async.resources.regions import RegionManager
+from do_blockstore_async.resources.snapshots import SnapshotManager
+from do_blockstore_async.resources.volumes import VolumeManager
 from tests.support.operations import OPERATIONS, Operation, every, ids
 from tests.support.scripted_server import (
     ACTION,
@@ -49,7 +49,7 @@ WITHOUT_ROW = {"actions.wait"}
 def test_every_operation_has_a_row() -> None:
     public = {
         f"{manager.__name__.lower()}.{name}"
-        for manager in (Volumes, Snapshots, Actions, Regions)
+        for manager in (VolumeManager, SnapshotManager, ActionManager, RegionManager)
         for name, member in vars(manager).items()
         if not name.startswith("_") and inspect.isfunction(member)
     }

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from do_blockstore_async import BlockStore, events
-from do_blockstore_async.simulator import Faults, World, connect_in_process
+from do_blockstore_async.simulator import FaultInjector, World, connect_in_process
 from tests.support.scripted_server import quick
 from tests.support.virtual_time import run_virtual
 
@@ -29,7 +29,7 @@ class Scene:
     ) -> None:
         options = {"limits": "none", "action_s": (1.0, 2.0), "seed": seed, **world}
         self.world = World(**options)
-        self.faults = Faults(seed=seed)
+        self.faults = FaultInjector(seed=seed)
         self.seen: list[events.Event] = []
         self.latency_s, self.seed = latency_s, seed
         self.config = quick(

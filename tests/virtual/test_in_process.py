@@ -18,7 +18,7 @@ from do_blockstore_async import (
 )
 from do_blockstore_async._http.request import Attempt, RawResponse, Request
 from do_blockstore_async.simulator import (
-    Faults,
+    FaultInjector,
     InProcessTransport,
     World,
     connect_in_process,
@@ -158,7 +158,7 @@ def test_the_same_seed_gives_the_same_arrivals() -> None:
         world = World(volumes=300, seed=2)
 
         async def main() -> None:
-            faults = Faults(seed=seed)
+            faults = FaultInjector(seed=seed)
             faults.add("html_502", method="GET", rate=0.3)
             config = attrs.evolve(FAST, jitter_seed=seed)
             store = connect_in_process(world, config=config, faults=faults, seed=seed)

@@ -25,7 +25,7 @@ _FRESH_SHARE = 0.01
 _FRESH_S = 0.05
 
 
-class Pace(Protocol):
+class PacerState(Protocol):
     """What a replay needs to know of the pacing."""
 
     interval_s: float
@@ -89,7 +89,9 @@ class _Replayed:
         return self.releases[self.taken - 1]
 
 
-def replay(ledger: Ledger, pace: Pace, now: float, count: int, background: bool) -> list[float]:
+def replay(
+    ledger: Ledger, pace: PacerState, now: float, count: int, background: bool
+) -> list[float]:
     """Loop times of the next `count` grants (1 or more), were all of them waiting now.
 
     Args:
@@ -130,7 +132,7 @@ class Forecast:
 
     __slots__ = ("_fresh_s", "_kept", "_ledger", "_pace")
 
-    def __init__(self, ledger: Ledger, pace: Pace) -> None:
+    def __init__(self, ledger: Ledger, pace: PacerState) -> None:
         self._ledger = ledger
         self._pace = pace
         self._fresh_s = max(_FRESH_S, ledger.windows[0].length_s * _FRESH_SHARE)

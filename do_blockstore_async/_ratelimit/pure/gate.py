@@ -13,6 +13,8 @@ Invariants:
  1. Nothing is granted while `now < paused_until` (I9).
  2. While probing a request is granted only when nothing else is in flight (I10).
  3. Every wait ends: a pause by its time, a probe by its own clock; neither needs an answer.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@
    difference of two of the server's own times is right even when both clocks are wrong.
 2. A value that makes no sense is left out and reported in `ignored`; it is never repaired into
    something that looks plausible. Whoever reads the sample must do well without it.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ Invariants:
  2. Only the newest sample (by order of sending) counts; a stale answer can lower what is left,
     and never raises it.
  3. Every estimate ages: without new samples it ends after its window, so nothing can stall.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What became of one item of a bulk job."""
+"""What became of one item of a bulk job. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What storage costs, for plans and inventories. The one table; override it where it differs."""
+"""What storage costs, for plans and inventories. The one table; override it where it differs.
+
+Pure: no clock, no I/O.
+"""
 
 from __future__ import annotations
 

@@ -20,6 +20,8 @@ R2. A snapshot is kept if and only if at least one rule keeps it, and the reason
     where no rule keeps any (which only `tags` alone can come to), the newest is kept as `newest`.
 R3. Any counting rule, and `within`, keeps the newest snapshot.
 R4. More of a rule never keeps less, but for the oldest snapshot, which goes once the rule is full.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

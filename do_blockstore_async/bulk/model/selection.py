@@ -1,4 +1,4 @@
-"""Which volumes a job is about."""
+"""Which volumes a job is about. Pure."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ looked up, so nothing has to be done twice to be sure that it was done.
 
 N1. A template holds known fields only; nothing of an object can be reached through it.
 N2. `matches` accepts every name that `render` makes for that volume at any time, of that job.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

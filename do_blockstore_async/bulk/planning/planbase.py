@@ -14,8 +14,8 @@ from ..._ratelimit.throttle import Throttle
 from ..._schema.validation import check_tags
 from ...errors import InvalidArgumentError
 from ...models import Volume, VolumeSnapshot
-from ...resources.snapshots import Snapshots
-from ...resources.volumes import Volumes
+from ...resources.snapshots import SnapshotManager
+from ...resources.volumes import VolumeManager
 from ..account import AccountReader
 from ..errors import PlanError
 from ..model.plan import (
@@ -42,7 +42,7 @@ class PlanBase:
     """Listings in, a plan out."""
 
     def __init__(
-        self, engine: Engine, throttle: Throttle, volumes: Volumes, snapshots: Snapshots
+        self, engine: Engine, throttle: Throttle, volumes: VolumeManager, snapshots: SnapshotManager
     ) -> None:
         self._engine = engine
         self._throttle = throttle

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..options import Settings, UsageError
+from ..exit_codes import UsageError
+from ..options import Settings
 from . import doctl
 
 __all__ = ["find_token"]

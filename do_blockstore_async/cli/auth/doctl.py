@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..options import UsageError
+from ..exit_codes import UsageError
 
 __all__ = ["config_paths", "current_token", "parse", "token_of"]
 

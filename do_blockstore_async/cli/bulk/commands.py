@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..options import UsageError, current
-from .options import Job, Keep, Pick, Running
+from ..exit_codes import UsageError
+from ..options import current
+from .options import Job, Keep, Pick, RunFlags
 
 if TYPE_CHECKING:
     from ...bulk.model.plan import Plan
@@ -17,7 +18,7 @@ __all__ = ["create", "delete", "inventory", "prune", "snapshot"]
 _JOB = Job()
 _KEEP = Keep()
 _PICK = Pick()
-_RUNNING = Running()
+_RUNNING = RunFlags()
 
 
 async def snapshot(
@@ -26,7 +27,7 @@ async def snapshot(
     keep: Keep = _KEEP,
     job: Job = _JOB,
     add_tag: tuple[str, ...] = (),
-    running: Running = _RUNNING,
+    running: RunFlags = _RUNNING,
 ) -> int:
     """Snapshot volumes and, with any --keep-*, prune this job's older snapshots of them.
 
@@ -52,7 +53,7 @@ async def prune(
     pick: Pick = _PICK,
     keep: Keep = _KEEP,
     job: Job = _JOB,
-    running: Running = _RUNNING,
+    running: RunFlags = _RUNNING,
 ) -> int:
     """Delete the snapshots of a job that no --keep-* rule keeps.
 
@@ -80,7 +81,7 @@ async def delete(
     snapshot_first: bool = False,
     add_tag: tuple[str, ...] = (),
     job: Job = Job(job="delete"),  # noqa: B008 -- frozen
-    running: Running = _RUNNING,
+    running: RunFlags = _RUNNING,
 ) -> int:
     """Delete volumes and their data, for good. Attached ones are skipped.
 
@@ -107,7 +108,7 @@ async def create(
     /,
     *,
     add_tag: tuple[str, ...] = (),
-    running: Running = _RUNNING,
+    running: RunFlags = _RUNNING,
 ) -> int:
     """Create many volumes; a name that is taken in its region is skipped.
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import attrs
 from cyclopts import Group, Parameter
 
-from ..options import Settings, UsageError
+from ..exit_codes import UsageError
+from ..options import Settings
 
 if TYPE_CHECKING:
     from ...bulk.execution.run import Run
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ...bulk.model.selection import Selection
     from ...bulk.service import Bulk
 
-__all__ = ["Job", "Keep", "Pick", "Running"]
+__all__ = ["Job", "Keep", "Pick", "RunFlags"]
 
 _PICK = Group("Which volumes (all by default)", sort_key=10)
 _KEEP = Group("Which snapshots to keep, of each volume (restic's meaning; -1 is all)", sort_key=20)
@@ -124,7 +125,7 @@ class Job:
 
 @Parameter(name="*", group=_RUN)
 @attrs.frozen(kw_only=True)
-class Running:
+class RunFlags:
     """How it runs.
 
     Args:

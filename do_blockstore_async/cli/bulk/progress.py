@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from ..._clock import now_s, wait_for_event
 from ..._export import visible
 from ..output.terminal import errors, is_live, note
 from ..output.text import bar, budget_left, clock_text, waiting_reason
-from ..pauses import now_s, pause
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -147,7 +147,7 @@ async def _draw(progress: Progress, over: asyncio.Event) -> None:
             live.update(progress.view(console.width - 1), refresh=True)
             if over.is_set():
                 return
-            await pause(_REDRAW_S, over)
+            await wait_for_event(over, _REDRAW_S)
 
 
 async def _write_lines(progress: Progress, over: asyncio.Event) -> None:
@@ -160,5 +160,5 @@ async def _write_lines(progress: Progress, over: asyncio.Event) -> None:
         if told_tenth < 0 or at_s - told_at_s >= gap_s:
             told_tenth, told_at_s = run_share, at_s
             note(progress.line())
-        await pause(_REDRAW_S, over)
+        await wait_for_event(over, _REDRAW_S)
     note(progress.line())

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..._export import aligned_text
-from ..options import CommandError, ExitCode, Settings, current
+from ..exit_codes import CommandError, ExitCode
+from ..options import Settings, current
 from ..output.prompts import check_can_ask, confirm
 from ..output.terminal import errors, is_live, note
 from ..session import open_session
-from .options import Running
+from .options import RunFlags
 from .progress import watching
 from .signals import Interrupts, interruptible
 from .view import (
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = ["carry_out"]
 
-_CODES = {"done": ExitCode.DONE, "partial": ExitCode.PARTLY, "failed": ExitCode.FAILED}
+_CODES = {"done": ExitCode.DONE, "partial": ExitCode.PARTIAL, "failed": ExitCode.FAILED}
 
 
 async def carry_out(
-    command: str, make_plan: Callable[[Bulk], Awaitable[Plan]], running: Running
+    command: str, make_plan: Callable[[Bulk], Awaitable[Plan]], running: RunFlags
 ) -> int:
     """Make a plan, show it, ask, run it and report; or go on with a journal."""
     running.check()
@@ -80,7 +81,7 @@ async def _busy(what: str) -> AsyncIterator[None]:
 
 
 async def _run(
-    session: Session, run: Run, running: Running, command: str, journal: Path | None, *, ours: bool
+    session: Session, run: Run, running: RunFlags, command: str, journal: Path | None, *, ours: bool
 ) -> int:
     again = _how_to_resume(command, journal)
     stopping: list[Callable[[], None]] = []
@@ -111,7 +112,7 @@ async def _run(
 
 
 @asynccontextmanager
-async def _entered(run: Run, running: Running) -> AsyncIterator[None]:
+async def _entered(run: Run, running: RunFlags) -> AsyncIterator[None]:
     """Enter a run; one that resumes may first have to wait and look."""
     if running.resume:
         async with _busy("Looking what became of the earlier run (up to half a minute)"):
@@ -128,7 +129,7 @@ async def _entered(run: Run, running: Running) -> AsyncIterator[None]:
 
 def _concluded(
     report: Report,
-    running: Running,
+    running: RunFlags,
     interrupts: Interrupts,
     journal: Path | None,
     again: str,
@@ -157,7 +158,7 @@ def _code(report: Report, interrupts: Interrupts) -> int:
         return ExitCode.INTERRUPTED
     if report.stopped == "max_failures":
         return ExitCode.GUARD
-    return _CODES.get(report.conclusion, ExitCode.PARTLY)
+    return _CODES.get(report.conclusion, ExitCode.PARTIAL)
 
 
 def _save(report: Report, path: Path, code: int) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..options import ExitCode
+from ..exit_codes import ExitCode
 
 __all__ = ["Interrupts", "interruptible"]
 

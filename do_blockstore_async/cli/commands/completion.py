@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..options import UsageError
+from ..exit_codes import UsageError
 
 __all__ = ["completion"]
 

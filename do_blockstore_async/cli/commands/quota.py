@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..options import UsageError, current
+from ..exit_codes import UsageError
+from ..options import current
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -123,15 +124,15 @@ def _outlook(status: QuotaStatus) -> str:
 async def _watch(session: Session, interval_s: float) -> None:
     import asyncio
 
+    from ..._clock import Clock, now_s
     from ..output.terminal import is_live, results
-    from ..pauses import now_s, pause
 
     console = results()
     if not is_live(console):
         while True:
             _show(session)
             console.file.flush()
-            await pause(interval_s)
+            await Clock().sleep(interval_s)
             await _look(session)
     from rich.console import Group
     from rich.live import Live
@@ -150,4 +151,4 @@ async def _watch(session: Session, interval_s: float) -> None:
                 looking = asyncio.create_task(_look(session))
             lines = _gauges(session.host, session.store.quota, min(console.width, 100))
             live.update(Group(*lines, hint), refresh=True)
-            await pause(_REDRAW_S)
+            await Clock().sleep(_REDRAW_S)

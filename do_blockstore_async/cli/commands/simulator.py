@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..options import ExitCode, UsageError, current
+from ..exit_codes import ExitCode, UsageError
+from ..options import current
 
 if TYPE_CHECKING:
     from ...simulator.server import Simulator

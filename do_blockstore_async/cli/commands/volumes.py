@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from ..options import CommandError, UsageError, current
+from ..exit_codes import CommandError, UsageError
+from ..options import current
 
 if TYPE_CHECKING:
     from ...client import BlockStore

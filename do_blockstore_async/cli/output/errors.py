@@ -15,7 +15,8 @@ from ...errors import (
     ServerError,
     TransportError,
 )
-from ..options import CommandError, ExitCode, Settings, UsageError
+from ..exit_codes import CommandError, ExitCode, UsageError
+from ..options import Settings
 
 _OPTIONS = {
     "max_items": "--max-items",

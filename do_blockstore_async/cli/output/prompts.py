@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..._export import visible
-from ..options import CommandError, ExitCode, UsageError
+from ..exit_codes import CommandError, ExitCode, UsageError
 
 __all__ = ["check_can_ask", "confirm"]
 

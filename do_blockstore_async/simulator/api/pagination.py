@@ -1,4 +1,4 @@
-"""Pages: `page` and `per_page`, `links` and `meta`, around items that are encoded already."""
+"""Pages: `page` and `per_page`, `links` and `meta`, around items that are encoded already. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request taken apart: its path, query, body and token."""
+"""One request taken apart: its path, query, body and token. Pure."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Scopes are those of the vendor's OpenAPI description; for what it leaves out they follow its rule
 `<resource>:<read|create|update|delete>` and are marked `GUESS`.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

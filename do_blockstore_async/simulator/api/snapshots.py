@@ -1,4 +1,4 @@
-"""Snapshots: of one volume, of the whole account; create, get, delete."""
+"""Snapshots: of one volume, of the whole account; create, get, delete. Pure."""
 
 from __future__ import annotations
 

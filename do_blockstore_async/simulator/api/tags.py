@@ -1,6 +1,8 @@
 """Tags and what is only read: regions and Droplets.
 
 One request tags or untags many resources. GUESS: all of them or, where one is unknown, none.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

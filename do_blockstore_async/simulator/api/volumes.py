@@ -1,4 +1,4 @@
-"""Volumes: list, create, get, delete by id and by name."""
+"""Volumes: list, create, get, delete by id and by name. Pure."""
 
 from __future__ import annotations
 

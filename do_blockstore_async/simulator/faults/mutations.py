@@ -2,6 +2,8 @@
 
 What is bent here is what a client has to survive: bodies that are no JSON, too large, or the page
 of a gateway; page links that lead elsewhere; budget headers that make no sense.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .rules import FaultRule, Faults
+from .rules import FaultInjector, FaultRule
 
 __all__ = ["parse_faults"]
 
@@ -13,7 +13,7 @@ _SPEC = (
 )
 
 
-def parse_faults(spec: str) -> Faults:
+def parse_faults(spec: str) -> FaultInjector:
     """Read the text of `--faults`.
 
     Faults are separated by commas. Each begins with its kind; what follows, separated by colons
@@ -42,7 +42,7 @@ def parse_faults(spec: str) -> Faults:
         for part in rest:
             rule.update(_part(item, part))
         rules.append(FaultRule(kind, **rule))  # type: ignore[arg-type]
-    return Faults(rules, seed=seed)
+    return FaultInjector(rules, seed=seed)
 
 
 def _part(item: str, part: str) -> dict[str, object]:

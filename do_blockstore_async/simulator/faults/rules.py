@@ -10,6 +10,8 @@ Invariants:
 1. The same seed and the same requests in the same order give the same faults.
 2. A rule fires at most `times` times; at most one rule fires for a request.
 3. The log names every fault that was injected, and whether its request was given to the world.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ __all__ = [
     "KINDS",
     "Delivery",
     "Fault",
+    "FaultInjector",
     "FaultRule",
-    "Faults",
     "InjectedFault",
     "Wire",
     "deliver",
@@ -181,7 +183,7 @@ def _glob(path: str) -> re.Pattern[str]:
     return re.compile("".join(known.get(part, re.escape(part)) for part in parts))
 
 
-class Faults:
+class FaultInjector:
     """The faults of one simulator.
 
     Args:
@@ -271,7 +273,7 @@ class Delivery(NamedTuple):
 
 
 def deliver(
-    world: World, faults: Faults, request: SimRequest, now: float, *, reused: bool = False
+    world: World, faults: FaultInjector, request: SimRequest, now: float, *, reused: bool = False
 ) -> Delivery:
     """Let a request arrive at the world, with whatever goes wrong on its way."""
     fault = faults.next(request, reused=reused)

@@ -3,6 +3,8 @@
 Theory: everything that a request can depend on is here, and time only comes in through `tick`.
 `world.World` adds the one way in. `reset` builds everything anew from the options, so nothing can
 be forgotten by it.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The things a simulated account holds, and how the API writes them down.
 
 What can be sent is encoded once: changing an attribute forgets the encoded form.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Volumes go round the regions with storage, so that `volumes=120` puts ten into each of the twelve.
 About one volume in twelve is attached where a Droplet of its region has room.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ walk, and a dict would pay for each page with one.
 Invariants:
 1. The items, read in order, have strictly growing sequence numbers.
 2. `len` is the number of items; no chunk is empty.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Everything about the simulated world that can be chosen."""
+"""Everything about the simulated world that can be chosen. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The regions of the vendor's OpenAPI enum, and which of them have block storage."""
+"""The regions of the vendor's OpenAPI enum, and which of them have block storage. Pure."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ Invariants:
 3. A snapshot stands in `snapshots`, `snapshots_in_order` and `snapshots_of[its volume's id]`, also
    after that volume was deleted.
 4. `tagged[tag]` holds exactly the resources whose `tags` name that tag.
+
+Pure: no clock, no I/O.
 """
 
 from __future__ import annotations

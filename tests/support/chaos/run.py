@@ -19,7 +19,7 @@ from do_blockstore_async import (
 )
 from do_blockstore_async._http.request import Request
 from do_blockstore_async.events import AttemptFinished, AttemptSent
-from do_blockstore_async.simulator import Faults, World, connect_in_process
+from do_blockstore_async.simulator import FaultInjector, World, connect_in_process
 from tests.support.virtual_time import run_virtual
 
 from .books import Books, Intent, Options, Outcome, current_intent
@@ -71,7 +71,7 @@ class Chaos:
         )
         self.books = Books()
         self.books.watch(self.world)
-        self.faults = Faults(seed=options.seed)
+        self.faults = FaultInjector(seed=options.seed)
         share = 1 - (1 - options.fault_rate) ** (1 / len(KINDS))
         for kind in KINDS if share else ():
             self.faults.add(kind, rate=share)

@@ -19,10 +19,10 @@ from ..model.specs import VolumeSpec, parse_specs, read_specs
 from .planbase import TEMPLATE, PlanBase, read_text, selected
 from .policy import creation_steps, deletion_steps, prune_steps, snapshot_steps
 
-__all__ = ["Planner"]
+__all__ = ["PlanBuilder"]
 
 
-class Planner(PlanBase):
+class PlanBuilder(PlanBase):
     """Plans of jobs over volumes and snapshots."""
 
     async def plan_snapshots(

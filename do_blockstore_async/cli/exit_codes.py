@@ -1,0 +1,29 @@
+"""What the exit codes mean, and the errors that choose one."""
+
+from __future__ import annotations
+
+__all__ = ["CommandError", "ExitCode", "UsageError"]
+
+
+class ExitCode:
+    """What the program's exit codes mean."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    PARTIAL = 3
+    GUARD = 4
+    QUOTA = 5
+    INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """The arguments do not make sense together; the message says what to do instead."""
+
+
+class CommandError(Exception):
+    """A command ends without doing what was asked: one line for the user, and an exit code."""
+
+    def __init__(self, message: str, code: int = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.code = code
