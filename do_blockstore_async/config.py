@@ -50,12 +50,13 @@ class Config:
             is 250 a minute and 5,000 an hour (API reference, "Rate Limit"). Where the hour is
             5,000 and the server announces another limit, that is adopted. To share a token among
             processes divide the minute only: others' use of the hour is read from the headers.
-        guard_s: added to each window, against clock drift and whole-second bookkeeping; 1.
-        linger_s: how long a request whose answer was lost may still be under way to the server; 30.
+        window_margin_s: added to each window, against clock drift and whole-second bookkeeping; 1.
+        late_arrival_s: how long a request whose response was lost may still take to reach the
+            server; 30.
         reserve: the share of each window that background (bulk) calls leave to interactive ones.
             One share in [0, 1) for each window; 0.10 of the shortest, 0.05 of the others.
         burst: how many requests may leave at once on an idle budget before pacing begins; 60.
-        cold_start: how many requests may be in flight before the first answer is known; 2.
+        cold_start_concurrency: requests in flight at most before the first response; 2.
         timeout_s: default for each call's `timeout=`, of a listing for each page; None waits as
             long as the budget needs. `actions.wait` has a default of its own.
         attempt_timeout_s: bound on one transmission from sending to the last byte of the answer;
@@ -84,14 +85,14 @@ class Config:
     windows: tuple[tuple[int, float], ...] = attrs.field(
         default=((250, 60.0), (5000, 3600.0)), validator=_windows
     )
-    guard_s: float = attrs.field(default=1.0, validator=_not_negative)
-    linger_s: float = attrs.field(default=30.0, validator=_not_negative)
+    window_margin_s: float = attrs.field(default=1.0, validator=_not_negative)
+    late_arrival_s: float = attrs.field(default=30.0, validator=_not_negative)
     reserve: tuple[float, ...] = attrs.field(
         default=attrs.Factory(lambda self: _default_reserve(len(self.windows)), takes_self=True),
         validator=_reserve,
     )
     burst: int = attrs.field(default=60, validator=_positive)
-    cold_start: int = attrs.field(default=2, validator=_positive)
+    cold_start_concurrency: int = attrs.field(default=2, validator=_positive)
     timeout_s: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(_positive)
     )

@@ -33,8 +33,8 @@ __all__ = [
     "HeaderIgnored",
     "Hook",
     "LimitChanged",
-    "ListingReread",
-    "OutcomeSettled",
+    "ListingRestarted",
+    "OutcomeReconciled",
     "QuotaPaused",
     "QuotaResumed",
     "QuotaWaited",
@@ -109,17 +109,19 @@ class CallFinished:
 
 
 @attrs.frozen
-class OutcomeSettled:
-    """A lost request was looked up; `verdict`: `adopted`, `absent`, `conflict` or `unknown`."""
+class OutcomeReconciled:
+    """What became of a request whose response was lost. `resolution`: `adopted`, `not_found`,
+    `conflict` or `unknown`.
+    """
 
     call_id: int
     method: str
     route: str
-    verdict: str
+    resolution: str
 
 
 @attrs.frozen
-class ListingReread:
+class ListingRestarted:
     """A listing changed under its reader, and its pages are read once more (pass 2 or 3)."""
 
     route: str
@@ -173,8 +175,8 @@ Event: TypeAlias = (
     | AttemptFinished
     | RetryScheduled
     | CallFinished
-    | OutcomeSettled
-    | ListingReread
+    | OutcomeReconciled
+    | ListingRestarted
     | QuotaWaited
     | QuotaPaused
     | QuotaResumed

@@ -15,9 +15,9 @@ from aiohttp import web
 from do_blockstore_async import BlockStore, InvalidArgumentError, Volume
 from do_blockstore_async.integrations.aiohttp import (
     BLOCKSTORE,
-    answer_budget,
-    blockstore_ctx,
+    blockstore_cleanup_ctx,
     blockstore_middleware,
+    budget_handler,
 )
 
 routes = web.RouteTableDef()
@@ -86,9 +86,9 @@ def create_app(
 ) -> web.Application:
     """The application. `make_store` makes the client, not yet opened."""
     app = web.Application(middlewares=[blockstore_middleware(default_timeout_s=timeout_s)])
-    app.cleanup_ctx.append(blockstore_ctx(make_store, grace_s=grace_s))
+    app.cleanup_ctx.append(blockstore_cleanup_ctx(make_store, grace_s=grace_s))
     app.add_routes(routes)
-    app.router.add_get("/health/budget", answer_budget)
+    app.router.add_get("/health/budget", budget_handler)
     return app
 
 

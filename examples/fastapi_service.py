@@ -221,7 +221,7 @@ def create_app(make_store: Callable[[PrometheusHook], BlockStore] = open_store) 
         async with opened(app) as state:
             assert state is not None  # noqa: S101 -- for the type checker
             store: BlockStore = state["blockstore"]
-            metrics.watch(store)
+            metrics.collect_quota(store)
             nightly = Nightly(store)
             try:
                 yield {**state, "nightly": nightly, "owners": {}}

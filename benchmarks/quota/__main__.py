@@ -118,7 +118,7 @@ def stranger_rows(table: Table, seeds: int) -> None:
     for name, since_s in (("was there before", 3600.0), ("began with us", 0.0)):
         cases = every(seeds, 6000, stranger_rate=hour, stranger_since_s=since_s)
         outcomes, refused, seconds = worst(cases)
-        crowded = [outcome.stranger_refused for outcome in outcomes]
+        crowded = [outcome.other_clients_refused for outcome in outcomes]
         table.row(
             f"stranger at 30 % of the hour, 6,000 requests ({name})",
             "at most 60 429s" + ("; at most 198 of the stranger's refused" if since_s else ""),
@@ -221,7 +221,7 @@ def forecast_rows(table: Table, seeds: int) -> None:
 
 async def _grant_cost(waiters: int) -> tuple[float, float]:
     """CPU seconds for each grant, and bytes for each waiter, in a real event loop."""
-    throttle = Throttle(Config(windows=((2000, 0.5),), reserve=(0.0,), guard_s=0.0))
+    throttle = Throttle(Config(windows=((2000, 0.5),), reserve=(0.0,), window_margin_s=0.0))
     for _ in range(2000):
         async with throttle.acquire() as lease:
             lease.complete({})

@@ -96,7 +96,7 @@ class Outcome:
 
     refused: int
     seconds: float
-    stranger_refused: int
+    other_clients_refused: int
     judge: Judge
 
 

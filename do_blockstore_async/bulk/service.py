@@ -351,8 +351,8 @@ class Bulk(PlanBuilder):
     ) -> Run:
         """Resume the run of a journal; the plan comes out of it.
 
-        Where a request of the earlier run may still be on its way, waits `Config.linger_s` for it
-        to arrive, reads the account to see what became of it, then goes on.
+        Where a request of the earlier run may still be in flight, wait `Config.late_arrival_s` for
+        it to arrive, read the account to see what became of it, then go on.
 
         Requests: those of the steps that remain, `plan.requests_to_check` for the reading, retries.
 

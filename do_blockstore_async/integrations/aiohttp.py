@@ -1,8 +1,8 @@
 """aiohttp: one client for the life of the application, honest answers when the budget is short.
 
     app = web.Application(middlewares=[blockstore_middleware()])
-    app.cleanup_ctx.append(blockstore_ctx())
-    app.router.add_get("/health/budget", answer_budget)
+    app.cleanup_ctx.append(blockstore_cleanup_ctx())
+    app.router.add_get("/health/budget", budget_handler)
 
     async def volume(request: web.Request) -> web.Response:
         volume = await request.config_dict[BLOCKSTORE].volumes.get(request.match_info["id"])
@@ -30,10 +30,10 @@ from ._web.retry_after import RetryTimes
 
 __all__ = [
     "BLOCKSTORE",
-    "answer_budget",
-    "answer_error",
-    "blockstore_ctx",
+    "blockstore_cleanup_ctx",
     "blockstore_middleware",
+    "budget_handler",
+    "handle_error",
 ]
 
 BLOCKSTORE: Final = web.AppKey("do_blockstore_async", BlockStore)
@@ -42,19 +42,19 @@ BLOCKSTORE: Final = web.AppKey("do_blockstore_async", BlockStore)
 _TIMES: Final = web.AppKey("do_blockstore_async.retry_times", RetryTimes)
 
 
-def blockstore_ctx(
-    open_store: Callable[[], BlockStore] = BlockStore.from_env, *, grace_s: float = 20.0
+def blockstore_cleanup_ctx(
+    client_factory: Callable[[], BlockStore] = BlockStore.from_env, *, grace_s: float = 20.0
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     """A cleanup context that opens one client as `app[BLOCKSTORE]` and closes it.
 
     Args:
-        open_store: makes the client, not yet opened; by default from the environment.
+        client_factory: makes the client, not yet opened; by default from the environment.
         grace_s: seconds that calls under way get to end at shutdown. The runner has waited its
             `shutdown_timeout` for the requests before; this is for what it gave up on.
     """
 
     async def context(app: web.Application) -> AsyncIterator[None]:
-        store = open_store()
+        store = client_factory()
         await store.__aenter__()
         app[BLOCKSTORE] = store
         app[_TIMES] = RetryTimes(store)
@@ -69,7 +69,7 @@ def blockstore_ctx(
 def blockstore_middleware(
     *,
     default_timeout_s: float | None = 30.0,
-    longest_timeout_s: float | None = 300.0,
+    max_timeout_s: float | None = 300.0,
     timeout_header: str = "X-Request-Timeout",
 ) -> Middleware:
     """A middleware: the request's deadline, cancellation that spares writes, errors as problems.
@@ -79,19 +79,19 @@ def blockstore_middleware(
     Args:
         default_timeout_s: seconds a request's calls have together when it does not say; None for
             no deadline.
-        longest_timeout_s: a request that asks for more gets this; None for no bound.
+        max_timeout_s: a request that asks for more gets this; None for no bound.
         timeout_header: where a request says how many seconds it has.
     """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         timeout_s = timeout_from(
-            request.headers.get(timeout_header), default_timeout_s, longest_timeout_s
+            request.headers.get(timeout_header), default_timeout_s, max_timeout_s
         )
         try:
             return await RequestScope().run(_handle(handler, request), timeout_s)
         except (BlockStoreError, ExceptionGroup) as error:
-            return answer_error(request, error)
+            return handle_error(request, error)
 
     return middleware
 
@@ -100,7 +100,7 @@ async def _handle(handler: Handler, request: web.Request) -> web.StreamResponse:
     return await handler(request)
 
 
-def answer_error(request: web.Request, error: Exception) -> web.Response:
+def handle_error(request: web.Request, error: Exception) -> web.Response:
     """An error of this package, alone or in groups, as problem+json; others are raised again."""
     told = only_error(error) if isinstance(error, BaseExceptionGroup) else error
     if not isinstance(told, BlockStoreError):
@@ -118,7 +118,7 @@ def answer_error(request: web.Request, error: Exception) -> web.Response:
     )
 
 
-async def answer_budget(request: web.Request) -> web.Response:
+async def budget_handler(request: web.Request) -> web.Response:
     """A handler that shows the budget and spends none of it."""
     report = budget_report(request.config_dict[BLOCKSTORE])
     return web.json_response(report, headers={"Cache-Control": "no-store"})

@@ -42,10 +42,10 @@ __all__ = [
     "BlockStoreDep",
     "BlockStoreMiddleware",
     "add_blockstore",
-    "answer_error",
     "blockstore_lifespan",
     "budget_router",
     "get_store",
+    "handle_error",
     "within",
 ]
 
@@ -56,7 +56,7 @@ _TIMES = "blockstore_retry_times"
 
 
 def blockstore_lifespan(
-    open_store: Callable[[], BlockStore] = BlockStore.from_env,
+    client_factory: Callable[[], BlockStore] = BlockStore.from_env,
     *,
     inner: Lifespan | None = None,
     grace_s: float = 20.0,
@@ -68,7 +68,7 @@ def blockstore_lifespan(
     client as `state["blockstore"]`, for a job in the background, say.
 
     Args:
-        open_store: makes the client, not yet opened; by default from the environment.
+        client_factory: makes the client, not yet opened; by default from the environment.
         inner: another lifespan; what it yields is merged into the state.
         grace_s: seconds that calls under way get to end at shutdown. The server has usually waited
             for its requests before; this is for what it gave up on, and for background work.
@@ -77,7 +77,7 @@ def blockstore_lifespan(
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
-            store = open_store()
+            store = client_factory()
             await store.__aenter__()
             stack.push_async_callback(store.aclose, grace_s=grace_s)
             state: dict[str, Any] = {_STORE: store, _TIMES: RetryTimes(store)}
@@ -123,7 +123,7 @@ def add_blockstore(
     app: Starlette,
     *,
     default_timeout_s: float | None = 30.0,
-    longest_timeout_s: float | None = 300.0,
+    max_timeout_s: float | None = 300.0,
     timeout_header: str = "x-request-timeout",
 ) -> None:
     """Add the middleware and the error handlers to `app`, before it starts.
@@ -131,20 +131,20 @@ def add_blockstore(
     Args:
         default_timeout_s: seconds a request's calls have together when it does not say; None for
             no deadline.
-        longest_timeout_s: a request that asks for more gets this; None for no bound.
+        max_timeout_s: a request that asks for more gets this; None for no bound.
         timeout_header: where a request says how many seconds it has.
     """
     app.add_middleware(
         BlockStoreMiddleware,
         default_timeout_s=default_timeout_s,
-        longest_timeout_s=longest_timeout_s,
+        max_timeout_s=max_timeout_s,
         timeout_header=timeout_header,
     )
-    app.add_exception_handler(BlockStoreError, answer_error)
-    app.add_exception_handler(ExceptionGroup, answer_error)
+    app.add_exception_handler(BlockStoreError, handle_error)
+    app.add_exception_handler(ExceptionGroup, handle_error)
 
 
-async def answer_error(request: Request, error: Exception) -> Response:
+async def handle_error(request: Request, error: Exception) -> Response:
     """An error of this package, alone or in groups, as problem+json; others are raised again."""
     told = only_error(error) if isinstance(error, BaseExceptionGroup) else error
     if not isinstance(told, BlockStoreError):
@@ -180,12 +180,12 @@ class BlockStoreMiddleware:
         app: ASGIApp,
         *,
         default_timeout_s: float | None = 30.0,
-        longest_timeout_s: float | None = 300.0,
+        max_timeout_s: float | None = 300.0,
         timeout_header: str = "x-request-timeout",
     ) -> None:
         self._app = app
         self._default_s = default_timeout_s
-        self._longest_s = longest_timeout_s
+        self._longest_s = max_timeout_s
         self._header = timeout_header.lower().encode("latin-1")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

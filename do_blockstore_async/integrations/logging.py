@@ -4,7 +4,7 @@
 
 Each event is one record: a sentence to read, and `record.blockstore`, a dict with the event's name
 and fields, for formatters that write JSON; `JsonFormatter` is a small one. Calls and attempts are
-logged at DEBUG, retries and settled outcomes at INFO, failed calls, pauses and changed limits at
+logged at DEBUG, retries and reconciled outcomes at INFO, failed calls, pauses and changed limits at
 WARNING. Nothing that an event carries is secret, and nothing else is logged.
 """
 
@@ -25,8 +25,8 @@ from ..events import (
     Event,
     HeaderIgnored,
     LimitChanged,
-    ListingReread,
-    OutcomeSettled,
+    ListingRestarted,
+    OutcomeReconciled,
     QuotaPaused,
     QuotaResumed,
     QuotaWaited,
@@ -57,14 +57,14 @@ _FORMS: Final[dict[type[Any], tuple[int, str, str]]] = {
         "call_finished",
         "{method} {route}: {outcome} after {duration_s:.3f} s, {attempts} attempts",
     ),
-    OutcomeSettled: (
+    OutcomeReconciled: (
         logging.INFO,
-        "outcome_settled",
-        "{method} {route}: its answer was lost; looked up: {verdict}",
+        "outcome_reconciled",
+        "{method} {route}: its answer was lost; looked up: {resolution}",
     ),
-    ListingReread: (
+    ListingRestarted: (
         logging.INFO,
-        "listing_reread",
+        "listing_restarted",
         "{route} changed while it was read, pass {listing_pass} ({reason})",
     ),
     QuotaWaited: (logging.DEBUG, "quota_waited", "waited {wait_s:.3f} s for quota"),

@@ -33,7 +33,7 @@ from ..events import (
     CallFinished,
     CallStarted,
     Event,
-    OutcomeSettled,
+    OutcomeReconciled,
     RetryScheduled,
 )
 
@@ -74,8 +74,8 @@ class OpenTelemetryHook:
             self._attempt(event)
         elif isinstance(event, RetryScheduled):
             self._mark(event.call_id, "retry", delay_s=event.delay_s, reason=event.reason)
-        elif isinstance(event, OutcomeSettled):
-            self._mark(event.call_id, "settled", verdict=event.verdict)
+        elif isinstance(event, OutcomeReconciled):
+            self._mark(event.call_id, "reconciled", resolution=event.resolution)
 
     def _begin(self, event: CallStarted) -> None:
         span = self._tracer.start_span(

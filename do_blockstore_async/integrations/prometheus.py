@@ -2,7 +2,7 @@
 
     metrics = PrometheusHook()
     async with BlockStore.from_env(config=Config(hooks=(metrics,))) as store:
-        metrics.watch(store)
+        metrics.collect_quota(store)
 
 | metric | labels |
 | --- | --- |
@@ -13,13 +13,13 @@
 | `blockstore_attempt_seconds` (histogram): on the wire, no wait for quota | method, route |
 | `blockstore_quota_wait_seconds` (histogram): before an attempt | method, route |
 | `blockstore_retries_total` | method, route, reason |
-| `blockstore_settled_total`: lost answers looked up | method, route, verdict |
-| `blockstore_listing_rereads_total` | route |
+| `blockstore_reconciled_total`: lost responses reconciled | method, route, resolution |
+| `blockstore_listing_restarts_total` | route |
 | `blockstore_quota_pauses_total` | kind |
 | `blockstore_headers_ignored_total` | name |
-| `blockstore_quota_limit`, `_used`, `_others`, `_remaining` | window: its seconds |
+| `blockstore_quota_limit`, `_used`, `_used_by_others`, `_remaining` | window: its seconds |
 | `blockstore_quota_waiting` | class: `interactive` or `background` |
-| `blockstore_quota_in_flight`, `_paused_seconds`, `_next_free_seconds` | |
+| `blockstore_quota_in_flight`, `_paused_seconds`, `_available_in_seconds` | |
 
 Theory. Events only count; the gauges are not kept up to date but read when somebody asks. A scrape
 may come from another thread (`prometheus_client.start_http_server` has one), while the budget
@@ -49,8 +49,8 @@ from ..events import (
     CallStarted,
     Event,
     HeaderIgnored,
-    ListingReread,
-    OutcomeSettled,
+    ListingRestarted,
+    OutcomeReconciled,
     QuotaPaused,
     RetryScheduled,
 )
@@ -95,8 +95,10 @@ class PrometheusHook:
         self._attempt_s = histogram("attempt_seconds", "Attempts on the wire", _WIRE_BUCKETS)
         self._wait_s = histogram("quota_wait_seconds", "Waits for quota", _WAIT_BUCKETS)
         self._retries = counter("retries_total", "Retries", (*operation, "reason"))
-        self._settled = counter("settled_total", "Lost answers looked up", (*operation, "verdict"))
-        self._rereads = counter("listing_rereads_total", "Listings read again", ("route",))
+        self._reconciled = counter(
+            "reconciled_total", "Lost responses reconciled", (*operation, "resolution")
+        )
+        self._restarts = counter("listing_restarts_total", "Listings started again", ("route",))
         self._pauses = counter("quota_pauses_total", "Pauses of the budget", ("kind",))
         self._ignored = counter("headers_ignored_total", "Headers that made no sense", ("name",))
         self._waits: dict[tuple[object, int], float] = {}
@@ -122,16 +124,16 @@ class PrometheusHook:
             self._call_s.labels(event.method, event.route).observe(event.duration_s)
         elif isinstance(event, RetryScheduled):
             self._retries.labels(event.method, event.route, event.reason).inc()
-        elif isinstance(event, OutcomeSettled):
-            self._settled.labels(event.method, event.route, event.verdict).inc()
-        elif isinstance(event, ListingReread):
-            self._rereads.labels(event.route).inc()
+        elif isinstance(event, OutcomeReconciled):
+            self._reconciled.labels(event.method, event.route, event.resolution).inc()
+        elif isinstance(event, ListingRestarted):
+            self._restarts.labels(event.route).inc()
         elif isinstance(event, QuotaPaused):
             self._pauses.labels(event.kind).inc()
         elif isinstance(event, HeaderIgnored):
             self._ignored.labels(event.name).inc()
 
-    def watch(self, store: BlockStore) -> None:
+    def collect_quota(self, store: BlockStore) -> None:
         """Show the budget of `store` at each scrape, until its event loop ends.
 
         Called inside the event loop of `store`. One store for each hook: give a second one a hook
@@ -179,12 +181,12 @@ class _BudgetCollector:
         return (
             family("limit", "Requests allowed in the window", ("window",)),
             family("used", "Slots held by this process", ("window",)),
-            family("others", "Slots others use, by the answers' headers", ("window",)),
+            family("used_by_others", "Slots other clients use", ("window",)),
             family("remaining", "Slots free for interactive requests", ("window",)),
             family("waiting", "Requests waiting for quota", ("class",)),
             family("in_flight", "Requests sent and not answered"),
             family("paused_seconds", "Seconds until a pause ends"),
-            family("next_free_seconds", "Seconds until an interactive request could leave"),
+            family("available_in_seconds", "Seconds until an interactive request could leave"),
         )
 
     def _read(self) -> QuotaStatus | None:

@@ -49,7 +49,7 @@ from .._http.engine import Engine
 from .._http.request import Listing, RawResponse, Request
 from .._schema.validation import check_per_page
 from ..errors import DecodeError, ListingChangedError
-from ..events import ListingReread, emit
+from ..events import ListingRestarted, emit
 from ..models import Page
 
 __all__ = ["ListingCall", "collect", "items", "pages"]
@@ -154,7 +154,7 @@ async def pages(
     before: set[Hashable] | None = None
     for listing_pass in range(1, _PASSES + 1):
         if reason is not None and engine.config.hooks:
-            emit(engine.config.hooks, ListingReread(call.route, listing_pass, reason))
+            emit(engine.config.hooks, ListingRestarted(call.route, listing_pass, reason))
         watch = _Pass(call, yielded, before)
         reader = _read(engine, call, deadline)
         try:

@@ -9,7 +9,7 @@ Pure: no clock, no I/O.
 
 from __future__ import annotations
 
-from ._messages import Refused
+from ._messages import ApiError
 
 E = "evidence"
 GUESS = "guess"
@@ -128,7 +128,9 @@ _TABLE: dict[str, tuple[int, str, str, str]] = {
 _KINDS = {"cooldown": "snapshot_cooldown", "route": "route"}
 
 
-def refuse(name: str, *, retry_after_s: int | None = None, status: int | None = None) -> Refused:
+def api_error(
+    name: str, *, retry_after_s: int | None = None, status: int | None = None
+) -> ApiError:
     """The refusal of that name, to be raised.
 
     Args:
@@ -142,7 +144,7 @@ def refuse(name: str, *, retry_after_s: int | None = None, status: int | None = 
     if used == 429:
         identifier = "too_many_requests"
         kind = kind or name
-    return Refused(used, identifier, message, kind=kind, retry_after_s=retry_after_s)
+    return ApiError(used, identifier, message, kind=kind, retry_after_s=retry_after_s)
 
 
 def is_guess(name: str) -> bool:

@@ -14,7 +14,7 @@ import attrs
 import msgspec
 
 __all__ = [
-    "Refused",
+    "ApiError",
     "RequestRecord",
     "SimRequest",
     "SimResponse",
@@ -82,7 +82,7 @@ class RequestRecord(NamedTuple):
         return self.target.partition("?")[0]
 
 
-class Refused(Exception):  # noqa: N818 -- a way out of an operation, not an error of the program
+class ApiError(Exception):
     """Ends an operation with an error answer; nothing was changed.
 
     Args:

@@ -11,7 +11,7 @@ Invariants:
 3. With a token bucket no interval of length x holds more than limit + x * limit / window.
 4. `remaining` is limit minus accepted requests in the longest window, `reset` the whole second in
    which the oldest of them expires.
-5. A stranger's requests are judged in the order of their times between ours, as if each had
+5. Requests of other clients are judged in the order of their times between ours, as if each had
    arrived by itself; how many of them were refused is counted.
 
 GUESS: refused requests do not count; the reset is rounded down; where both windows are full the
@@ -26,7 +26,7 @@ import math
 from collections import deque
 from typing import Literal, NamedTuple, Protocol
 
-__all__ = ["Budget", "MinuteModel", "Verdict", "Window"]
+__all__ = ["Decision", "MinuteModel", "RequestBudget", "Window"]
 
 MinuteModel = Literal["sliding", "fixed", "bucket"]
 
@@ -38,7 +38,7 @@ class Window(NamedTuple):
     seconds: float
 
 
-class Verdict(NamedTuple):
+class Decision(NamedTuple):
     """What the judge says of one request.
 
     `refused` is None, `burst` or `hourly`; `reset_s` is in whole seconds since the epoch;
@@ -52,7 +52,7 @@ class Verdict(NamedTuple):
     retry_after_s: int | None
 
 
-class _Judge(Protocol):
+class _WindowCounter(Protocol):
     def full(self, now: float) -> bool: ...
     def take(self, now: float) -> None: ...
     def room_in_s(self, now: float) -> float: ...
@@ -138,24 +138,25 @@ _MODELS: dict[str, type[_SlidingLog | _FixedWindow | _TokenBucket]] = {
 }
 
 
-class Budget:
+class RequestBudget:
     """The budget of one token.
 
     Args:
         windows: the shortest first, at least one.
         minute_model: how every window but the longest is counted (the only one, if there is one).
-        stranger_per_s: requests per second that somebody else makes with the same token, evenly
-            spaced, beginning one interval after the first request that is judged.
+        other_clients_per_s: requests per second that other clients make with the same token,
+            evenly spaced, beginning one interval after the first request that is judged.
 
     Attributes:
-        stranger_sent, stranger_refused: how many requests the stranger made, and in vain.
+        other_clients_sent, other_clients_refused: requests that other clients made, and
+            those of them that were refused.
     """
 
     def __init__(
         self,
         windows: tuple[Window, ...],
         minute_model: MinuteModel = "sliding",
-        stranger_per_s: float = 0.0,
+        other_clients_per_s: float = 0.0,
     ) -> None:
         if minute_model not in _MODELS:
             raise ValueError(f"minute_model must be one of {sorted(_MODELS)}, not {minute_model!r}")
@@ -163,45 +164,45 @@ class Budget:
         self._limit = windows[-1].limit
         self._hour = _SlidingLog(windows[-1])
         self._has_hour = len(windows) > 1
-        self._bursts: list[_Judge] = [_MODELS[minute_model](window) for window in short]
+        self._bursts: list[_WindowCounter] = [_MODELS[minute_model](window) for window in short]
         self._now = -math.inf
-        self.stranger_sent = 0
-        self.stranger_refused = 0
-        self._stranger_every_s = math.inf
-        self._stranger_next = math.inf
-        self._stranger_per_s = 0.0
-        self.set_stranger(stranger_per_s)
+        self.other_clients_sent = 0
+        self.other_clients_refused = 0
+        self._other_clients_every_s = math.inf
+        self._other_clients_next = math.inf
+        self._other_clients_per_s = 0.0
+        self.set_other_clients(other_clients_per_s)
 
-    def set_stranger(self, per_s: float) -> None:
-        """Change the stranger's rate, from the last judged request on; 0 sends him away."""
+    def set_other_clients(self, per_s: float) -> None:
+        """Change the rate of other clients, from the last request on; 0 for none."""
         if not 0 <= per_s < math.inf:
-            raise ValueError(f"a stranger's rate must be 0 or more requests/s, not {per_s!r}")
-        self._stranger_per_s = per_s
-        self._stranger_every_s = 1 / per_s if per_s else math.inf
-        self._stranger_next = self._now + self._stranger_every_s if per_s else math.inf
+            raise ValueError(f"other_clients_per_s must be 0 or more, not {per_s!r}")
+        self._other_clients_per_s = per_s
+        self._other_clients_every_s = 1 / per_s if per_s else math.inf
+        self._other_clients_next = self._now + self._other_clients_every_s if per_s else math.inf
 
-    def judge(self, now: float) -> Verdict:
+    def check(self, now: float) -> Decision:
         """Judge and count one request that arrives at `now`, in seconds since the epoch."""
-        if self._now == -math.inf and self._stranger_per_s:
-            self._stranger_next = now + self._stranger_every_s
+        if self._now == -math.inf and self._other_clients_per_s:
+            self._other_clients_next = now + self._other_clients_every_s
         # A clock that steps back must not unsort the logs.
         now = self._now = max(now, self._now)
-        while self._stranger_next <= now:
-            self.stranger_sent += 1
-            self.stranger_refused += self._pass(self._stranger_next)[0] is not None
-            self._stranger_next += self._stranger_every_s
+        while self._other_clients_next <= now:
+            self.other_clients_sent += 1
+            self.other_clients_refused += self._pass(self._other_clients_next)[0] is not None
+            self._other_clients_next += self._other_clients_every_s
         refused, retry_after_s = self._pass(now)
         remaining = 0 if refused else self._limit - self._hour.used(now)
         reset_s = int(self._hour.oldest_expires(now))
-        return Verdict(refused, self._limit, max(0, remaining), reset_s, retry_after_s)
+        return Decision(refused, self._limit, max(0, remaining), reset_s, retry_after_s)
 
     def _pass(self, now: float) -> tuple[str | None, int | None]:
         if self._has_hour and self._hour.full(now):
             return "hourly", None
-        for judge in self._bursts:
-            if judge.full(now):
-                return "burst", max(1, math.ceil(judge.room_in_s(now)))
-        for judge in self._bursts:
-            judge.take(now)
+        for counter in self._bursts:
+            if counter.full(now):
+                return "burst", max(1, math.ceil(counter.room_in_s(now)))
+        for counter in self._bursts:
+            counter.take(now)
         self._hour.take(now)
         return None, None

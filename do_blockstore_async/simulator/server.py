@@ -39,7 +39,7 @@ class Simulator:
     """DigitalOcean's block storage API in small, over real HTTP.
 
         async with Simulator(volumes=120, seed=7) as sim:
-            ... sim.url, sim.token, sim.world, sim.faults.add("answer_lost", times=1) ...
+            ... sim.url, sim.token, sim.world, sim.faults.add("response_lost", times=1) ...
 
     Args:
         latency_s: how long each answer takes; a pair draws evenly between the two.

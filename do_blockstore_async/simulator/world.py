@@ -23,9 +23,9 @@ Pure: no clock, no I/O.
 
 from __future__ import annotations
 
-from ._errors import refuse
+from ._errors import api_error
 from ._messages import (
-    Refused,
+    ApiError,
     RequestRecord,
     SimRequest,
     SimResponse,
@@ -35,7 +35,7 @@ from ._messages import (
 )
 from .api.request import Call, read_body, read_query
 from .api.routes import find_route
-from .ratelimit import Verdict
+from .ratelimit import Decision
 from .state.account import Account, Grant
 from .state.options import WorldOptions
 
@@ -74,20 +74,20 @@ class World(Account):
         self.tick(now)
         self.handled += 1
         grant = self._grant(request)
-        verdict: Verdict | None = None
-        refused: Refused | None = None
+        verdict: Decision | None = None
+        refused: ApiError | None = None
         status, body = 500, b""
         try:
             if grant is None:
-                raise refuse("unauthorized")
+                raise api_error("unauthorized")
             if grant.budget is not None:
-                verdict = grant.budget.judge(now)
+                verdict = grant.budget.check(now)
                 if verdict.refused is not None:
                     raise _over(verdict)
             if self.route_limits:
                 self._check_route_limits(request)
             status, body = self._operate(request, grant, now)
-        except Refused as refusal:
+        except ApiError as refusal:
             refused, status = refusal, refusal.status
         # An odd factor goes through every 128-bit number once: ids never repeat.
         number = self.request_ids + self.handled * 0x9E3779B97F4A7C15F39CC0605CEDC835
@@ -107,7 +107,7 @@ class World(Account):
         path = request.path
         route, values = find_route(request.method, path)
         if not grant.allows(request.method, route.scopes):
-            raise refuse("scope")
+            raise api_error("scope")
         has_body = request.method == "POST" or (request.method == "DELETE" and bool(request.body))
         call = Call(
             method=request.method,
@@ -127,15 +127,15 @@ class World(Account):
                 limit.times -= 1
                 if limit.times <= 0:
                     self.route_limits.remove(limit)
-                raise refuse("route", retry_after_s=limit.retry_after_s)
+                raise api_error("route", retry_after_s=limit.retry_after_s)
 
     def _headers(
         self,
         now: float,
         request_id: str,
         status: int,
-        verdict: Verdict | None,
-        refused: Refused | None,
+        verdict: Decision | None,
+        refused: ApiError | None,
     ) -> dict[str, str]:
         headers = {"date": http_date(now + self.skew_s), "x-request-id": request_id}
         if status != 204:
@@ -154,7 +154,7 @@ class World(Account):
         now: float,
         status: int,
         grant: Grant | None,
-        refused: Refused | None,
+        refused: ApiError | None,
     ) -> None:
         if len(self.requests) >= _LOG_SIZE:
             del self.requests[: _LOG_SIZE // 2]
@@ -170,7 +170,7 @@ class World(Account):
         )
 
 
-def _over(verdict: Verdict) -> Refused:
-    refusal = refuse("rate", retry_after_s=verdict.retry_after_s)
+def _over(verdict: Decision) -> ApiError:
+    refusal = api_error("rate", retry_after_s=verdict.retry_after_s)
     refusal.kind = verdict.refused
     return refusal

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async.simulator._messages import SimRequest
-from do_blockstore_async.simulator.faults.mutations import HUGE_BYTES, shape
+from do_blockstore_async.simulator.faults.mutations import HUGE_BYTES, mutate_response
 from do_blockstore_async.simulator.faults.parser import parse_faults
 from do_blockstore_async.simulator.faults.rules import KINDS, FaultInjector, deliver
 from do_blockstore_async.simulator.world import World
@@ -55,7 +55,7 @@ def test_every_kind_is_delivered_and_logged(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "made", "wire"),
     [
-        ("answer_lost", 1, "drop"),
+        ("response_lost", 1, "drop"),
         ("reset_before", 0, "reset"),
         ("truncated", 1, "truncate"),
         ("drip", 1, "drip"),
@@ -82,7 +82,7 @@ def test_what_takes_effect(kind: str, made: int, wire: str) -> None:
 def test_a_duplicate_is_handled_twice() -> None:
     for second, status in ((False, 201), (True, 409)):
         world, faults = World(), FaultInjector()
-        faults.add("duplicate", second=second)
+        faults.add("duplicate", return_second=second)
         delivery = deliver(world, faults, requests_to(world)[1], world.now)
         assert (delivery.response.status, world.handled, len(world.volumes)) == (status, 2, 1)
 
@@ -123,7 +123,7 @@ def test_every_shape_is_an_answer(kind: str, number: int, status: int) -> None:
     if status != 200:
         response = type(response)(status, response.headers, b"" if status == 204 else b"{}")
     before = dict(response.headers)
-    bent = shape(kind, response, world.now, number)
+    bent = mutate_response(kind, response, world.now, number)
     assert 200 <= bent.status <= 599
     for name, value in bent.headers.items():
         assert name == name.lower()
@@ -136,18 +136,20 @@ def test_every_shape_is_an_answer(kind: str, number: int, status: int) -> None:
 def test_the_bodies_are_what_they_say() -> None:
     world = World(volumes=1)
     answer = world.handle(requests_to(world)[0], world.now)
-    assert len(shape("huge_body", answer, 0.0).body) == HUGE_BYTES
-    bomb = shape("gzip_bomb", answer, 0.0)
+    assert len(mutate_response("huge_body", answer, 0.0).body) == HUGE_BYTES
+    bomb = mutate_response("gzip_bomb", answer, 0.0)
     assert bomb.headers["content-encoding"] == "gzip"
     assert len(bomb.body) < 100_000
     assert len(gzip.decompress(bomb.body)) == HUGE_BYTES
-    assert shape("html_504", answer, 0.0).body.startswith(b"<html>")
-    hosts = {shape("hostile_next", answer, 0.0, number).body for number in range(10)}
+    assert mutate_response("html_504", answer, 0.0).body.startswith(b"<html>")
+    hosts = {mutate_response("hostile_next", answer, 0.0, number).body for number in range(10)}
     assert any(b"attacker.invalid" in body for body in hosts)
     assert all(json.loads(body)["meta"] == {"total": 1} for body in hosts)
     for number in range(5):
         with pytest.raises(ValueError):
-            json.loads(shape("malformed_json", answer, 0.0, number).body, parse_constant=int)
+            json.loads(
+                mutate_response("malformed_json", answer, 0.0, number).body, parse_constant=int
+            )
 
 
 def test_rules_match_method_path_and_count() -> None:
@@ -169,7 +171,7 @@ def test_the_same_seed_gives_the_same_faults(seed: int, requests: list[SimReques
     def run(faults: FaultInjector) -> list[Any]:
         return [faults.next(request) for request in requests]
 
-    faults = parse_faults(f"seed={seed},answer_lost:0.3:POST,html_502:0.2,stall:0.1")
+    faults = parse_faults(f"seed={seed},response_lost:0.3:POST,html_502:0.2,stall:0.1")
     first = run(faults)
     log = list(faults.log)
     faults.reset()
@@ -179,19 +181,19 @@ def test_the_same_seed_gives_the_same_faults(seed: int, requests: list[SimReques
 
 
 def test_a_rate_is_a_share() -> None:
-    faults = parse_faults("answer_lost:0.2,seed=3")
+    faults = parse_faults("response_lost:0.2,seed=3")
     hit = sum(faults.next(POST) is not None for _ in range(5000))
     assert 900 < hit < 1100
 
 
 def test_the_text_of_faults() -> None:
     faults = parse_faults(
-        "answer_lost:0.05, html_502:POST /v2/volumes:1.0:count=2, stall:/v2/snapshots/**,"
-        "clock_step:seconds=-60:commit=0.5:skip=3,duplicate:GET:second=yes,seed=7"
+        "response_lost:0.05, html_502:POST /v2/volumes:1.0:count=2, stall:/v2/snapshots/**,"
+        "clock_step:seconds=-60:commit=0.5:skip=3,duplicate:GET:return_second=yes,seed=7"
     )
     rules = [rule for rule, _ in faults._rules]
     assert [rule.kind for rule in rules] == [
-        "answer_lost",
+        "response_lost",
         "html_502",
         "stall",
         "clock_step",
@@ -201,7 +203,7 @@ def test_the_text_of_faults() -> None:
     assert (rules[1].method, rules[1].path, rules[1].times) == ("POST", "/v2/volumes", 2)
     assert rules[2].path == "/v2/snapshots/**"
     assert (rules[3].seconds, rules[3].commit, rules[3].skip) == (-60.0, 0.5, 3)
-    assert (rules[4].method, rules[4].second) == ("GET", True)
+    assert (rules[4].method, rules[4].return_second) == ("GET", True)
     assert faults.seed == 7
     assert parse_faults("").next(GET) is None
 
@@ -211,13 +213,13 @@ def test_the_text_of_faults() -> None:
     [
         ("nonsense", "no such fault: 'nonsense'"),
         ("stall:often", "not a number: 'often'"),
-        ("stall:1.5", "rate must lie between 0 and 1"),
-        ("stall:nan", "rate must lie between 0 and 1"),
+        ("stall:1.5", "rate must be from 0 to 1"),
+        ("stall:nan", "rate must be from 0 to 1"),
         ("stall:times=x", "not a whole number: 'x'"),
-        ("stall:times=-1", "counts must be 0 or more"),
+        ("stall:times=-1", "times must be 0 or more"),
         ("stall:colour=red", "no such option: 'colour'"),
         ("stall:POST volumes", "a path begins with a slash"),
-        ("stall:commit=2", "commit must lie between 0 and 1"),
+        ("stall:commit=2", "commit must be from 0 to 1"),
         ("seed=x", "not a whole number: 'x'"),
         ("drip:seconds=inf", "seconds must be finite"),
         ("drip:seconds=-1", "seconds must be 0 or more"),

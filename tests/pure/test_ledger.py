@@ -14,7 +14,9 @@ from do_blockstore_async._ratelimit.pure.ledger import LeaseRecord, Ledger
 from do_blockstore_async.config import Config
 
 NEVER = math.inf
-PLAIN = Config(windows=((10, 6.0), (40, 60.0)), guard_s=0.5, linger_s=3.0, reserve=(0.2, 0.1))
+PLAIN = Config(
+    windows=((10, 6.0), (40, 60.0)), window_margin_s=0.5, late_arrival_s=3.0, reserve=(0.2, 0.1)
+)
 
 
 def headers(limit: int, remaining: int) -> dict[str, str]:

@@ -520,7 +520,7 @@ def test_the_log_names_what_was_asked(ask: Caller) -> None:
         {"limits": "1/inf"},
         {"limits": ""},
         {"minute_model": "hour"},
-        {"stranger_per_s": -1.0},
+        {"other_clients_per_s": -1.0},
         {"droplets": ["x"]},
         {"droplets": {1: "mars1"}},
         {"volumes": -1},

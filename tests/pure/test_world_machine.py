@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from do_blockstore_async.simulator._messages import SimRequest, SimResponse
-from do_blockstore_async.simulator.ratelimit import Budget, Window
+from do_blockstore_async.simulator.ratelimit import RequestBudget, Window
 from do_blockstore_async.simulator.state.entities import SimVolume
 from do_blockstore_async.simulator.state.index import OrderedIndex
 from do_blockstore_async.simulator.world import World
@@ -226,7 +226,7 @@ MINUTE, HOUR = Window(5, 6.0), Window(20, 40.0)
 
 @given(GAPS, st.sampled_from(["sliding", "fixed", "bucket"]), st.floats(0, 3))
 def test_the_judge_agrees_with_a_recount(gaps: list[float], model: Any, stranger: float) -> None:
-    budget = Budget((MINUTE, HOUR), model, stranger)
+    budget = RequestBudget((MINUTE, HOUR), model, stranger)
     now = 1000.0
     accepted: list[float] = []
     arrivals: list[tuple[float, bool]] = []
@@ -235,7 +235,7 @@ def test_the_judge_agrees_with_a_recount(gaps: list[float], model: Any, stranger
         now += gap
         if following is None:
             following = now + 1 / stranger if stranger > 0.01 else float("inf")
-            budget.set_stranger(stranger if stranger > 0.01 else 0)
+            budget.set_other_clients(stranger if stranger > 0.01 else 0)
         while following <= now:
             arrivals.append((following, False))
             following += 1 / stranger
@@ -269,26 +269,26 @@ def test_the_judge_agrees_with_a_recount(gaps: list[float], model: Any, stranger
     now, got = 1000.0, []
     for gap in gaps:
         now += gap
-        said = budget.judge(now)
+        said = budget.check(now)
         assert (said.retry_after_s is not None) == (said.refused == "burst")
         got.append((said.refused, said.remaining, said.reset_s))
     assert got == expected
-    assert budget.stranger_refused == strangers_refused
-    assert budget.stranger_sent == sum(1 for _, ours in arrivals if not ours)
+    assert budget.other_clients_refused == strangers_refused
+    assert budget.other_clients_sent == sum(1 for _, ours in arrivals if not ours)
 
 
 @given(GAPS, st.sampled_from(["sliding", "fixed", "bucket"]))
 def test_after_retry_after_there_is_room(gaps: list[float], model: Any) -> None:
-    budget = Budget((MINUTE,), model)
+    budget = RequestBudget((MINUTE,), model)
     now = 1000.0
     for gap in gaps:
         now += gap
-        said = budget.judge(now)
+        said = budget.check(now)
         if said.retry_after_s is not None:
             now += said.retry_after_s
-            assert budget.judge(now).refused is None
+            assert budget.check(now).refused is None
 
 
 def test_a_clock_that_steps_back_does_not_free_the_budget() -> None:
-    budget = Budget((Window(2, 60.0), Window(3, 3600.0)))
-    assert [budget.judge(at).refused for at in (1000.0, 10.0, 20.0)] == [None, None, "burst"]
+    budget = RequestBudget((Window(2, 60.0), Window(3, 3600.0)))
+    assert [budget.check(at).refused for at in (1000.0, 10.0, 20.0)] == [None, None, "burst"]

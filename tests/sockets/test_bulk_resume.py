@@ -33,7 +33,7 @@ from do_blockstore_async.bulk.execution.journal import Journal
 from do_blockstore_async.bulk.model.outcome import Ended
 from do_blockstore_async.simulator import FaultInjector, World, connect_in_process
 
-CONFIG = Config(windows=((10**6, 60.0),), linger_s=0.05, max_attempts=2, backoff_base_s=0.001)
+CONFIG = Config(windows=((10**6, 60.0),), late_arrival_s=0.05, max_attempts=2, backoff_base_s=0.001)
 
 
 @asynccontextmanager

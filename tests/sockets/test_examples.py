@@ -26,7 +26,7 @@ from tests.support.service_load import files, measure, serving
 from tests.support.web_services import PATIENCE_S, Visitor, serving_aiohttp, until
 
 ROOT = Path(__file__).parents[2]
-ROOMY = Config(windows=((10**6, 60.0), (10**7, 3600.0)), cold_start=100, burst=10**5)
+ROOMY = Config(windows=((10**6, 60.0), (10**7, 3600.0)), cold_start_concurrency=100, burst=10**5)
 
 
 # The main thing.
@@ -256,7 +256,7 @@ async def test_a_signal_under_load_stops_the_program_cleanly(kind: str) -> None:
 
 async def test_200_clients_of_the_aiohttp_service() -> None:
     tasks, open_files = asyncio.all_tasks(), files()
-    config = Config(windows=((100, 2.0), (1000, 30.0)), guard_s=0.1, linger_s=1.0)
+    config = Config(windows=((100, 2.0), (1000, 30.0)), window_margin_s=0.1, late_arrival_s=1.0)
     async with Simulator(volumes=5, limits="100/2,1000/30", latency_s=(0.01, 0.04)) as simulator:
         volumes = list(simulator.world.volumes)
         app = aiohttp_service.create_app(
@@ -365,7 +365,7 @@ async def test_the_script_keeps_the_journal_while_something_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = argparse.Namespace(region=[], keep_daily=1, journal=tmp_path / "nightly.journal")
-    config = Config(windows=((10**6, 60.0),), linger_s=0.05, max_attempts=1)
+    config = Config(windows=((10**6, 60.0),), late_arrival_s=0.05, max_attempts=1)
     monkeypatch.setattr(nightly_script, "stop_on_signal", lambda run: None)
     async with Simulator(volumes=6, limits="none") as simulator:
         monkeypatch.setattr(
@@ -375,7 +375,7 @@ async def test_the_script_keeps_the_journal_while_something_is_unknown(
         )
         earlier = set(simulator.world.snapshots)
         # An answer is lost, and so is every look at what became of it.
-        simulator.faults.add("answer_lost", method="POST", times=1)
+        simulator.faults.add("response_lost", method="POST", times=1)
         simulator.faults.add("html_502", method="GET", path="/v2/volumes/*/snapshots")
         assert await nightly_script.nightly(options) == 1
         assert is_there(str(options.journal))

@@ -13,9 +13,9 @@ from aiohttp import web
 from do_blockstore_async import ClientClosedError
 from do_blockstore_async.integrations.aiohttp import (
     BLOCKSTORE,
-    answer_budget,
-    blockstore_ctx,
+    blockstore_cleanup_ctx,
     blockstore_middleware,
+    budget_handler,
 )
 from do_blockstore_async.simulator import Simulator
 from tests.support.web_services import DRY, Opened, Visitor, serving_aiohttp, until
@@ -27,10 +27,10 @@ UNKNOWN = "00000000-0000-0000-0000-000000000000"
 def make_app(
     opened: Opened, notes: list[str], *, grace_s: float = 5.0, **options: Any
 ) -> web.Application:
-    options = {"default_timeout_s": None, "longest_timeout_s": None, **options}
+    options = {"default_timeout_s": None, "max_timeout_s": None, **options}
     app = web.Application(middlewares=[blockstore_middleware(**options)])
-    app.cleanup_ctx.append(blockstore_ctx(opened, grace_s=grace_s))
-    app.router.add_get("/health/budget", answer_budget)
+    app.cleanup_ctx.append(blockstore_cleanup_ctx(opened, grace_s=grace_s))
+    app.router.add_get("/health/budget", budget_handler)
 
     async def listed(request: web.Request) -> web.Response:
         store = request.config_dict[BLOCKSTORE]

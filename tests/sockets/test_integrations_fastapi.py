@@ -54,7 +54,7 @@ class Notes:
 def make_app(opened: Opened, notes: Notes, **options: Any) -> FastAPI:
     grace_s = options.pop("grace_s", 5.0)
     app = FastAPI(lifespan=blockstore_lifespan(opened, grace_s=grace_s))
-    add_blockstore(app, **{"default_timeout_s": None, "longest_timeout_s": None, **options})
+    add_blockstore(app, **{"default_timeout_s": None, "max_timeout_s": None, **options})
     app.include_router(budget_router())
 
     @app.get("/volumes")
@@ -480,7 +480,7 @@ async def test_a_server_out_of_patience_cuts_no_create_in_two(notes: Notes) -> N
 
 
 async def test_the_grace_ends_what_does_not_end_by_itself(notes: Notes) -> None:
-    config = Config(windows=ROOMY.windows, max_attempts=1, cold_start=10)
+    config = Config(windows=ROOMY.windows, max_attempts=1, cold_start_concurrency=10)
     async with Simulator() as simulator:
         simulator.faults.add("stall", times=None)
         opened = Opened(simulator, config)

@@ -65,13 +65,13 @@ async def test_metrics_are_scraped_over_http_from_another_thread() -> None:
     server, thread = start_http_server(0, "127.0.0.1", registry)
     try:
         async with Simulator(volumes=3) as simulator, client(simulator, metrics) as store:
-            metrics.watch(store)
+            metrics.collect_quota(store)
             volume = next(iter(simulator.world.volumes))
             simulator.faults.add("error_500_before", method="GET", times=1)
             await store.volumes.get(volume)
             with pytest.raises(NotFoundError):
                 await store.volumes.get(UNKNOWN)
-            simulator.faults.add("answer_lost", method="POST", times=1)
+            simulator.faults.add("response_lost", method="POST", times=1)
             await store.volumes.create("db", region="nyc3", size_gigabytes=1)
             url = f"http://127.0.0.1:{server.server_port}/metrics"
             async with aiohttp.ClientSession() as session, session.get(url) as response:
@@ -92,7 +92,7 @@ async def test_metrics_are_scraped_over_http_from_another_thread() -> None:
     assert value("attempts_total", "GET", ONE, "ServerError") == 1
     assert value("attempts_total", "GET", ONE, "200") == 1
     assert value("retries_total", "GET", ONE, "ServerError") == 1
-    assert value("settled_total", "POST", "/v2/volumes", "adopted") == 1
+    assert value("reconciled_total", "POST", "/v2/volumes", "adopted") == 1
     assert value("attempt_seconds_count", "GET", ONE) == 3
     assert value("quota_wait_seconds_count", "GET", ONE) == 3
     assert value("calls_in_progress") == 0
@@ -108,7 +108,7 @@ async def test_gauges_are_read_in_the_loop_too_and_left_out_when_it_has_ended() 
     registry = CollectorRegistry()
     metrics = PrometheusHook(registry)
     async with Simulator() as simulator, client(simulator, metrics) as store:
-        metrics.watch(store)
+        metrics.collect_quota(store)
         assert b"blockstore_quota_remaining" in generate_latest(registry)
 
     other = CollectorRegistry()
@@ -117,7 +117,7 @@ async def test_gauges_are_read_in_the_loop_too_and_left_out_when_it_has_ended() 
         async def main() -> None:
             hook = PrometheusHook(other)
             async with Simulator() as simulator, client(simulator, hook) as store:
-                hook.watch(store)
+                hook.collect_quota(store)
 
         asyncio.run(main())
 
@@ -223,13 +223,13 @@ async def test_the_look_up_of_a_lost_create_is_a_child_of_it(
     provider: TracerProvider, exporter: InMemorySpanExporter
 ) -> None:
     async with Simulator() as simulator, client(simulator, OpenTelemetryHook(provider)) as store:
-        simulator.faults.add("answer_lost", method="POST", times=1)
+        simulator.faults.add("response_lost", method="POST", times=1)
         await store.volumes.create("db", region="nyc3", size_gigabytes=1)
     looked, created = exporter.get_finished_spans()
     assert (looked.name, created.name) == ("GET /v2/volumes", "POST /v2/volumes")
     assert looked.parent is not None
     assert looked.parent.span_id == created.context.span_id
-    assert events_of(created) == ["sent", "attempt", "settled"]
+    assert events_of(created) == ["sent", "attempt", "reconciled"]
 
 
 async def test_calls_side_by_side_and_clients_with_one_hook_are_kept_apart(
@@ -273,7 +273,9 @@ async def test_records_are_structured_and_hold_no_token() -> None:
     handler.setFormatter(JsonFormatter())
     logger = logging.Logger("events", logging.DEBUG)
     logger.addHandler(handler)
-    config = attrs.evolve(RETRYING, windows=DRY.windows, reserve=(0.0, 0.0), cold_start=2)
+    config = attrs.evolve(
+        RETRYING, windows=DRY.windows, reserve=(0.0, 0.0), cold_start_concurrency=2
+    )
     async with Simulator(limits="1/60,1000/3600") as simulator:
         hook = LoggingHook(logger)
         async with client(simulator, hook, config=config) as store:

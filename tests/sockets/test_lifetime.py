@@ -480,7 +480,7 @@ async def test_closing_with_an_injected_session_ends_the_calls_under_way(
 
 async def test_two_clients_of_one_throttle(server: ScriptedServer) -> None:
     server.answers(otherwise=GOOD)
-    first = server.store(windows=((2, 1.0), (100, 3600.0)), burst=2, guard_s=0.0)
+    first = server.store(windows=((2, 1.0), (100, 3600.0)), burst=2, window_margin_s=0.0)
     second = BlockStore(TOKEN, base_url=server.url, config=quick(), throttle=first.throttle)
     async with first, second:
         await first.volumes.get(VOLUME_ID)

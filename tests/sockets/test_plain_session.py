@@ -12,7 +12,7 @@ WINDOWS = ((20, 1.0), (400, 30.0))
 
 
 async def test_the_sdk_and_a_plain_session_keep_one_budget() -> None:
-    config = Config(windows=WINDOWS, guard_s=0.1, linger_s=0.1)
+    config = Config(windows=WINDOWS, window_margin_s=0.1, late_arrival_s=0.1)
     async with (
         Simulator(volumes=30, seed=3, limits=WINDOWS) as sim,
         BlockStore(sim.token, base_url=sim.url, config=config) as store,
@@ -30,7 +30,7 @@ async def test_the_sdk_and_a_plain_session_keep_one_budget() -> None:
 
 
 async def test_who_waits_at_the_terminal_goes_before_the_survey() -> None:
-    config = Config(windows=WINDOWS, guard_s=0.1, linger_s=0.1, reserve=(0.2, 0.1))
+    config = Config(windows=WINDOWS, window_margin_s=0.1, late_arrival_s=0.1, reserve=(0.2, 0.1))
     loop = asyncio.get_running_loop()
     async with (
         Simulator(volumes=3, seed=3, limits=WINDOWS) as sim,

@@ -28,7 +28,7 @@ async def post(sim: Simulator, **options: Any) -> tuple[int, bytes]:
 @pytest.mark.parametrize(
     ("kind", "error", "made"),
     [
-        ("answer_lost", aiohttp.ServerDisconnectedError, 1),
+        ("response_lost", aiohttp.ServerDisconnectedError, 1),
         ("reset_before", aiohttp.ClientOSError, 0),
         ("truncated", aiohttp.ClientPayloadError, 1),
     ],
@@ -126,7 +126,7 @@ async def test_faults_come_as_text_and_by_rate() -> None:
 
 async def test_nothing_is_left_open() -> None:
     before = asyncio.all_tasks()
-    async with Simulator(faults="answer_lost:0.3,truncated:0.3,reset_before:0.3,stall") as sim:
+    async with Simulator(faults="response_lost:0.3,truncated:0.3,reset_before:0.3,stall") as sim:
         for _ in range(20):
             with pytest.raises((aiohttp.ClientError, TimeoutError)):
                 await post(sim, timeout=aiohttp.ClientTimeout(0.1))

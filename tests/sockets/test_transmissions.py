@@ -20,7 +20,7 @@ from do_blockstore_async._ratelimit.middleware import never_written
 from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config
 
-ROOMY = Config(windows=((10_000, 60.0), (100_000, 3600.0)), linger_s=0.0)
+ROOMY = Config(windows=((10_000, 60.0), (100_000, 3600.0)), late_arrival_s=0.0)
 ANSWER = (
     b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n"
     b"ratelimit-limit: 100000\r\nratelimit-remaining: 99990\r\n\r\n{}"

@@ -15,11 +15,11 @@ from do_blockstore_async import (
     OutcomeUnknownError,
     Simulator,
 )
-from do_blockstore_async.events import OutcomeSettled
+from do_blockstore_async.events import OutcomeReconciled
 from tests.support.scripted_server import quick
 
 KINDS = (
-    "answer_lost",
+    "response_lost",
     "reset_before",
     "keepalive_drop",
     "stall",
@@ -78,12 +78,12 @@ async def test_create(kind: str, commit: float, taken: bool) -> None:
             assert before.id in world.volumes
         else:
             assert result.id in world.volumes
-            (settled,) = [event for event in seen if isinstance(event, OutcomeSettled)]
-            assert settled.verdict == ("adopted" if commit else "not_found")
+            (settled,) = [event for event in seen if isinstance(event, OutcomeReconciled)]
+            assert settled.resolution == ("adopted" if commit else "not_found")
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize("kind", ["answer_lost", "stall", "html_504", "truncated"])
+@pytest.mark.parametrize("kind", ["response_lost", "stall", "html_504", "truncated"])
 async def test_a_delete_and_a_delete_by_name(kind: str) -> None:
     config = quick(attempt_timeout_s=0.15)
     async with Simulator(limits="none") as simulator:
@@ -113,7 +113,7 @@ async def test_cancelled_in_the_middle_of_a_create() -> None:
             assert cancelled.__notes__ == [
                 "POST /v2/volumes may have taken effect: look for volume 'db' in nyc3"
             ]
-            assert [e.verdict for e in seen if isinstance(e, OutcomeSettled)] == ["unknown"]
+            assert [e.resolution for e in seen if isinstance(e, OutcomeReconciled)] == ["unknown"]
             found = await store.volumes.find("db", region="nyc3")
             assert found is not None
             assert found.id in simulator.world.volumes

@@ -29,7 +29,7 @@ from do_blockstore_async import BlockStore, Config
 from do_blockstore_async.bulk.service import Bulk
 from do_blockstore_async.bulk.execution.run import Run
 
-CONFIG = Config(windows=((10**7, 60.0),), linger_s=0.15, reserve=(0.0,))
+CONFIG = Config(windows=((10**7, 60.0),), late_arrival_s=0.15, reserve=(0.0,))
 
 async def work(url, token, journal, plan):
     async with BlockStore(token, base_url=url, config=CONFIG) as store:

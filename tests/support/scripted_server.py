@@ -30,7 +30,7 @@ def quick(**changes: Any) -> Config:
             "backoff_base_s": 0.001,
             "backoff_cap_s": 0.002,
             "attempt_timeout_s": 10.0,
-            "cold_start": 1000,
+            "cold_start_concurrency": 1000,
             "burst": 100_000,
             "jitter_seed": 1,
             **changes,

@@ -198,7 +198,7 @@ async def measure(
     limits = ",".join(f"{requests}/{seconds:g}" for requests, seconds in windows)
     tasks_before, files_before = asyncio.all_tasks(), files()
     loop = asyncio.get_running_loop()
-    config = Config(windows=windows, guard_s=0.1, linger_s=1.0)
+    config = Config(windows=windows, window_margin_s=0.1, late_arrival_s=1.0)
     async with Simulator(volumes=volumes, seed=3, limits=limits, latency_s=latency_s) as simulator:
         owned = next(iter(simulator.world.volumes.values()))
         simulator.world.volumes[owned.id].tags = (f"tenant:{OWNER}",)

@@ -29,8 +29,8 @@ def scaled(**settings: Any) -> Config:
     """The scaled windows, no reserve unless asked for."""
     values = {
         "windows": (SHORT, LONG),
-        "guard_s": GUARD_S,
-        "linger_s": LINGER_S,
+        "window_margin_s": GUARD_S,
+        "late_arrival_s": LINGER_S,
         "reserve": (0.0, 0.0),
     }
     return Config(**{**values, **settings})

@@ -18,13 +18,15 @@ from do_blockstore_async.simulator import Simulator
 PATIENCE_S = 20.0
 ROOMY = Config(
     windows=((10**6, 60.0), (10**7, 3600.0)),
-    cold_start=1000,
+    cold_start_concurrency=1000,
     burst=100_000,
     max_attempts=1,
     jitter_seed=1,
 )
 # Two requests, then nothing for a minute.
-DRY = Config(windows=((2, 60.0), (1000, 3600.0)), reserve=(0.0, 0.0), guard_s=0.0, jitter_seed=1)
+DRY = Config(
+    windows=((2, 60.0), (1000, 3600.0)), reserve=(0.0, 0.0), window_margin_s=0.0, jitter_seed=1
+)
 
 
 @attrs.define

@@ -15,7 +15,7 @@ from tests.support.virtual_time import run_virtual
 
 # One text for each family of faults of the reliability work; each hits a fair share of requests.
 FAULTS = {
-    "lost": "answer_lost=0.15",
+    "lost": "response_lost=0.15",
     "reset": "reset_before=0.15",
     "stalled": "stall=0.05",
     "truncated": "truncated=0.1",
@@ -23,7 +23,7 @@ FAULTS = {
     "server": "error_500_after_commit=0.1,error_500_before=0.1",
     "broken": "malformed_json=0.05,empty_body=0.05",
     "doubled": "duplicate=0.2",
-    "all": "answer_lost=0.05,reset_before=0.05,html_502=0.05,error_500_after_commit=0.05,"
+    "all": "response_lost=0.05,reset_before=0.05,html_502=0.05,error_500_after_commit=0.05,"
     "truncated=0.05,duplicate=0.05",
 }
 CONFIG = Config(

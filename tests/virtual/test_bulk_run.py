@@ -644,7 +644,7 @@ def test_interactive_calls_go_first_and_nothing_is_refused() -> None:
         assert took_s == pytest.approx(plan.duration_s, rel=0.15)
         assert run.report().requests == plan.requests, "others' requests are not counted"
 
-    config = Config(windows=windows, guard_s=0.1)
+    config = Config(windows=windows, window_margin_s=0.1)
     case(test, config, limits=windows, volumes=240, snapshots=720)
 
 
@@ -656,5 +656,5 @@ def test_a_short_timeout_of_the_service_does_not_hurry_a_job() -> None:
         outcomes = await run_all(store.bulk.run(plan))
         assert Counter(o.status for o in outcomes) == {"done": 60}
 
-    config = Config(windows=windows, guard_s=0.1, timeout_s=15.0)
+    config = Config(windows=windows, window_margin_s=0.1, timeout_s=15.0)
     case(test, config, limits=windows, volumes=60, snapshots=0)

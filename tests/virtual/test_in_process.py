@@ -93,7 +93,7 @@ def test_actions_end_as_virtual_time_goes_by() -> None:
 @pytest.mark.parametrize(
     ("faults", "error", "made", "leases"),
     [
-        ("answer_lost", TransportError, 1, (0, 1, 0)),
+        ("response_lost", TransportError, 1, (0, 1, 0)),
         ("reset_before", TransportError, 0, (0, 1, 0)),
         ("truncated", TransportError, 1, (1, 0, 0)),
         ("huge_body", DecodeError, 1, (1, 0, 0)),

@@ -20,7 +20,9 @@ from do_blockstore_async.integrations._web.retry_after import RetryTimes
 from do_blockstore_async.simulator import World, connect_in_process
 from tests.support.virtual_time import run_virtual
 
-SMALL = Config(windows=((10, 10.0), (100, 1000.0)), guard_s=0.0, linger_s=0.0, burst=100)
+SMALL = Config(
+    windows=((10, 10.0), (100, 1000.0)), window_margin_s=0.0, late_arrival_s=0.0, burst=100
+)
 ROOMY = Config(windows=((10**6, 60.0), (10**7, 3600.0)))
 
 

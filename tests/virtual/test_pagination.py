@@ -27,7 +27,7 @@ from do_blockstore_async import (
     events,
 )
 from do_blockstore_async._http.request import Attempt, RawResponse, Request
-from do_blockstore_async.events import ListingReread
+from do_blockstore_async.events import ListingRestarted
 from do_blockstore_async.resources import _pagination as pagination
 from tests.support.scripted_server import PATIENCE_S, TOKEN, VOLUME, quick
 
@@ -426,7 +426,7 @@ def test_a_reread_is_announced() -> None:
     found = asyncio.run(listing(world, steps, per_page=2, concurrency=2, hooks=(seen.append,)))
     assert found is not None
     assert world.throughout <= set(found)
-    rereads = [event for event in seen if isinstance(event, ListingReread)]
+    rereads = [event for event in seen if isinstance(event, ListingRestarted)]
     assert [(event.listing_pass, event.route) for event in rereads] == [(2, "/v2/volumes")]
 
 
@@ -457,7 +457,7 @@ def test_each_sign_is_named(name: str) -> None:
     )
     assert found is not None
     assert world.throughout <= set(found)
-    (reread,) = [event for event in seen if isinstance(event, ListingReread)]
+    (reread,) = [event for event in seen if isinstance(event, ListingRestarted)]
     assert reason in reread.reason
 
 

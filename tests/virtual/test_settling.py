@@ -27,7 +27,7 @@ from do_blockstore_async import (
     Volume,
     VolumeSnapshot,
 )
-from do_blockstore_async.events import AttemptFinished, OutcomeSettled
+from do_blockstore_async.events import AttemptFinished, OutcomeReconciled
 from tests.support.scripted_server import left_to_the_collector
 from tests.support.virtual_client import Scene, play
 
@@ -47,7 +47,7 @@ class Loss:
 
 
 LOSSES = {
-    "answer lost": Loss("answer_lost", True),
+    "answer lost": Loss("response_lost", True),
     "reset before": Loss("reset_before", False),
     "kept alive and dropped": Loss("keepalive_drop", False),
     "stall, made": Loss("stall", True, 1.0),
@@ -91,8 +91,8 @@ def test_create_of_a_free_name(loss: Loss) -> None:
     posts = len(scene.sent("POST"))
     assert posts == (2 if loss.kind == "duplicate" else 1)
     if loss.kind not in {"duplicate"}:
-        (settled,) = [e for e in scene.seen if isinstance(e, OutcomeSettled)]
-        assert settled.verdict == ("adopted" if loss.made else "not_found")
+        (settled,) = [e for e in scene.seen if isinstance(e, OutcomeReconciled)]
+        assert settled.resolution == ("adopted" if loss.made else "not_found")
 
 
 @EVERY_LOSS
@@ -316,7 +316,7 @@ def test_a_delete_by_name_spares_what_is_created_after_the_look(loss: Loss) -> N
     anew: list[Any] = []
 
     def replace(event: Any) -> None:
-        if isinstance(event, OutcomeSettled):
+        if isinstance(event, OutcomeReconciled):
             for old in scene.named("v"):
                 scene.world.remove_volume(old)
             anew.append(scene.world.add_volume("v", region="nyc3"))
@@ -447,7 +447,7 @@ def test_cancelled_after_a_refusal_leaves_no_doubt() -> None:
 
     error = play(scene, body)
     assert not getattr(error, "__notes__", [])
-    assert not [e for e in scene.seen if isinstance(e, OutcomeSettled)]
+    assert not [e for e in scene.seen if isinstance(e, OutcomeReconciled)]
 
 
 # Two at once.
@@ -565,7 +565,7 @@ def test_a_clock_that_is_off_does_not_matter(loss: Loss, skew_s: float) -> None:
 
 def test_answers_without_a_date_prove_nothing() -> None:
     scene = Scene()
-    scene.faults.add("answer_lost", method="POST", times=1)
+    scene.faults.add("response_lost", method="POST", times=1)
     store_ids: list[str] = []
 
     async def body(store: BlockStore) -> Any:
@@ -621,7 +621,7 @@ def test_time_is_kept_for_a_look() -> None:
 
 
 def test_a_snapshot_is_sent_again_only_when_the_first_cannot_arrive_any_more() -> None:
-    scene = Scene(config={"linger_s": 30.0})
+    scene = Scene(config={"late_arrival_s": 30.0})
     volume = scene.world.add_volume("v", age_s=3600)
     scene.faults.add("reset_before", method="POST", times=1)
 
@@ -640,7 +640,7 @@ def test_a_snapshot_is_sent_again_only_when_the_first_cannot_arrive_any_more() -
 @pytest.mark.parametrize("kind", ["error_500_before", "reset_before", "malformed_json"])
 def test_a_look_that_fails_leaves_the_outcome_unknown(kind: str) -> None:
     scene = Scene(config={"max_attempts": 2})
-    scene.faults.add("answer_lost", method="POST", times=1)
+    scene.faults.add("response_lost", method="POST", times=1)
     scene.faults.add(kind, method="GET", path="/v2/volumes")
     error = play(scene, lambda store: told(create(store)))
     assert isinstance(error, OutcomeUnknownError)
@@ -652,7 +652,7 @@ def test_a_look_that_fails_leaves_the_outcome_unknown(kind: str) -> None:
 
 def test_other_endpoints_are_never_repeated_blindly() -> None:
     scene = Scene()
-    scene.faults.add("answer_lost", method="POST", times=1)
+    scene.faults.add("response_lost", method="POST", times=1)
 
     async def body(store: BlockStore) -> Any:
         return await told(store.request("POST", "/v2/tags", json={"name": "t"}))
@@ -693,7 +693,7 @@ def test_a_cancelled_create_can_be_found_out(how: str, after_s: float) -> None:
     error, found = play(scene, body)
     notes = getattr(error, "__notes__", [])
     assert notes == ["POST /v2/volumes may have taken effect: look for volume 'db' in nyc3"]
-    assert [e.verdict for e in scene.seen if isinstance(e, OutcomeSettled)] == ["unknown"]
+    assert [e.resolution for e in scene.seen if isinstance(e, OutcomeReconciled)] == ["unknown"]
     assert [volume.id for volume in scene.named("db")] == [found.id]
 
 
@@ -716,7 +716,7 @@ def test_cancelled_before_anything_was_sent_leaves_no_doubt() -> None:
 
 def test_cancelled_while_it_looks() -> None:
     scene = Scene(latency_s=(0.4, 0.5))
-    scene.faults.add("answer_lost", method="POST", times=1)
+    scene.faults.add("response_lost", method="POST", times=1)
 
     async def body(store: BlockStore) -> Any:
         call = asyncio.create_task(create(store))

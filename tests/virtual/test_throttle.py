@@ -405,7 +405,7 @@ def test_hostile_headers_never_break_stall_or_stop_it(
 
 @given(st.integers(0, 2**32))
 @settings(max_examples=20)
-def test_with_a_stranger_on_the_token_few_are_refused(seed: int) -> None:
+def test_with_a_other_clients_on_the_token_few_are_refused(seed: int) -> None:
     async def main() -> None:
         server = judge()
         traffic = Traffic(Throttle(scaled()), server, seed, 0.0)

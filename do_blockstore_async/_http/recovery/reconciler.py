@@ -16,7 +16,7 @@ from ..._clock import Clock
 from ..._dates import date_header_s
 from ...config import Config
 from ...errors import BlockStoreError, ConflictError, OutcomeUnknownError
-from ...events import OutcomeSettled, emit
+from ...events import OutcomeReconciled, emit
 from ..lifecycle import Lifecycle
 from ..request import (
     Call,
@@ -85,7 +85,7 @@ class Reconciler:
             if self._doubtful[oldest] >= now and len(self._doubtful) < _REMEMBERED:
                 break
             del self._doubtful[oldest]
-        self._doubtful[key] = now + self._config.linger_s
+        self._doubtful[key] = now + self._config.late_arrival_s
 
     def _is_concurrent_duplicate(self, key: Hashable, call: Call) -> bool:
         """Tell whether another call of this client may have created what this one has found."""
@@ -142,7 +142,7 @@ class Reconciler:
         if call.hooks:
             emit(
                 call.hooks,
-                OutcomeSettled(call.number, request.method, request.route, resolution),
+                OutcomeReconciled(call.number, request.method, request.route, resolution),
             )
 
     async def _poll_until_resolved(
@@ -160,7 +160,7 @@ class Reconciler:
         # still arrive: one query is enough.
         arrives_until = began
         if not reconciliation.server_rejects_duplicates:
-            arrives_until += self._config.linger_s
+            arrives_until += self._config.late_arrival_s
         if name_taken:
             arrives_until = max(arrives_until, began + _LAG_S)
         delay_s = _FIRST_POLL_S

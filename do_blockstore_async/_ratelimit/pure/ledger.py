@@ -56,14 +56,14 @@ class Ledger:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.windows = [
-            Window(limit, length_s, config.guard_s, share)
+            Window(limit, length_s, config.window_margin_s, share)
             for (limit, length_s), share in zip(config.windows, config.reserve, strict=True)
         ]
         self.longest = self.windows[-1]
         self.others = Others([(w.hold_s, w.length_s, w.limit) for w in self.windows])
         longest_s = self.longest.length_s
         # 2 s and 60 s for an hour; in proportion for anything else.
-        self.gate = Gate(config.cold_start, longest_s / 1800, longest_s / 60)
+        self.gate = Gate(config.cold_start_concurrency, longest_s / 1800, longest_s / 60)
         self.in_flight = 0
         self.answer_helps = False
         self._plain = False  # whether the last question was answered by the short way
@@ -262,9 +262,9 @@ class Ledger:
         lease.is_open = False
         self.in_flight -= 1
         self.lost += 1
-        linger_s = self.config.linger_s
+        late_arrival_s = self.config.late_arrival_s
         for window in self.windows:
-            window.lost.append(now + linger_s + window.hold_s)
+            window.lost.append(now + late_arrival_s + window.hold_s)
         if lease.probe:
             self.gate.probe_later(now, None)
 
@@ -303,7 +303,7 @@ class Ledger:
 
     def _reset_in_s(self, headers: Mapping[str, str], ignored: list[tuple[str, str]]) -> float:
         wait_s = reset_in_s(headers, self.longest.length_s, ignored)
-        return 0.0 if wait_s is None else wait_s + self.config.guard_s
+        return 0.0 if wait_s is None else wait_s + self.config.window_margin_s
 
     def _learn(
         self,

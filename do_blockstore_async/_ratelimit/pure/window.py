@@ -44,9 +44,9 @@ class Window:
         "tick_s",
     )
 
-    def __init__(self, limit: int, length_s: float, guard_s: float, share: float) -> None:
+    def __init__(self, limit: int, length_s: float, window_margin_s: float, share: float) -> None:
         self.length_s = length_s
-        self.hold_s = length_s + guard_s
+        self.hold_s = length_s + window_margin_s
         self.share = share
         self.tick_s = length_s / 60
         self.answered: deque[float] = deque()

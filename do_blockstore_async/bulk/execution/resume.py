@@ -73,7 +73,7 @@ async def compute_remaining(
     if pending and (doubtful or dependencies or not is_fresh):
         if doubtful:
             # A request of a run that died may still arrive: read only once it must have.
-            await engine.clock.sleep(engine.config.linger_s)
+            await engine.clock.sleep(engine.config.late_arrival_s)
         view = await account.read(
             region=plan.selection.only_region,
             volumes=any(step.concerns_volume for step in pending),

@@ -34,7 +34,7 @@ async def simulator(
         token: the token that is let in; made up from the seed by default.
         droplet: a Droplet's number, or NUMBER:REGION; repeat it for more.
         latency_ms: how long each answer takes.
-        faults: what goes wrong, such as answer_lost:0.05,html_502:POST:times=2.
+        faults: what goes wrong, such as response_lost:0.05,html_502:POST:times=2.
     """
     from ..._limits import DEFAULT_LIMITS
     from ...simulator.server import serve

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._errors import refuse
+from .._errors import api_error
 from ..state.account import Account
 from ..state.entities import MAX_VOLUMES_OF_DROPLET, SimAction, SimDroplet, SimVolume
 from .pagination import page_of_list
@@ -24,7 +24,7 @@ def get_action_of(account: Account, call: Call) -> tuple[int, bytes]:
     volume = volume_of(account, call)
     action = account.state.actions.get(int(call.values[1]))
     if action is None or action.volume_id != volume.id:
-        raise refuse("not_found")
+        raise api_error("not_found")
     return _answer(200, action, call)
 
 
@@ -32,7 +32,7 @@ def get_action(account: Account, call: Call) -> tuple[int, bytes]:
     """GET /v2/actions/{action_id}."""
     action = account.state.actions.get(int(call.values[0]))
     if action is None:
-        raise refuse("not_found")
+        raise api_error("not_found")
     return _answer(200, action, call)
 
 
@@ -49,7 +49,7 @@ def post_action_by_name(account: Account, call: Call) -> tuple[int, bytes]:
 
 def _answer(status: int, action: SimAction, call: Call) -> tuple[int, bytes]:
     if status == 200 and call.now < action.visible_s:
-        raise refuse("action_lag")
+        raise api_error("action_lag")
     return status, b'{"action":%s}' % action.json()
 
 
@@ -58,28 +58,28 @@ def _start(
 ) -> tuple[int, bytes]:
     verb, region = call.text("type"), call.text("region")
     if verb not in allowed:
-        raise refuse("action_type")
+        raise api_error("action_type")
     if region and region != volume.region:
-        raise refuse("action_region")
+        raise api_error("action_region")
     droplet: SimDroplet | None = None
     size: int | None = None
     if verb == "resize":
         size = call.number("size_gigabytes") or 0
         if not 1 <= size <= MAX_GIGABYTES:
-            raise refuse("resize_size")
+            raise api_error("resize_size")
         if volume.busy is None and size <= volume.size_gigabytes:
-            raise refuse("resize")
+            raise api_error("resize")
         account.check_capacity(size - volume.size_gigabytes, volumes=0)
     else:
         droplet = _droplet(account, call)
         if verb == "attach":
             _check_attach(volume, droplet)
         elif droplet.id not in volume.droplet_ids:
-            raise refuse("not_attached")
+            raise api_error("not_attached")
         if droplet.busy is not None:
-            raise refuse("droplet_busy")
+            raise api_error("droplet_busy")
     if volume.busy is not None:
-        raise refuse("volume_busy")
+        raise api_error("volume_busy")
     low_s, high_s = account.action_s
     action = SimAction(
         id=account.next_action_id(),
@@ -100,17 +100,17 @@ def _start(
 def _droplet(account: Account, call: Call) -> SimDroplet:
     droplet_id = call.number("droplet_id")
     if droplet_id is None:
-        raise refuse("droplet_missing")
+        raise api_error("droplet_missing")
     droplet = account.state.droplets.get(droplet_id)
     if droplet is None:
-        raise refuse("not_found")  # GUESS
+        raise api_error("not_found")  # GUESS
     return droplet
 
 
 def _check_attach(volume: SimVolume, droplet: SimDroplet) -> None:
     if volume.droplet_ids:
-        raise refuse("already_attached")
+        raise api_error("already_attached")
     if droplet.region not in (None, volume.region):
-        raise refuse("droplet_region")
+        raise api_error("droplet_region")
     if len(droplet.volume_ids) >= MAX_VOLUMES_OF_DROPLET:
-        raise refuse("droplet_full")
+        raise api_error("droplet_full")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from .._errors import refuse
+from .._errors import api_error
 from .._messages import encode
 from ..state.account import Account
 from .request import Call
@@ -25,7 +25,7 @@ def _positive(call: Call, name: str, default: int) -> int:
         return default
     # A page may be absurd; it is then past the end. The length bounds the cost of reading it.
     if not (text.isascii() and text.isdigit() and len(text) < 40 and int(text) > 0):
-        raise refuse("page")
+        raise api_error("page")
     return int(text)
 
 

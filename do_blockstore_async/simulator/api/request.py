@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import attrs
 import msgspec
 
-from .._errors import refuse
+from .._errors import api_error
 from .._messages import SimRequest
 from ..state.account import Grant
 
@@ -41,7 +41,7 @@ class Call:
         if value is None:
             return ""
         if not isinstance(value, str):
-            raise refuse("body")  # GUESS: what does not unmarshal is a parsing error
+            raise api_error("body")  # GUESS: what does not unmarshal is a parsing error
         return value
 
     def number(self, name: str) -> int | None:
@@ -50,7 +50,7 @@ class Call:
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool):
-            raise refuse("body")  # GUESS
+            raise api_error("body")  # GUESS
         return value
 
     def texts(self, name: str) -> list[str]:
@@ -59,7 +59,7 @@ class Call:
         if value is None:
             return []
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise refuse("body")  # GUESS
+            raise api_error("body")  # GUESS
         return value
 
 
@@ -73,11 +73,11 @@ def read_body(request: SimRequest) -> dict[str, Any]:
     """The JSON object in a body; refuses other media types (GUESS) and anything else."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in ("", "application/json"):
-        raise refuse("media_type")
+        raise api_error("media_type")
     try:
         body = msgspec.json.decode(request.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise refuse("body") from None
+        raise api_error("body") from None
     if not isinstance(body, dict):
-        raise refuse("body")
+        raise api_error("body")
     return body

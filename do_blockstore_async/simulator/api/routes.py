@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from .._errors import refuse
+from .._errors import api_error
 from ..state.account import Account
 from . import (
     actions as ops_actions,
@@ -175,8 +175,8 @@ def find_route(method: str, path: str) -> tuple[Route, tuple[Any, ...]]:
                 methods, values = candidate, match.groups()
                 break
         else:
-            raise refuse("not_found")
+            raise api_error("not_found")
     route = methods.get(method)
     if route is None:
-        raise refuse("method")
+        raise api_error("method")
     return route, values

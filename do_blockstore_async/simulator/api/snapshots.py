@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .._errors import refuse
+from .._errors import api_error
 from .._messages import uuid_text
 from ..state.account import Account
 from ..state.entities import SimSnapshot
@@ -47,7 +47,7 @@ def list_snapshots_of(account: Account, call: Call) -> tuple[int, bytes]:
 def _snapshot_of(account: Account, call: Call) -> SimSnapshot:
     snapshot = account.state.snapshots.get(call.values[0].lower())
     if snapshot is None:
-        raise refuse("not_found")
+        raise api_error("not_found")
     return snapshot
 
 
@@ -67,19 +67,19 @@ def create_snapshot(account: Account, call: Call) -> tuple[int, bytes]:
     volume = volume_of(account, call)
     name = call.text("name")
     if not name:
-        raise refuse("snapshot_name")
+        raise api_error("snapshot_name")
     tags = check_tags(account, call)
     siblings = account.state.snapshots_of.get(volume.id, {})
     if any(other.name == name for other in siblings.values()):
-        raise refuse("snapshot_taken")
+        raise api_error("snapshot_taken")
     limit = account.max_snapshots
     if limit is not None and len(siblings) >= limit:
-        raise refuse("snapshot_many")
+        raise api_error("snapshot_many")
     if volume.snapshot_s is not None:
         wait_s = volume.snapshot_s + account.snapshot_cooldown_s - call.now
         if wait_s > 0:
             hint_s = math.ceil(wait_s) if account.cooldown_retry_after else None
-            raise refuse("cooldown", retry_after_s=hint_s)
+            raise api_error("cooldown", retry_after_s=hint_s)
     snapshot = SimSnapshot(
         id=uuid_text(account.random.getrandbits(128)),
         name=name,

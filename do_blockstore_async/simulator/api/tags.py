@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .._errors import refuse
+from .._errors import api_error
 from .._messages import encode
 from ..state.account import Account
 from ..state.entities import SimSnapshot, SimVolume
@@ -71,7 +71,7 @@ def create_tag(account: Account, call: Call) -> tuple[int, bytes]:
     """POST /v2/tags. GUESS: 201 also for one that is there."""
     name = call.text("name")
     if _TAG.fullmatch(name) is None:
-        raise refuse("tag")
+        raise api_error("tag")
     account.state.tagged.setdefault(name, {})
     return 201, b'{"tag":%s}' % _tag_json(account, name)
 
@@ -104,7 +104,7 @@ def untag_resources(account: Account, call: Call) -> tuple[int, bytes]:
 
 def _known(account: Account, call: Call) -> None:
     if call.values[0] not in account.state.tagged:
-        raise refuse("not_found")
+        raise api_error("not_found")
 
 
 def _find(account: Account, kind: str, identifier: str) -> SimVolume | SimSnapshot | None:
@@ -117,21 +117,21 @@ def _resources(account: Account, call: Call) -> list[SimVolume | SimSnapshot]:
     _known(account, call)
     asked = call.body.get("resources")
     if not isinstance(asked, list):
-        raise refuse("body")
+        raise api_error("body")
     found: list[SimVolume | SimSnapshot] = []
     for item in asked:
         if not isinstance(item, dict):
-            raise refuse("body")
+            raise api_error("body")
         kind, identifier = item.get("resource_type"), item.get("resource_id")
         if not isinstance(kind, str) or not isinstance(identifier, str):
-            raise refuse("body")
+            raise api_error("body")
         scope = _UPDATE_SCOPES.get(kind)
         if scope is None:
-            raise refuse("resource_type")
+            raise api_error("resource_type")
         if not call.grant.allows("POST", (scope,)):
-            raise refuse("scope")
+            raise api_error("scope")
         resource = _find(account, kind, identifier)
         if resource is None:
-            raise refuse("not_found")
+            raise api_error("not_found")
         found.append(resource)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .._errors import refuse
+from .._errors import api_error
 from .._messages import uuid_text
 from ..state.account import Account
 from ..state.entities import SimSnapshot, SimVolume
@@ -33,7 +33,7 @@ def volume_of(account: Account, call: Call) -> SimVolume:
     """The volume whose id stands first in the path, or a 404."""
     volume = account.state.volumes.get(call.values[0].lower())
     if volume is None:
-        raise refuse("not_found")
+        raise api_error("not_found")
     return volume
 
 
@@ -72,16 +72,16 @@ def create_volume(account: Account, call: Call) -> tuple[int, bytes]:
     """POST /v2/volumes."""
     name, region = call.text("name"), call.text("region")
     if _NAME.fullmatch(name) is None:
-        raise refuse("name")
+        raise api_error("name")
     if region not in REGIONS:
-        raise refuse("region_unknown")
+        raise api_error("region_unknown")
     if region not in STORAGE_REGIONS:
-        raise refuse("region_storage")
+        raise api_error("region_storage")
     snapshot = _source(account, call, region)
     if snapshot is None:
         size = call.number("size_gigabytes") or 0
         if not 1 <= size <= MAX_GIGABYTES:
-            raise refuse("size")
+            raise api_error("size")
     else:
         # Evidence: droplet_kit#320. The requested size is ignored.
         size = snapshot.min_disk_size
@@ -89,7 +89,7 @@ def create_volume(account: Account, call: Call) -> tuple[int, bytes]:
     description = call.text("description")
     tags = check_tags(account, call)
     if region in account.state.volumes_by_name.get(name, {}):
-        raise refuse("taken")
+        raise api_error("taken")
     account.check_capacity(size)
     volume = SimVolume(
         id=uuid_text(account.random.getrandbits(128)),
@@ -114,19 +114,19 @@ def _source(account: Account, call: Call, region: str) -> SimSnapshot | None:
         return None
     snapshot = account.state.snapshots.get(snapshot_id)
     if snapshot is None:
-        raise refuse("not_found")
+        raise api_error("not_found")
     if snapshot.region != region:
-        raise refuse("snapshot_region")
+        raise api_error("snapshot_region")
     return snapshot
 
 
 def _filesystem(call: Call) -> tuple[str, str]:
     filesystem_type, label = call.text("filesystem_type"), call.text("filesystem_label")
     if filesystem_type and filesystem_type not in _LABEL_LENGTH:
-        raise refuse("filesystem")
+        raise api_error("filesystem")
     if label and len(label) > _LABEL_LENGTH.get(filesystem_type, 0):
         # Also a label without a type: "May only be used in conjunction with filesystem_type".
-        raise refuse("label")
+        raise api_error("label")
     return filesystem_type, label
 
 
@@ -134,25 +134,25 @@ def check_tags(account: Account, call: Call) -> tuple[str, ...]:
     """The tags of a body, each once; refuses bad ones, and tokens that may not make tags."""
     tags = tuple(dict.fromkeys(call.texts("tags")))
     if tags and not call.grant.allows("POST", ("tag:create",)):
-        raise refuse("scope")
+        raise api_error("scope")
     if any(_TAG.fullmatch(tag) is None for tag in tags):
-        raise refuse("tag")
+        raise api_error("tag")
     return tags
 
 
 def named_volume(account: Account, name: str, region: str) -> SimVolume:
     """The volume of that name; the region may only be left out where one volume has it (GUESS)."""
     if not name:
-        raise refuse("name_missing")
+        raise api_error("name_missing")
     named = account.state.volumes_by_name.get(name, {})
     if region:
         if region not in named:
-            raise refuse("not_found")
+            raise api_error("not_found")
         return named[region]
     if not named:
-        raise refuse("not_found")
+        raise api_error("not_found")
     if len(named) > 1:
-        raise refuse("name_ambiguous")
+        raise api_error("name_ambiguous")
     return next(iter(named.values()))
 
 
@@ -171,8 +171,8 @@ def _delete(account: Account, volume: SimVolume) -> tuple[int, bytes]:
     # Also while detaching (doctl#543). GUESS: attaching counts as attached.
     action = account.state.actions.get(volume.busy) if volume.busy is not None else None
     if volume.droplet_ids or (action is not None and action.type != "resize_volume"):
-        raise refuse("attached")
+        raise api_error("attached")
     if action is not None:
-        raise refuse("busy")
+        raise api_error("busy")
     account.state.remove_volume(volume)
     return 204, b""

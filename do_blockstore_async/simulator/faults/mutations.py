@@ -16,7 +16,7 @@ import msgspec
 
 from .._messages import SimResponse, encode, http_date
 
-__all__ = ["HEADER_FAULTS", "HTML_STATUS", "HUGE_BYTES", "shape"]
+__all__ = ["HEADER_FAULTS", "HTML_STATUS", "HUGE_BYTES", "mutate_response"]
 
 HTML_STATUS = {"html_502": 502, "html_503": 503, "html_504": 504}
 HUGE_BYTES = 40 * 1024 * 1024
@@ -69,7 +69,7 @@ def _packed_json() -> bytes:
     return gzip.compress(_huge_json(), compresslevel=9, mtime=0)
 
 
-def _bomb(response: SimResponse) -> SimResponse:
+def _gzip_bomb(response: SimResponse) -> SimResponse:
     bent = _with_body(response, _packed_json())
     bent.headers["content-encoding"] = "gzip"
     return bent
@@ -161,7 +161,7 @@ def _retry_after_date(response: SimResponse, now: float) -> SimResponse:
     return refused
 
 
-def shape(kind: str, response: SimResponse, now: float, number: int = 1) -> SimResponse:
+def mutate_response(kind: str, response: SimResponse, now: float, number: int = 1) -> SimResponse:
     """The answer as that fault leaves it.
 
     Args:
@@ -182,7 +182,7 @@ def shape(kind: str, response: SimResponse, now: float, number: int = 1) -> SimR
         case "huge_body":
             return _with_body(response, _huge_json())
         case "gzip_bomb":
-            return _bomb(response)
+            return _gzip_bomb(response)
         case "malformed_json":
             return _malformed(response, number)
         case "empty_body":

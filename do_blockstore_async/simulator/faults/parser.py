@@ -8,7 +8,7 @@ __all__ = ["parse_faults"]
 
 _SPEC = (
     "a fault looks like KIND[:METHOD][ PATH][:RATE][:NAME=VALUE...], such as "
-    "'answer_lost:0.05' or 'html_502:POST /v2/volumes:1.0:times=2'; "
+    "'response_lost:0.05' or 'html_502:POST /v2/volumes:1.0:times=2'; "
     "faults are separated by commas, and 'seed=7' may stand between them"
 )
 
@@ -22,7 +22,7 @@ def parse_faults(spec: str) -> FaultInjector:
     - a request: a method, a path, or both with a space between (`POST /v2/volumes`). In a path `*`
       stands for one part, `**` for anything;
     - a number from 0 to 1: the share of those requests (default 1);
-    - `times=N` (or `count=N`), `skip=N`, `commit=SHARE`, `seconds=S`, `second=yes`: as in
+    - `times=N` (or `count=N`), `skip=N`, `commit=SHARE`, `seconds=S`, `return_second=yes`: as in
       `FaultRule`.
 
     `seed=N` in place of a fault seeds all of them.
@@ -54,8 +54,8 @@ def _part(item: str, part: str) -> dict[str, object]:
             return {"skip": _whole(item, value)}
         if name in ("commit", "seconds"):
             return {name: _real(item, value)}
-        if name == "second":
-            return {"second": value.lower() in ("1", "yes", "true")}
+        if name == "return_second":
+            return {"return_second": value.lower() in ("1", "yes", "true")}
         raise ValueError(f"{item!r}: no such option: {name!r}; {_SPEC}")
     if part.startswith(("/", "*")):
         return {"path": part}

@@ -1,10 +1,10 @@
 """What goes wrong between a client and the API: seeded, scriptable, logged.
 
 Theory: a fault is decided before its request is handled and has two sides. In the world the request
-takes effect, or not, or twice. On the wire the answer arrives, is bent (`shape`), or something else
-happens to it (`Delivery.wire`). Both are decided here, purely; the server and the in-process
-transport only act out the wire's part, so a run over sockets and one in virtual time meet the same
-faults.
+takes effect, or not, or twice. On the wire the response arrives, is changed (`mutate_response`), or
+something else happens to it (`Delivery.wire`). Both are decided here; the server and the in-process
+transport only carry out the wire's part, so a run over sockets and one in virtual time meet the
+same faults.
 
 Invariants:
 1. The same seed and the same requests in the same order give the same faults.
@@ -20,13 +20,14 @@ import math
 import re
 from collections.abc import Iterable
 from random import Random
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import attrs
+from attrs.validators import optional
 
 from ..._clock import seeded
 from .._messages import SimRequest, SimResponse
-from .mutations import HEADER_FAULTS, HTML_STATUS, shape
+from .mutations import HEADER_FAULTS, HTML_STATUS, mutate_response
 
 if TYPE_CHECKING:
     from ..world import World
@@ -40,7 +41,7 @@ __all__ = [
     "InjectedFault",
     "Wire",
     "deliver",
-    "shape",
+    "mutate_response",
 ]
 
 Wire = Literal["answer", "drop", "reset", "stall", "drip", "truncate"]
@@ -49,7 +50,7 @@ until the client goes; sent byte by byte; cut short."""
 
 # kind: (what happens on the wire, the share of these requests that take effect)
 _KINDS: dict[str, tuple[Wire, float]] = {
-    "answer_lost": ("drop", 1.0),
+    "response_lost": ("drop", 1.0),
     "reset_before": ("reset", 0.0),
     "keepalive_drop": ("drop", 0.0),
     "drip": ("drip", 1.0),
@@ -94,7 +95,7 @@ class Fault(NamedTuple):
         commit: whether the request is given to the world.
         wire: what happens to the answer.
         seconds: for `clock_step`, how far; for `drip`, the pause between bytes.
-        second: for `duplicate`, whether the second answer is returned.
+        return_second: for `duplicate`, whether the second answer is returned.
     """
 
     kind: str
@@ -102,7 +103,7 @@ class Fault(NamedTuple):
     commit: bool
     wire: Wire
     seconds: float
-    second: bool
+    return_second: bool
 
 
 class InjectedFault(NamedTuple):
@@ -113,6 +114,33 @@ class InjectedFault(NamedTuple):
     method: str
     target: str
     commit: bool
+
+
+def _known(_: Any, __: Any, kind: str) -> None:
+    if kind not in _KINDS:
+        raise ValueError(f"no such fault: {kind!r}; known are {', '.join(KINDS)}")
+
+
+def _share(rule: FaultRule, attribute: attrs.Attribute[Any], share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ValueError(f"{rule.kind}: {attribute.name} must be from 0 to 1, not {share!r}")
+
+
+def _count(rule: FaultRule, attribute: attrs.Attribute[Any], count: int) -> None:
+    if count < 0:
+        raise ValueError(f"{rule.kind}: {attribute.name} must be 0 or more, not {count!r}")
+
+
+def _duration(rule: FaultRule, _: Any, seconds: float) -> None:
+    if not math.isfinite(seconds):
+        raise ValueError(f"{rule.kind}: seconds must be finite, not {seconds!r}")
+    if seconds < 0 and rule.kind != "clock_step":
+        raise ValueError(f"{rule.kind}: seconds must be 0 or more, not {seconds!r}")
+
+
+def _slashed(rule: FaultRule, _: Any, path: str) -> None:
+    if not path.startswith(("/", "*")):
+        raise ValueError(f"{rule.kind}: a path begins with a slash, not {path!r}")
 
 
 @attrs.define(eq=False)
@@ -129,42 +157,27 @@ class FaultRule:
         skip: lets so many of the matching requests pass first.
         commit: the share of its requests that take effect; None for the kind's own.
         seconds: see `Fault`.
-        second: see `Fault`.
+        return_second: see `Fault`.
 
     Raises:
         ValueError: there is no such kind, or a number is out of range.
     """
 
-    kind: str
+    kind: str = attrs.field(validator=_known)
     method: str | None = None
-    path: str | None = None
-    rate: float = 1.0
-    times: int | None = None
-    skip: int = 0
-    commit: float | None = None
-    seconds: float | None = None
-    second: bool = False
-    _patterns: tuple[re.Pattern[str], ...] = attrs.field(init=False, repr=False, default=())
+    path: str | None = attrs.field(default=None, validator=optional(_slashed))
+    rate: float = attrs.field(default=1.0, validator=_share)
+    times: int | None = attrs.field(default=None, validator=optional(_count))
+    skip: int = attrs.field(default=0, validator=_count)
+    commit: float | None = attrs.field(default=None, validator=optional(_share))
+    seconds: float | None = attrs.field(default=None, validator=optional(_duration))
+    return_second: bool = False
+    _patterns: tuple[re.Pattern[str], ...] = attrs.field(init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        if self.kind not in _KINDS:
-            raise ValueError(f"no such fault: {self.kind!r}; known are {', '.join(KINDS)}")
-        for name, share in (("rate", self.rate), ("commit", self.commit)):
-            if share is not None and not 0 <= share <= 1:
-                raise ValueError(f"{self.kind}: {name} must lie between 0 and 1, not {share!r}")
-        if self.skip < 0 or (self.times is not None and self.times < 0):
-            raise ValueError(f"{self.kind}: counts must be 0 or more")
-        if self.seconds is not None:
-            if not math.isfinite(self.seconds):
-                raise ValueError(f"{self.kind}: seconds must be finite, not {self.seconds!r}")
-            if self.seconds < 0 and self.kind != "clock_step":
-                raise ValueError(f"{self.kind}: seconds must be 0 or more, not {self.seconds!r}")
-        if self.path is not None and not self.path.startswith(("/", "*")):
-            raise ValueError(f"{self.kind}: a path begins with a slash, not {self.path!r}")
-        paths = [self.path] if self.path is not None else []
-        if self.kind in _ONLY:
-            paths.append(_ONLY[self.kind][1])
-        self._patterns = tuple(_glob(path) for path in paths)
+    @_patterns.default
+    def _compiled(self) -> tuple[re.Pattern[str], ...]:
+        only = _ONLY[self.kind][1] if self.kind in _ONLY else None
+        return tuple(_glob(path) for path in (self.path, only) if path is not None)
 
     def matches(self, method: str, path: str, *, reused: bool) -> bool:
         """Whether the rule is about such a request."""
@@ -175,6 +188,19 @@ class FaultRule:
         if self.kind in _ONLY and method != _ONLY[self.kind][0]:
             return False
         return all(pattern.fullmatch(path) for pattern in self._patterns)
+
+    def fires(self, random: Random) -> bool:
+        """Whether it happens to a request that matches; counts `skip` and `times` down."""
+        if self.times == 0:
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        if self.rate < 1 and random.random() >= self.rate:
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
 
 
 def _glob(path: str) -> re.Pattern[str]:
@@ -217,10 +243,10 @@ class FaultInjector:
         skip: int = 0,
         commit: float | None = None,
         seconds: float | None = None,
-        second: bool = False,
+        return_second: bool = False,
     ) -> FaultRule:
         """Add a rule, until `reset()`. Arguments and errors as of `FaultRule`."""
-        rule = FaultRule(kind, method, path, rate, times, skip, commit, seconds, second)
+        rule = FaultRule(kind, method, path, rate, times, skip, commit, seconds, return_second)
         self._append(rule)
         return rule
 
@@ -242,26 +268,19 @@ class FaultInjector:
             return None
         path = request.path
         for rule, random in self._rules:
-            if rule.times == 0 or not rule.matches(request.method, path, reused=reused):
-                continue
-            if rule.skip > 0:
-                rule.skip -= 1
-                continue
-            if rule.rate < 1 and random.random() >= rule.rate:
-                continue
-            if rule.times is not None:
-                rule.times -= 1
-            wire, share = _KINDS[rule.kind]
-            commit = random.random() < (share if rule.commit is None else rule.commit)
-            number = len(self.log) + 1
-            self.log.append(
-                InjectedFault(number, rule.kind, request.method, request.target, commit)
-            )
-            seconds = rule.seconds
-            if seconds is None:
-                seconds = 3600.0 if rule.kind == "clock_step" else 0.05
-            return Fault(rule.kind, number, commit, wire, seconds, rule.second)
+            if rule.matches(request.method, path, reused=reused) and rule.fires(random):
+                return self._fault(rule, random, request)
         return None
+
+    def _fault(self, rule: FaultRule, random: Random, request: SimRequest) -> Fault:
+        wire, share = _KINDS[rule.kind]
+        commit = random.random() < (share if rule.commit is None else rule.commit)
+        number = len(self.log) + 1
+        self.log.append(InjectedFault(number, rule.kind, request.method, request.target, commit))
+        seconds = rule.seconds
+        if seconds is None:
+            seconds = 3600.0 if rule.kind == "clock_step" else 0.05
+        return Fault(rule.kind, number, commit, wire, seconds, rule.return_second)
 
 
 class Delivery(NamedTuple):
@@ -291,5 +310,5 @@ def deliver(
             world.fail_actions = failing
         if fault.kind == "duplicate":
             again = world.handle(request, now)
-            response = again if fault.second else response
-    return Delivery(shape(fault.kind, response, now, fault.number), fault.wire, fault)
+            response = again if fault.return_second else response
+    return Delivery(mutate_response(fault.kind, response, now, fault.number), fault.wire, fault)

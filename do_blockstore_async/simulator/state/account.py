@@ -20,9 +20,9 @@ import attrs
 
 from ..._clock import seeded
 from ..._limits import parse_limits
-from .._errors import refuse
+from .._errors import api_error
 from .._messages import RequestRecord, iso, uuid_text
-from ..ratelimit import Budget, Window
+from ..ratelimit import RequestBudget, Window
 from .entities import SimAction, SimDroplet, SimSnapshot, SimVolume
 from .fleet import build_fleet
 from .options import WorldOptions
@@ -45,7 +45,7 @@ class Grant:
 
     name: str
     scopes: frozenset[str] | None = None
-    budget: Budget | None = None
+    budget: RequestBudget | None = None
 
     def allows(self, method: str, scopes: tuple[str, ...]) -> bool:
         """Whether the token has one of the scopes."""
@@ -114,7 +114,7 @@ class Account:
         self._due: list[tuple[float, int]] = []
         self.route_limits: list[RouteLimit] = []
         self.grants: dict[str, Grant] = {}
-        self.add_token(self.token, name="default", stranger_per_s=options.stranger_per_s)
+        self.add_token(self.token, name="default", other_clients_per_s=options.other_clients_per_s)
         build_fleet(self.state, options, self.random, self.now)
 
     # What tests arrange and look at.
@@ -140,7 +140,7 @@ class Account:
         return MappingProxyType(self.state.droplets)
 
     @property
-    def budget(self) -> Budget | None:
+    def budget(self) -> RequestBudget | None:
         """The budget of the default token; None without limits."""
         return self.grants[self.token].budget
 
@@ -150,14 +150,14 @@ class Account:
         *,
         name: str | None = None,
         scopes: Iterable[str] | None = None,
-        stranger_per_s: float = 0.0,
+        other_clients_per_s: float = 0.0,
     ) -> str:
         """Let one more token in, with its own budget and scopes (None: all), and return it."""
         if token is None:
             token = _token(f"{self.options.seed} {len(self.grants)}")
         budget = None
         if self.windows:
-            budget = Budget(self.windows, self.options.minute_model, stranger_per_s)
+            budget = RequestBudget(self.windows, self.options.minute_model, other_clients_per_s)
         self.grants[token] = Grant(
             name=name or f"token-{len(self.grants) + 1}",
             scopes=None if scopes is None else frozenset(scopes),
@@ -327,7 +327,7 @@ class Account:
             used = sum(volume.size_gigabytes for volume in state.volumes.values())
             full = used + gigabytes > self.capacity_gigabytes
         if full:
-            raise refuse("capacity", status=self.capacity_status)
+            raise api_error("capacity", status=self.capacity_status)
 
 
 def _token(seed: str) -> str:

@@ -22,17 +22,17 @@ MAX_VOLUMES_OF_DROPLET = 15
 _RAW_REGION = {slug: msgspec.Raw(text) for slug, text in REGION_JSON.items()}
 
 
-def _forget(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> Any:
+def _invalidate(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> Any:
     if attribute.metadata.get("fixed"):
         raise AttributeError(f"{attribute.name} cannot be changed: the world is indexed by it")
-    instance.encoded = None
+    instance.cached_json = None
     return value
 
 
 _FIXED = {"fixed": True}
 
 
-@attrs.define(eq=False, on_setattr=_forget)
+@attrs.define(eq=False, on_setattr=_invalidate)
 class SimVolume:
     """A volume of the world. Its attributes may be changed by tests, but for id, name and region.
 
@@ -57,15 +57,15 @@ class SimVolume:
     used_gigabytes: float = 0.0
     busy: int | None = None
     snapshot_s: float | None = None
-    encoded: bytes | None = attrs.field(
+    cached_json: bytes | None = attrs.field(
         default=None, init=False, repr=False, on_setattr=attrs.setters.NO_OP
     )
 
     def json(self, nulls: bool = False) -> bytes:
         """The encoded volume object; with `nulls`, empty lists are null as the API documents."""
-        if self.encoded is None:
+        if self.cached_json is None:
             empty: Any = None if nulls else []
-            self.encoded = encode(
+            self.cached_json = encode(
                 {
                     "id": self.id,
                     "region": _RAW_REGION[self.region],
@@ -79,10 +79,10 @@ class SimVolume:
                     "tags": self.tags or empty,
                 }
             )
-        return self.encoded
+        return self.cached_json
 
 
-@attrs.define(eq=False, on_setattr=_forget)
+@attrs.define(eq=False, on_setattr=_invalidate)
 class SimSnapshot:
     """A snapshot of a volume. `size_gigabytes` is what it is billed for, 0 for an empty volume."""
 
@@ -95,14 +95,14 @@ class SimSnapshot:
     created_s: float
     seq: int = attrs.field(metadata=_FIXED)
     tags: tuple[str, ...] = ()
-    encoded: bytes | None = attrs.field(
+    cached_json: bytes | None = attrs.field(
         default=None, init=False, repr=False, on_setattr=attrs.setters.NO_OP
     )
 
     def json(self, nulls: bool = False) -> bytes:
         """The encoded snapshot object."""
-        if self.encoded is None:
-            self.encoded = encode(
+        if self.cached_json is None:
+            self.cached_json = encode(
                 {
                     "id": self.id,
                     "name": self.name,
@@ -115,7 +115,7 @@ class SimSnapshot:
                     "tags": self.tags or (None if nulls else []),
                 }
             )
-        return self.encoded
+        return self.cached_json
 
 
 @attrs.define(eq=False)

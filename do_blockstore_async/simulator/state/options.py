@@ -32,7 +32,7 @@ class WorldOptions:
         limits: `250/60,5000/3600` (requests/seconds, shortest first), or pairs, or `none`: then
             there are no budget headers either.
         minute_model: how the shorter window is counted: `sliding`, `fixed` or `bucket`.
-        stranger_per_s: requests per second that somebody else makes with the same token.
+        other_clients_per_s: requests per second that somebody else makes with the same token.
         action_s: how long actions take: drawn evenly between these two.
         action_lag_s: for so long after the POST an action's GET is a 404.
         action_failure_rate: the share of actions that end `errored`.
@@ -56,7 +56,7 @@ class WorldOptions:
     token: str | None = attrs.field(default=None, repr=False)
     limits: str | Iterable[tuple[int, float]] | None = DEFAULT_LIMITS
     minute_model: MinuteModel = "sliding"
-    stranger_per_s: float = 0.0
+    other_clients_per_s: float = 0.0
     action_s: tuple[float, float] = (3.0, 5.0)
     action_lag_s: float = 0.0
     action_failure_rate: float = 0.0

@@ -27,7 +27,7 @@ from .books import Books, Intent, Options, Outcome, current_intent
 __all__ = ["KINDS", "NAMES", "REGIONS", "SIZES", "Chaos", "run"]
 
 KINDS = (
-    "answer_lost",
+    "response_lost",
     "reset_before",
     "keepalive_drop",
     "stall",
@@ -78,7 +78,7 @@ class Chaos:
         self.intents: list[Intent] = []
         self.config = Config(
             attempt_timeout_s=5.0,
-            linger_s=10.0,
+            late_arrival_s=10.0,
             jitter_seed=options.seed,
             hooks=(self._hook,),
             retry_budget=1000,
