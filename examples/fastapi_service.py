@@ -31,7 +31,7 @@ from do_blockstore_async.integrations.fastapi import (
     add_blockstore,
     blockstore_lifespan,
     budget_router,
-    within,
+    request_deadline,
 )
 from do_blockstore_async.integrations.logging import LoggingHook
 from do_blockstore_async.integrations.prometheus import PrometheusHook
@@ -246,7 +246,7 @@ def create_app(make_store: Callable[[PrometheusHook], BlockStore] = open_store) 
         request.state.owners[volume.id] = tenant
         return show(volume)
 
-    @app.get("/tenants/{tenant}/volumes", dependencies=[within(5.0)])
+    @app.get("/tenants/{tenant}/volumes", dependencies=[request_deadline(5.0)])
     async def list_volumes(
         tenant: Tenant, store: BlockStoreDep, request: Request
     ) -> list[VolumeOut]:

@@ -1,4 +1,4 @@
-"""aiohttp: one client for the life of the application, honest answers when the budget is short.
+"""aiohttp: one client for the life of the application, 503 when the budget is short.
 
     app = web.Application(middlewares=[blockstore_middleware()])
     app.cleanup_ctx.append(blockstore_cleanup_ctx())
@@ -10,8 +10,8 @@
 
     web.run_app(app, handler_cancellation=True)
 
-With `handler_cancellation` the server cancels a request whose client has left; the middleware sees
-to it that this never cuts a write in two (`scope`). Without it such requests run to their deadline.
+With `handler_cancellation` the server cancels a request whose client has disconnected; the
+middleware then lets a write that was sent finish. Without it such requests run to their deadline.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from .. import BlockStore, BlockStoreError
 from ._web.health import budget_report
-from ._web.problem_details import CONTENT_TYPE, is_about_budget, only_error, problem_of
+from ._web.problem_details import CONTENT_TYPE, problem_for
 from ._web.request_scope import RequestScope, timeout_from
 from ._web.retry_after import RetryTimes
 
@@ -45,12 +45,12 @@ _TIMES: Final = web.AppKey("do_blockstore_async.retry_times", RetryTimes)
 def blockstore_cleanup_ctx(
     client_factory: Callable[[], BlockStore] = BlockStore.from_env, *, grace_s: float = 20.0
 ) -> Callable[[web.Application], AsyncIterator[None]]:
-    """A cleanup context that opens one client as `app[BLOCKSTORE]` and closes it.
+    """Make a cleanup context that opens one client as `app[BLOCKSTORE]` and closes it.
 
     Args:
         client_factory: makes the client, not yet opened; by default from the environment.
-        grace_s: seconds that calls under way get to end at shutdown. The runner has waited its
-            `shutdown_timeout` for the requests before; this is for what it gave up on.
+        grace_s: seconds that calls in flight get to finish at shutdown. The runner has waited its
+            `shutdown_timeout` for the requests before; this is for those it stopped waiting for.
     """
 
     async def context(app: web.Application) -> AsyncIterator[None]:
@@ -72,9 +72,9 @@ def blockstore_middleware(
     max_timeout_s: float | None = 300.0,
     timeout_header: str = "X-Request-Timeout",
 ) -> Middleware:
-    """A middleware: the request's deadline, cancellation that spares writes, errors as problems.
+    """Make the middleware: a deadline for each request, safe cancellation, errors as problem+json.
 
-    Put it last in the list, next to the handlers, so that others see the answers it makes.
+    Put it last in the list, next to the handlers, so that other middlewares see its responses.
 
     Args:
         default_timeout_s: seconds a request's calls have together when it does not say; None for
@@ -101,15 +101,9 @@ async def _handle(handler: Handler, request: web.Request) -> web.StreamResponse:
 
 
 def handle_error(request: web.Request, error: Exception) -> web.Response:
-    """An error of this package, alone or in groups, as problem+json; others are raised again."""
-    told = only_error(error) if isinstance(error, BaseExceptionGroup) else error
-    if not isinstance(told, BlockStoreError):
-        raise error
+    """Answer an error of this package, alone or in a group, as problem+json; re-raise others."""
     times = request.config_dict.get(_TIMES)
-    retry_after_s = None
-    if times is not None and is_about_budget(told):
-        retry_after_s = times.promise(getattr(told, "retry_after", None) or 0.0)
-    problem = problem_of(told, retry_after_s=retry_after_s)
+    problem = problem_for(error, None if times is None else times.promise)
     return web.Response(
         body=problem.encode(),
         status=problem.status,
@@ -119,6 +113,6 @@ def handle_error(request: web.Request, error: Exception) -> web.Response:
 
 
 async def budget_handler(request: web.Request) -> web.Response:
-    """A handler that shows the budget and spends none of it."""
+    """Report the budget as JSON; sends no request to the API."""
     report = budget_report(request.config_dict[BLOCKSTORE])
     return web.json_response(report, headers={"Cache-Control": "no-store"})

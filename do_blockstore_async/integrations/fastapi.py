@@ -1,4 +1,4 @@
-"""FastAPI: one client for the life of the app, honest answers when the budget is short.
+"""FastAPI: one client for the life of the app, 503 with Retry-After when the budget is short.
 
     app = FastAPI(lifespan=blockstore_lifespan())
     add_blockstore(app)
@@ -8,8 +8,8 @@
         return attrs.asdict(await store.volumes.get(volume_id))
 
 The lifespan opens and closes the client. `add_blockstore` adds the middleware, which gives each
-request its deadline and ends it when its client leaves (`scope`), and the handlers, which turn this
-package's errors into problem+json (`problem`). Works for Starlette as well, without the dependency.
+request its deadline and cancels it when its client disconnects, and the error handlers, which turn
+this package's errors into problem+json. Works for Starlette as well, without `BlockStoreDep`.
 
 Invariants:
 1. The client lives in the lifespan's state, one for each running app; nothing is global.
@@ -34,7 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import BlockStore, BlockStoreError
 from ._web.health import budget_report
-from ._web.problem_details import CONTENT_TYPE, is_about_budget, only_error, problem_of
+from ._web.problem_details import CONTENT_TYPE, problem_for
 from ._web.request_scope import ClientGoneError, RequestScope, timeout_from
 from ._web.retry_after import RetryTimes
 
@@ -46,10 +46,14 @@ __all__ = [
     "budget_router",
     "get_store",
     "handle_error",
-    "within",
+    "request_deadline",
 ]
 
-Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+# Starlette knows two kinds of lifespan, with state and without, and takes no union of them.
+Lifespan: TypeAlias = (
+    Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]
+    | Callable[[Any], AbstractAsyncContextManager[None]]
+)
 
 _STORE = "blockstore"
 _TIMES = "blockstore_retry_times"
@@ -60,18 +64,19 @@ def blockstore_lifespan(
     *,
     inner: Lifespan | None = None,
     grace_s: float = 20.0,
-) -> Lifespan:
-    """A lifespan that opens one client and closes it.
+) -> Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]:
+    """Make a lifespan that opens one client with the app and closes it at shutdown.
 
     It composes both ways: with `inner`, which runs inside it; or inside a lifespan of yours, as
     `async with blockstore_lifespan()(app) as state: ... yield {**state, ...}`, which then has the
-    client as `state["blockstore"]`, for a job in the background, say.
+    client as `state["blockstore"]`, for a background job, say.
 
     Args:
         client_factory: makes the client, not yet opened; by default from the environment.
         inner: another lifespan; what it yields is merged into the state.
-        grace_s: seconds that calls under way get to end at shutdown. The server has usually waited
-            for its requests before; this is for what it gave up on, and for background work.
+        grace_s: seconds that calls in flight get to finish at shutdown. The server has usually
+            waited for its requests before; this is for those it stopped waiting for, and for
+            background work.
     """
 
     @asynccontextmanager
@@ -105,10 +110,10 @@ BlockStoreDep: TypeAlias = Annotated[BlockStore, Depends(get_store)]
 """A parameter of this type is the app's client."""
 
 
-def within(timeout_s: float) -> DependsParam:
+def request_deadline(timeout_s: float) -> DependsParam:
     """A dependency that gives a route's calls `timeout_s` seconds, where the request has more.
 
-    @app.get("/volumes", dependencies=[within(2.5)])
+    @app.get("/volumes", dependencies=[request_deadline(2.5)])
     """
 
     async def deadline() -> AsyncIterator[None]:
@@ -145,15 +150,9 @@ def add_blockstore(
 
 
 async def handle_error(request: Request, error: Exception) -> Response:
-    """An error of this package, alone or in groups, as problem+json; others are raised again."""
-    told = only_error(error) if isinstance(error, BaseExceptionGroup) else error
-    if not isinstance(told, BlockStoreError):
-        raise error
+    """Answer an error of this package, alone or in a group, as problem+json; re-raise others."""
     times: RetryTimes | None = getattr(request.state, _TIMES, None)
-    retry_after_s = None
-    if times is not None and is_about_budget(told):
-        retry_after_s = times.promise(getattr(told, "retry_after", None) or 0.0)
-    problem = problem_of(told, retry_after_s=retry_after_s)
+    problem = problem_for(error, None if times is None else times.promise)
     return Response(problem.encode(), problem.status, problem.headers, CONTENT_TYPE)
 
 

@@ -21,7 +21,7 @@ from do_blockstore_async.integrations.fastapi import (
     blockstore_lifespan,
     budget_router,
     get_store,
-    within,
+    request_deadline,
 )
 from do_blockstore_async.simulator import Simulator
 from tests.support.service_load import serving
@@ -62,7 +62,7 @@ def make_app(opened: Opened, notes: Notes, **options: Any) -> FastAPI:
         async with notes.taking("list"):
             return [volume.name async for volume in store.volumes.list()]
 
-    @app.get("/quick", dependencies=[within(0.2)])
+    @app.get("/quick", dependencies=[request_deadline(0.2)])
     async def quick(store: BlockStoreDep) -> list[str]:
         return [volume.name async for volume in store.volumes.list()]
 

@@ -1,29 +1,30 @@
-"""Errors of this package as HTTP answers: problem details (RFC 9457), whatever the framework.
+"""Errors of this package as HTTP responses: problem details (RFC 9457), for any framework.
 
-The caller of a service is not the holder of the token, so an answer says what the caller can act
+The caller of a service is not the holder of the token, so a response says what the caller can act
 on and nothing else: no path or host of the API, no header, no scopes, no text of a gateway. The
 API's own words are passed on for 404, 409 and 422 only, where they name the caller's mistake, and
 even then shortened, on one line, and without anything that looks like a token.
 
 | error | status | why |
 | --- | --- | --- |
-| QuotaWaitTooLongError | 503, Retry-After | the service is out of budget, the request is fine |
-| RateLimitedError burst, hourly, route | 503, Retry-After | the same, as the API said it |
-| RateLimitedError snapshot_cooldown | 429 | this volume was asked too often; others may go on |
-| RateLimitedError capacity | 507 | the account has no room left; waiting does not help |
+| QuotaWaitTooLongError | 503, Retry-After | the budget is exhausted, the request is fine |
+| RateLimitedError burst, hourly, route | 503, Retry-After | the same, reported by the API |
+| RateLimitedError snapshot_cooldown | 429 | this volume had one moments ago; others may go on |
+| RateLimitedError capacity | 507 | the account is at its limit; waiting does not help |
 | NotFoundError | 404 | |
 | ConflictError | 409 | |
 | InvalidArgumentError, UnprocessableEntityError | 422 | well formed, not possible |
-| RequestTimeoutError, ActionTimeoutError | 504 | upstream did not answer in time |
+| RequestTimeoutError, ActionTimeoutError | 504 | upstream did not respond in time |
 | ClientClosedError | 503, Retry-After | this process is going away; another may serve |
 | ConfigError | 500 | the service is set up wrongly |
-| every other one | 502 | upstream trouble: 5xx, broken connections, odd answers, bad token |
+| every other one | 502 | upstream failure: 5xx, broken connections, bad responses, bad token |
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
@@ -45,7 +46,7 @@ from ... import (
     UnprocessableEntityError,
 )
 
-__all__ = ["CONTENT_TYPE", "Problem", "only_error", "problem_of"]
+__all__ = ["CONTENT_TYPE", "Problem", "only_error", "problem_for", "problem_of"]
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -56,14 +57,14 @@ _SECRETS: Final = re.compile(r"\bdo[a-z]_v1_\w+|\bbearer\s+\S+|\b[0-9a-f]{64}\b"
 
 @attrs.frozen(kw_only=True)
 class Problem:
-    """One answer to a request that failed.
+    """The response to a request that failed.
 
     Attributes:
         kind: a short name that does not change, the end of the body's `type`.
         status: the HTTP status.
         title: what the kind means, in words.
         detail: what happened this time.
-        retry_after_s: whole seconds after which to come back; None where waiting is no cure.
+        retry_after_s: whole seconds after which to come back; None where waiting does not help.
         request_id: the API's id of the failed request, for DigitalOcean's support.
     """
 
@@ -104,34 +105,48 @@ class Problem:
 
 # The first class that fits: kind, status, title.
 _KINDS: Final[tuple[tuple[type[BlockStoreError], str, int, str], ...]] = (
-    (QuotaWaitTooLongError, "budget", 503, "The request budget is used up"),
-    (NotFoundError, "not-found", 404, "There is no such thing"),
+    (QuotaWaitTooLongError, "budget", 503, "The request budget is exhausted"),
+    (NotFoundError, "not-found", 404, "Not found"),
     (ConflictError, "conflict", 409, "The name is taken, or the volume is in use"),
-    (UnprocessableEntityError, "not-possible", 422, "This cannot be done"),
-    (InvalidArgumentError, "invalid-argument", 422, "A value is not usable"),
-    (OutcomeUnknownError, "outcome-unknown", 502, "It may have taken effect, or not"),
-    (ActionTimeoutError, "action-timeout", 504, "The action did not end in time"),
-    (RequestTimeoutError, "upstream-timeout", 504, "The storage service did not answer in time"),
-    (ActionFailedError, "action-failed", 502, "The storage service could not carry it out"),
+    (
+        UnprocessableEntityError,
+        "not-possible",
+        422,
+        "Valid, but cannot be carried out",
+    ),
+    (InvalidArgumentError, "invalid-argument", 422, "Invalid value"),
+    (OutcomeUnknownError, "outcome-unknown", 502, "The outcome is unknown"),
+    (ActionTimeoutError, "action-timeout", 504, "The action did not finish in time"),
+    (RequestTimeoutError, "upstream-timeout", 504, "The storage service did not respond in time"),
+    (
+        ActionFailedError,
+        "action-failed",
+        502,
+        "The storage service could not complete the action",
+    ),
     (ClientClosedError, "shutting-down", 503, "This server is shutting down"),
     (ConfigError, "configuration", 500, "This service is not set up correctly"),
-    (BlockStoreError, "upstream", 502, "The storage service is in trouble"),
+    (BlockStoreError, "upstream", 502, "The storage service failed"),
 )
 _REFUSALS: Final = {
-    "burst": ("budget", 503, "The request budget is used up"),
-    "hourly": ("budget", 503, "The request budget is used up"),
-    "route": ("budget", 503, "The request budget is used up"),
-    "snapshot_cooldown": ("snapshot-cooldown", 429, "This volume had a snapshot just now"),
-    "capacity": ("capacity", 507, "The account has no room left"),
+    "burst": ("budget", 503, "The request budget is exhausted"),
+    "hourly": ("budget", 503, "The request budget is exhausted"),
+    "route": ("budget", 503, "The request budget is exhausted"),
+    "snapshot_cooldown": (
+        "snapshot-cooldown",
+        429,
+        "This volume was snapshotted moments ago",
+    ),
+    "capacity": ("capacity", 507, "The account is at its limit"),
 }
 _DETAILS: Final = {
     "budget": "Too many requests share one budget at the moment.",
-    "outcome-unknown": "The answer was lost. Look before you send the request again.",
-    "upstream-timeout": "No answer came within the time this request had.",
-    "action-timeout": "It may still be running; its status can be asked for later.",
-    "action-failed": "The action ended with an error.",
-    "shutting-down": "Send the request again; another server, or this one once restarted, has it.",
-    "configuration": "The operator has been told.",
+    "outcome-unknown": "The response was lost: check whether it took effect before you retry.",
+    "upstream-timeout": "No response came within this request's deadline.",
+    "action-timeout": "It may still be running; check its status later.",
+    "action-failed": "The action finished with an error.",
+    "shutting-down": "Send the request again; another server, or this one restarted, takes it.",
+    "configuration": "The operator of this service has to correct its settings.",
     "snapshot-cooldown": "A volume takes one snapshot in ten minutes.",
     "capacity": "No volume or snapshot can be created until others are deleted.",
     "upstream": "The request could not be carried out.",
@@ -140,7 +155,7 @@ _QUOTED: Final = frozenset({"not-found", "conflict", "not-possible", "invalid-ar
 
 
 def problem_of(error: BlockStoreError, *, retry_after_s: int | None = None) -> Problem:
-    """What to tell the caller about `error`.
+    """Describe `error` to the caller.
 
     Args:
         retry_after_s: for errors that waiting cures, when to come back; by default what the error
@@ -165,6 +180,23 @@ def problem_of(error: BlockStoreError, *, retry_after_s: int | None = None) -> P
     )
 
 
+def problem_for(error: Exception, promise: Callable[[float], int] | None) -> Problem:
+    """Describe the error of a request handler; re-raise what is not this package's.
+
+    Args:
+        error: what the handler raised, perhaps a group.
+        promise: from seconds to wait to the seconds of Retry-After, for errors of the budget; None
+            where no client is open.
+    """
+    found = only_error(error) if isinstance(error, BaseExceptionGroup) else error
+    if not isinstance(found, BlockStoreError):
+        raise error
+    retry_after_s = None
+    if promise is not None and is_about_budget(found):
+        retry_after_s = promise(getattr(found, "retry_after", None) or 0.0)
+    return problem_of(found, retry_after_s=retry_after_s)
+
+
 def is_cured_by_waiting(error: BlockStoreError) -> bool:
     """Whether the same request has a chance later."""
     if isinstance(error, RateLimitedError):
@@ -183,10 +215,10 @@ def is_about_budget(error: BlockStoreError) -> bool:
 
 
 def only_error(group: BaseExceptionGroup[Any]) -> BlockStoreError | None:
-    """The error to answer with when a task group failed; None if others than ours are in it.
+    """Choose the error to report when a task group failed; None if it holds foreign errors.
 
-    Handlers that make calls side by side raise groups. Of several errors the one that waiting does
-    not cure is told: a client that came back would meet it again.
+    Handlers that make concurrent calls raise groups. Of several errors the one that waiting does
+    not cure is reported: a client that retried would meet it again.
     """
     leaves: list[BlockStoreError] = []
     for error in group.exceptions:
