@@ -38,7 +38,7 @@ EVERY: list[BlockStoreError] = [
     TransportError("m", sent=False, **REQUEST),
     RequestTimeoutError("m", sent=True, **REQUEST),
     *(
-        cls("m", **STATUS)
+        cls("m", **STATUS)  # type: ignore[operator]
         for cls in (APIStatusError, *APIStatusError.__subclasses__())
         if cls not in {PermissionDeniedError, RateLimitedError}
     ),

@@ -243,12 +243,12 @@ def test_time_and_chance_come_from_the_clock(module: str) -> None:
         assert origin != "time", f"{module}, line {node.lineno}"
         # The type alone is harmless: who holds a Random got it from clock.seeded.
         assert origin not in {"random", "secrets"} or name == "Random", f"{module}: {origin}"
-    for node in ast.walk(TREES[module]):
-        if isinstance(node, ast.Call):
-            assert not (isinstance(node.func, ast.Name) and node.func.id == "Random"), module
-        if isinstance(node, ast.Attribute):
-            written = ast.unparse(node)
-            assert written != "asyncio.sleep", f"{module}, line {node.lineno}"
+    for inner in ast.walk(TREES[module]):
+        if isinstance(inner, ast.Call):
+            assert not (isinstance(inner.func, ast.Name) and inner.func.id == "Random"), module
+        if isinstance(inner, ast.Attribute):
+            written = ast.unparse(inner)
+            assert written != "asyncio.sleep", f"{module}, line {inner.lineno}"
             assert written not in {"datetime.now", "datetime.utcnow", "date.today"}, module
 
 
@@ -257,12 +257,12 @@ def test_pure_modules_are_pure(module: str) -> None:
     for origin, _, node in imported(module):
         if not is_typing(module, node) and layer(origin) in IMPURE_IMPORTS:
             assert layer(origin) == "random", f"{module} imports {origin}"
-    for node in ast.walk(TREES[module]):
+    for inner in ast.walk(TREES[module]):
         assert not isinstance(
-            node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith
-        ), f"{module}, line {node.lineno}: async"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in IMPURE_NAMES, f"{module}: {node.func.id}"
+            inner, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith
+        ), f"{module}, line {inner.lineno}: async"
+        if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name):
+            assert inner.func.id not in IMPURE_NAMES, f"{module}: {inner.func.id}"
 
 
 MUTATING = {"append", "add", "update", "pop", "clear", "extend", "setdefault", "remove", "insert"}
@@ -284,17 +284,17 @@ def test_no_module_holds_state(module: str) -> None:
     for function in ast.walk(TREES[module]):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
-        for node in ast.walk(function):
-            assert not isinstance(node, ast.Global), f"{module}: global"
+        for inner in ast.walk(function):
+            assert not isinstance(inner, ast.Global), f"{module}: global"
             if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and isinstance(node.func.value, ast.Name)
-                and node.func.attr in MUTATING
+                isinstance(inner, ast.Call)
+                and isinstance(inner.func, ast.Attribute)
+                and isinstance(inner.func.value, ast.Name)
+                and inner.func.attr in MUTATING
             ):
-                assert node.func.value.id not in names, f"{module}: {ast.unparse(node)}"
-            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
-                holder = node.value
+                assert inner.func.value.id not in names, f"{module}: {ast.unparse(inner)}"
+            if isinstance(inner, ast.Subscript) and isinstance(inner.ctx, ast.Store | ast.Del):
+                holder = inner.value
                 assert not (isinstance(holder, ast.Name) and holder.id in names), module
 
 

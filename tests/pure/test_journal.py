@@ -137,14 +137,14 @@ async def test_a_journal_that_was_moved_is_not_written_any_more(
 def test_a_disk_without_locks_is_said_and_the_file_is_let_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    closed: list[int] = []
+    closed: Any = []
     real = os.close
 
     def no_locks(file: int) -> bool:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("do_blockstore_async.bulk.execution.journal.lock_file", no_locks)
-    monkeypatch.setattr(os, "close", lambda file: (closed.append(file), real(file))[1])
+    monkeypatch.setattr(os, "close", lambda file: closed.append(file) or real(file))
     with pytest.raises(JournalError, match="cannot be used: No locks available"):
         Journal.open(tmp_path / "j", PLAN)
     assert len(closed) == 1
@@ -229,9 +229,9 @@ async def test_writers_of_one_moment_share_a_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal.open(tmp_path / "j", PLAN)
-    synced: list[int] = []
+    synced: Any = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(file), real(file))[1])
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(file) or real(file))
     await asyncio.gather(*(journal.start([key], 1.0) for key in KEYS * 20))
     assert 1 <= len(synced) <= 2
     await journal.finish({KEYS[0]: DONE})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -203,7 +204,9 @@ def test_probes_come_at_two_to_sixty_seconds() -> None:
     st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0.5, 1.0, 3.0])), max_size=60),
     st.sets(st.integers(0, 59)),
 )
-def test_a_fair_queue_serves_everybody_alive_once_and_each_job_in_order(pushes, dead) -> None:
+def test_a_fair_queue_serves_everybody_alive_once_and_each_job_in_order(
+    pushes: Any, dead: Any
+) -> None:
     queue: FairQueue[int] = FairQueue(lambda item: item not in dead)
     for number, (job, weight) in enumerate(pushes):
         queue.push(job, weight, number)

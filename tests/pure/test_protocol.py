@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from do_blockstore_async import APIStatusError, RateLimitedError
 from do_blockstore_async._http.protocol import parse_response, rate_limit_kind
-from do_blockstore_async._http.protocol import retry_after_s as retry_after
 from do_blockstore_async._http.request import RawResponse, Request
+from do_blockstore_async._ratelimit.pure.headers import retry_after_s as retry_after
 
 DATE = "Mon, 23 Nov 2026 10:00:00 GMT"
 LIMITS = {"ratelimit-limit": "5000", "ratelimit-reset": "1795432000", "date": DATE}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -64,7 +64,7 @@ rules = (
         },
     )
     .filter(lambda values: any(values.values()))
-    .map(lambda values: Retention(**values))
+    .map(lambda values: Retention(**cast("dict[str, Any]", values)))
 )
 
 

@@ -84,7 +84,7 @@ def test_too_many_are_refused_before_they_are_all_read() -> None:
 
 def test_one_text_is_no_list_of_tags() -> None:
     with pytest.raises(InvalidArgumentError, match="list of texts"):
-        VolumeSpec(name="a", region="nyc3", size_gigabytes=1, tags="prod")  # type: ignore[arg-type]
+        VolumeSpec(name="a", region="nyc3", size_gigabytes=1, tags="prod")
 
 
 @pytest.mark.parametrize("number", ["1e999", "9" * 400, "9" * 5000])

@@ -507,7 +507,7 @@ def test_what_tests_change_shows_at_once(ask: Caller) -> None:
 def test_the_log_names_what_was_asked(ask: Caller) -> None:
     ask("GET", "/v2/volumes?region=nyc3")
     record = ask.world.requests[-1]
-    assert record == (NOW, "GET", "/v2/volumes?region=nyc3", 200, "default", None)
+    assert tuple(record) == (NOW, "GET", "/v2/volumes?region=nyc3", 200, "default", None)
     assert record.path == "/v2/volumes"
 
 

@@ -74,7 +74,7 @@ def change(document: Any, path: str, value: Any) -> Any:
     return copy
 
 
-VOLUME_BREAKS = [
+VOLUME_BREAKS: list[Any] = [
     ("id", 5),
     ("id", None),
     ("id", ...),
@@ -177,14 +177,14 @@ async def test_an_item_of_a_listing_that_does_not_fit(
 ) -> None:
     server.answers(http(200, listing(key, thing, change(thing, *case))))
     async with server.store() as store:
-        source = {
+        sources: dict[str, Any] = {
             "volumes": store.volumes.list,
             "snapshots": store.snapshots.list,
             "actions": lambda: store.actions.list(VOLUME_ID),
             "regions": store.regions.list,
-        }[key]()
+        }
         with pytest.raises(DecodeError) as caught:
-            await every(source)
+            await every(sources[key]())
     expect_field(caught.value, prefix, case)
 
 

@@ -218,10 +218,12 @@ async def test_a_signal_under_load_stops_the_program_cleanly(kind: str) -> None:
         if kind == "fastapi":
             arguments = ["-m", "uvicorn", "--factory", "examples.fastapi_service:create_app"]
             arguments += ["--port", str(port), "--timeout-graceful-shutdown", "10"]
-            path, body = "/tenants/acme/volumes", {"size_gigabytes": 1}
+            path = "/tenants/acme/volumes"
+            body: dict[str, Any] = {"size_gigabytes": 1}
         else:
             arguments = ["examples/aiohttp_service.py", "--port", str(port)]
-            path, body = "/volumes", {"size_gigabytes": 1, "region": "nyc3"}
+            path = "/volumes"
+            body = {"size_gigabytes": 1, "region": "nyc3"}
         async with program(*arguments, env=env) as process:
             await until_it_listens(url, process)
             if kind == "fastapi":
@@ -306,7 +308,8 @@ async def test_the_aiohttp_service_takes_orders() -> None:
             path = f"/volumes/{volume['id']}/snapshots"
             async with session.post(path, json={"name": "first"}) as response:
                 assert response.status == 201
-            for wrong in ({}, {"name": 3}, [], "x"):
+            wrongs: tuple[Any, ...] = ({}, {"name": 3}, [], "x")
+            for wrong in wrongs:
                 async with session.post(path, json=wrong) as response:
                     assert response.status == 422
             async with session.post(path, data=b"{") as response:

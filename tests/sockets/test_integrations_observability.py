@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import attrs
@@ -316,7 +316,7 @@ def test_every_event_has_a_form() -> None:
         values: dict[str, Any] = {
             field.name: 1.0 if field.name.endswith("_s") else 1 for field in attrs.fields(kind)
         }
-        LoggingHook(logger)(kind(**values))
+        LoggingHook(logger)(cast("events.Event", kind(**values)))
     assert len(stream.getvalue().splitlines()) == len(kinds)
 
 

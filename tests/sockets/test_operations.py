@@ -48,7 +48,7 @@ WITHOUT_ROW = {"actions.wait"}
 
 def test_every_operation_has_a_row() -> None:
     public = {
-        f"{manager.__name__.lower()}.{name}"
+        f"{manager.__name__.removesuffix('Manager').lower()}s.{name}"
         for manager in (VolumeManager, SnapshotManager, ActionManager, RegionManager)
         for name, member in vars(manager).items()
         if not name.startswith("_") and inspect.isfunction(member)
@@ -257,7 +257,14 @@ async def test_request_reaches_any_other_endpoint(
     body = {"account": {"uuid": "x"}}
     empty = status == 204 or method == "HEAD"
     server.answers(http(status, b"" if empty else body, headers={"X-Thing": "Yes"}))
-    params = {"q": "a b&c", "n": 5, "x": 0.5, "yes": True, "no": False, "colour": Colour.RED}
+    params: dict[str, Any] = {
+        "q": "a b&c",
+        "n": 5,
+        "x": 0.5,
+        "yes": True,
+        "no": False,
+        "colour": Colour.RED,
+    }
     wanted = {"a": [1, None, "ä"]} if method in {"post", "PUT", "PATCH"} else None
     async with server.store() as store:
         answer = await store.request(method, "/v2/account/%41", params=params, json=wanted)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from do_blockstore_async import BlockStore, Simulator
+from tests.support.documentation import ROOT, blocks
 
-README = Path(__file__).parents[2] / "README.md"
-
-
-def blocks() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+README = ROOT / "README.md"
 
 
 async def execute(source: str, namespace: dict[str, Any]) -> None:
@@ -35,7 +31,7 @@ async def test_every_block_of_the_readme_runs(
         monkeypatch.setenv("DIGITALOCEAN_API_URL", simulator.url)
         nyc3 = [d.id for d in simulator.world.droplets.values() if d.region == "nyc3"]
         namespace: dict[str, Any] = {"droplet_id": nyc3[0], "token": simulator.token}
-        source = blocks()
+        source = blocks(README)
         await execute(source[0], namespace)
         async with BlockStore(simulator.token, base_url=simulator.url) as store:
             for block in source[1:]:
@@ -47,4 +43,4 @@ async def test_every_block_of_the_readme_runs(
 
 
 def test_the_readme_shows_enough_to_be_worth_running() -> None:
-    assert len(blocks()) >= 8
+    assert len(blocks(README)) >= 8

@@ -65,13 +65,17 @@ async def every(source: Any) -> list[Any]:
 READ = ("block_storage:read", "api:read", "api:write")
 FIRST = {"page": "1", "per_page": "200"}
 ACTIONS = f"/v2/volumes/{VOLUME_ID}/actions"
-VOLUMES = {"answer": listing("volumes", VOLUME), "status": 200, "fields": {"name": "example"}}
-SNAPSHOTS = {
+VOLUMES: dict[str, Any] = {
+    "answer": listing("volumes", VOLUME),
+    "status": 200,
+    "fields": {"name": "example"},
+}
+SNAPSHOTS: dict[str, Any] = {
     "answer": listing("snapshots", SNAPSHOT),
     "status": 200,
     "fields": {"resource_id": VOLUME_ID, "size_gigabytes": 0.5, "regions": ("nyc1",)},
 }
-STARTED = {
+STARTED: dict[str, Any] = {
     "answer": {"action": ACTION},
     "status": 202,
     "fields": {"id": 72531856, "status": "in-progress", "completed_at": None},

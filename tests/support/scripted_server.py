@@ -79,7 +79,7 @@ VOLUME = {
     "filesystem_label": "example",
     "tags": ["aninterestingtag"],
 }
-SNAPSHOT = {
+SNAPSHOT: dict[str, Any] = {
     "id": SNAPSHOT_ID,
     "name": "big-data-snapshot1475261774",
     "regions": ["nyc1"],

@@ -148,7 +148,8 @@ def ledger_class(kind: type[Ledger]) -> Iterator[None]:
 
 def watched(config: Config) -> tuple[Throttle, WatchedLedger]:
     """A throttle and its ledger, which notes every grant; a mutant's ledger stays a mutant."""
-    kind = throttle_module.Ledger
+    # Not what is imported here: a mutant may have been put in its place.
+    kind = vars(throttle_module)["Ledger"]
     with ledger_class(type("Watched", (WatchedLedger, kind), {})):
         throttle = Throttle(config)
     ledger = throttle._ledger

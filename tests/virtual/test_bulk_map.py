@@ -186,7 +186,7 @@ def test_a_cancelled_reader_loses_nothing_and_the_block_cancels_the_rest() -> No
         async with client() as store:
             items = [(n, "a", 1.0 if n < 7 else 100.0, "ok") for n in range(50)]
             async with store.bulk.map(work, items, concurrency=7) as fan:
-                read = []
+                read: list[Any] = []
                 while len(read) < 7:
                     with suppress(TimeoutError):
                         read.append(await asyncio.wait_for(anext(fan), 0.1))  # F7
@@ -203,7 +203,7 @@ def test_two_readers_at_once_are_refused() -> None:
         async with client() as store:
             items = [(n, "a", 1.0, "ok") for n in range(4)]
             async with store.bulk.map(Work(), items, concurrency=2) as fan:
-                first = asyncio.create_task(anext(fan))  # type: ignore[arg-type]
+                first = asyncio.create_task(anext(fan))
                 await asyncio.sleep(0)
                 with pytest.raises(BulkError, match="another reader"):
                     await anext(fan)
@@ -223,7 +223,7 @@ def test_closing_goes_to_the_end_though_it_is_cancelled() -> None:
     async def main() -> None:
         async with client() as store:
             fan = store.bulk.map(stubborn, range(4), concurrency=4)
-            reader = asyncio.create_task(anext(fan))  # type: ignore[arg-type]
+            reader = asyncio.create_task(anext(fan))
             await asyncio.sleep(1)
             reader.cancel()
             closing = asyncio.create_task(fan.aclose())
@@ -280,7 +280,7 @@ def test_a_source_that_raises_ends_the_map_after_what_was_begun() -> None:
 def test_a_region_that_cannot_be_told_is_that_items_failure() -> None:
     async def main() -> None:
         async with client() as store:
-            items = [(0, "a", 0.0, "ok"), (1,), (2, "a", 0.0, "ok")]
+            items: list[Any] = [(0, "a", 0.0, "ok"), (1,), (2, "a", 0.0, "ok")]
             fan = store.bulk.map(Work(), items, per_region=1, region_of=lambda item: str(item[1]))
             statuses = {o.key: o.status async for o in fan}
         assert statuses == {"0": "done", "1": "failed", "2": "done"}

@@ -417,7 +417,7 @@ def test_the_guards_come_before_anything_is_sent() -> None:
         world.requests.clear()
         for guards in ({}, {"max_items": 21}, {"max_share": 0.5}):
             with pytest.raises(GuardError):
-                await run_all(store.bulk.run(plan, **guards))  # type: ignore[arg-type]
+                await run_all(store.bulk.run(plan, **guards))
         assert not world.requests
         outcomes = await run_all(store.bulk.run(plan, max_items=22, max_share=1))
         assert {o.status for o in outcomes} == {"done"}

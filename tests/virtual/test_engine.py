@@ -75,7 +75,7 @@ def answer(status: int, body: bytes = b"{}", **headers: str) -> RawResponse:
     return RawResponse(status, {k.replace("_", "-"): v for k, v in headers.items()}, body)
 
 
-PLENTY = {
+PLENTY: dict[str, Any] = {
     "ratelimit_limit": "5000",
     "ratelimit_remaining": "4000",
     "ratelimit_reset": "1795432000",

@@ -227,9 +227,10 @@ async def test_what_happens_is_told_to_the_hooks() -> None:
         [event for event in events if isinstance(event, kind)]
         for kind in (QuotaPaused, QuotaWaited, QuotaResumed, HeaderIgnored)
     )
-    assert paused == [QuotaPaused(pause_s=pytest.approx(10.0), kind="burst")]
-    assert waited == [QuotaWaited(wait_s=pytest.approx(10.0, abs=0.01), background=False)]
-    assert resumed == [QuotaResumed(paused_s=pytest.approx(10.0, abs=0.01))]
+    approx: Any = pytest.approx
+    assert paused == [QuotaPaused(pause_s=approx(10.0), kind="burst")]
+    assert waited == [QuotaWaited(wait_s=approx(10.0, abs=0.01), background=False)]
+    assert resumed == [QuotaResumed(paused_s=approx(10.0, abs=0.01))]
     assert ignored == [HeaderIgnored("ratelimit-remaining", "negative")]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -203,7 +204,7 @@ CASES: dict[str, tuple[type[Any], Callable[[int], None]]] = {
 
 
 def put_in_place(patch: pytest.MonkeyPatch, mutant: type[Any]) -> None:
-    module = throttle_module
+    module: ModuleType = throttle_module
     if issubclass(mutant, Gate):
         module = ledger_module
     elif issubclass(mutant, FairQueue):
