@@ -20,7 +20,7 @@ from ..errors import QuotaWaitTooLongError
 from .lease import Waiter
 from .pacer import Pacer
 from .pure.forecast import Forecast
-from .pure.ledger import Ledger
+from .pure.ledger import Admission, Ledger
 from .queue import WaitQueue
 
 __all__ = ["Dispatcher", "too_late"]
@@ -54,7 +54,7 @@ class Dispatcher:
         queue: WaitQueue,
         forecast: Forecast,
         clock: Clock,
-        grant: Callable[[Waiter, float], None],
+        grant: Callable[[Waiter, float, Admission], None],
     ) -> None:
         self._ledger = ledger
         self._pacer = pacer
@@ -105,14 +105,14 @@ class Dispatcher:
                     if not (waiting[0] or waiting[1]):
                         break
                 background = not waiting[0]
-                until = self._ledger.until(now, background)
-                if until > now:
-                    await self._sleep_until(until)
+                admission = self._ledger.admission(now, background)
+                if admission.at > now:
+                    await self._sleep(admission)
                 elif paced or self._pacer.take(now):
                     waiter = self._queue.next(background)
                     paced = waiter is None
                     if waiter is not None:
-                        self._grant(waiter, now)
+                        self._grant(waiter, now, admission)
                 else:
                     await self._pacer.wait()
                     paced = True
@@ -127,9 +127,9 @@ class Dispatcher:
             waiter.fail(too_late(at - now))
             self._queue.discard(waiter)
 
-    async def _sleep_until(self, until: float) -> None:
-        self._timed = until < _NEVER and not self._ledger.answer_helps
-        until = min(until, self._queue.first_deadline)
+    async def _sleep(self, admission: Admission) -> None:
+        self._timed = admission.at < _NEVER and not admission.wakes_on_response
+        until = min(admission.at, self._queue.first_deadline)
         self._wake = asyncio.get_running_loop().create_future()
         try:
             await wait_until(self._wake, until)

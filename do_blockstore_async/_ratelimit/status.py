@@ -94,7 +94,7 @@ def quota_status(
         )
         for index, window in enumerate(ledger.windows)
     )
-    left = ledger.others.left(now, windows[-1].used)
+    left = ledger.others.remaining(now, windows[-1].used)
     return QuotaStatus(
         windows=windows,
         remaining=int(max(0, min(left, *(window.remaining for window in windows)))),

@@ -36,7 +36,7 @@ from .lease import Lease, Waiter
 from .middleware import send_with_lease
 from .pacer import Pacer
 from .pure.forecast import Forecast
-from .pure.ledger import Ledger
+from .pure.ledger import Admission, Ledger
 from .queue import WaitQueue
 from .status import QuotaStatus, WindowStatus, quota_status
 
@@ -138,19 +138,20 @@ class Throttle:
         if self._waiting[0] or (background and self._waiting[1]):
             return None
         now = self._clock.monotonic()
-        if self._ledger.until(now, background) > now or not self._pacer.take(now):
+        admission = self._ledger.admission(now, background)
+        if admission.at > now or not self._pacer.take(now):
             return None
         if background:
             self._queue.pass_through(waiter)
         elif self._ledger.reservations:
             self._ledger.take_reservation(now)
-        return self._open(now)
+        return self._open(now, admission)
 
-    def _open(self, now: float) -> Lease:
+    def _open(self, now: float, admission: Admission) -> Lease:
         if self._paused_at is not None:
             self._resumed(now)
         lease = Lease(self)
-        self._ledger.open(lease, now)
+        self._ledger.open(lease, now, admission)
         return lease
 
     async def _wait(self, waiter: Waiter) -> Lease:
@@ -194,8 +195,8 @@ class Throttle:
             at = self._forecast.grant_at(now, ahead + by_then, background)
         return at
 
-    def _serve(self, waiter: Waiter, now: float) -> None:
-        waiter.grant(self._open(now))
+    def _serve(self, waiter: Waiter, now: float, admission: Admission) -> None:
+        waiter.grant(self._open(now, admission))
         if self._hooks:
             emit(self._hooks, QuotaWaited(now - waiter.asked_at, waiter.job is not None))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from do_blockstore_async._ratelimit.fair_queue import FairQueue
 from do_blockstore_async._ratelimit.pure.gate import Gate
-from do_blockstore_async._ratelimit.pure.ledger import LeaseRecord, Ledger
+from do_blockstore_async._ratelimit.pure.ledger import Admission, LeaseRecord, Ledger
 from do_blockstore_async.config import Config
 
 NEVER = math.inf
@@ -26,7 +26,7 @@ def headers(limit: int, remaining: int) -> dict[str, str]:
 
 def send(ledger: Ledger, now: float) -> LeaseRecord:
     lease = LeaseRecord()
-    ledger.open(lease, now)
+    ledger.open(lease, now, Admission(now))
     return lease
 
 
@@ -57,29 +57,29 @@ def test_a_lost_request_lingers_and_an_unused_one_does_not() -> None:
 def test_before_the_first_answer_two_may_be_in_flight() -> None:
     ledger = Ledger(PLAIN)
     first, _ = send(ledger, 0.0), send(ledger, 0.0)
-    assert ledger.until(0.0, background=False) == NEVER
+    assert ledger.admission(0.0, background=False).at == NEVER
     ledger.close_done(first, 0.1, {}, 200, [])
-    assert ledger.until(0.1, background=False) == 0.1
+    assert ledger.admission(0.1, background=False).at <= 0.1
 
 
 def test_a_full_window_says_when_to_ask_again() -> None:
     ledger = Ledger(PLAIN)
     for _ in range(10):
         answered(ledger, 1.0)
-    assert ledger.until(2.0, background=False) == 7.5
+    assert ledger.admission(2.0, background=False).at == 7.5
 
 
 def test_bulk_stops_at_the_reserve() -> None:
     ledger = Ledger(PLAIN)
     for _ in range(8):
         answered(ledger, 1.0)
-    assert ledger.until(2.0, background=True) == 7.5
-    assert ledger.until(2.0, background=False) == 2.0
+    assert ledger.admission(2.0, background=True).at == 7.5
+    assert ledger.admission(2.0, background=False).at <= 2.0
 
 
 def test_with_any_reserve_bulk_keeps_one_slot() -> None:
     ledger = Ledger(Config(windows=((1, 6.0), (2, 60.0)), reserve=(0.99, 0.99)))
-    assert ledger.until(0.0, background=True) == 0.0
+    assert ledger.admission(0.0, background=True).at <= 0.0
 
 
 def test_alone_nobody_else_is_seen() -> None:
@@ -104,9 +104,9 @@ def test_others_are_seen_in_the_remaining_and_fade() -> None:
 def test_nothing_remaining_is_believed_whatever_the_configured_limit() -> None:
     ledger = Ledger(Config(windows=((500_000, 60.0), (10_000_000, 3600.0))))
     answered(ledger, 0.0, headers(5000, 1))
-    assert ledger.until(1.0, background=False) == 1.0
+    assert ledger.admission(1.0, background=False).at <= 1.0
     answered(ledger, 1.0, headers(5000, 0))
-    assert ledger.until(1.0, background=False) > 1.0
+    assert ledger.admission(1.0, background=False).at > 1.0
     assert ledger.longest.limit == 10_000_000
 
 
@@ -114,16 +114,16 @@ def test_a_server_whose_remaining_never_moves_stops_nobody() -> None:
     ledger = Ledger(Config(windows=((500_000, 60.0), (10_000_000, 3600.0))))
     for count in range(6000):
         answered(ledger, count / 1000, headers(5000, 4987))
-    assert ledger.until(6.0, background=False) == 6.0
+    assert ledger.admission(6.0, background=False).at <= 6.0
 
 
 def test_a_stale_answer_never_raises_what_is_left() -> None:
     ledger = Ledger(PLAIN)
     old, new = send(ledger, 0.0), send(ledger, 0.0)
     ledger.close_done(new, 0.1, headers(40, 5), 200, [])
-    left = ledger.others.left(0.2, ledger.in_flight + ledger.longest.closed(0.2))
+    left = ledger.others.remaining(0.2, ledger.in_flight + ledger.longest.closed(0.2))
     ledger.close_done(old, 0.2, headers(40, 30), 200, [])
-    assert ledger.others.left(0.2, ledger.in_flight + ledger.longest.closed(0.2)) <= left
+    assert ledger.others.remaining(0.2, ledger.in_flight + ledger.longest.closed(0.2)) <= left
 
 
 def test_a_raised_limit_is_adopted_in_proportion_and_given_back_after_a_429() -> None:
@@ -162,7 +162,7 @@ def test_i2_the_books_always_add_up(steps: list[str]) -> None:
     for step in steps:
         now += 0.37
         if step == "send":
-            if ledger.until(now, background=False) <= now:
+            if ledger.admission(now, background=False).at <= now:
                 leases.append(send(ledger, now))
         elif step == "wait":
             now += 5.0

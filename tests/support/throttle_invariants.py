@@ -293,11 +293,16 @@ def i11_hour_untouched(seed: int, answers: int) -> None:
                 status, headers = server.ask(now())
                 lease.complete(headers, status)
         others, held = ledger.others, ledger.in_flight + ledger.longest.closed(now())
-        before = (others.left(now(), held), others.used, ledger.longest.limit, others.announced)
+        before = (
+            others.remaining(now(), held),
+            others.used,
+            ledger.longest.limit,
+            others.announced,
+        )
         async with throttle.acquire() as lease:
             lease.complete(NOTHING_LEFT | {"retry-after": "3"}, 429)
         throttle._refused("burst", 3.0)
-        after = (others.left(now(), held), others.used, ledger.longest.limit, others.announced)
+        after = (others.remaining(now(), held), others.used, ledger.longest.limit, others.announced)
         assert before == after, f"I11: {before} became {after}"
         assert not ledger.gate.probing, "I11"
 

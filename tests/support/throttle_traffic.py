@@ -16,7 +16,7 @@ import pytest
 
 from do_blockstore_async._context import current_job
 from do_blockstore_async._ratelimit import throttle as throttle_module
-from do_blockstore_async._ratelimit.pure.ledger import LeaseRecord, Ledger
+from do_blockstore_async._ratelimit.pure.ledger import Admission, LeaseRecord, Ledger
 from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config
 from tests.support.strict_servers import Judge, Model
@@ -119,12 +119,12 @@ class WatchedLedger(Ledger):
     grants: list[dict[str, Any]]
     asked_background = False
 
-    def until(self, now: float, background: bool) -> float:
+    def admission(self, now: float, background: bool) -> Admission:
         self.asked_background = background
-        return super().until(now, background)
+        return super().admission(now, background)
 
-    def open(self, lease: LeaseRecord, now: float) -> None:
-        super().open(lease, now)
+    def open(self, lease: LeaseRecord, now: float, admission: Admission) -> None:
+        super().open(lease, now, admission)
         self.grants.append(
             {
                 "at": now,

@@ -22,7 +22,7 @@ from do_blockstore_async._ratelimit.fair_queue import FairQueue
 from do_blockstore_async._ratelimit.pure import ledger as ledger_module
 from do_blockstore_async._ratelimit.pure.forecast import Forecast
 from do_blockstore_async._ratelimit.pure.gate import Gate
-from do_blockstore_async._ratelimit.pure.ledger import LeaseRecord, Ledger
+from do_blockstore_async._ratelimit.pure.ledger import Admission, LeaseRecord, Ledger
 from do_blockstore_async._ratelimit.queue import WaitQueue
 from do_blockstore_async.config import Config
 from tests.support.strict_servers import MODELS
@@ -61,10 +61,12 @@ class ForgetsTheLinger(Ledger):
 
 
 class ForgetsTheHour(Ledger):
-    def _long_until(self, now: float, background: bool, free: int, kept: int) -> float:
-        return now
+    def _long_admission(
+        self, now: float, background: bool, free: int, kept: int
+    ) -> tuple[float, bool]:
+        return now, False
 
-    def _plainly_free(self, now: float, background: bool) -> bool:
+    def _uncontended(self, now: float, background: bool) -> bool:
         return False
 
 
@@ -75,16 +77,15 @@ class LeaksUnusedSlots(Ledger):
 
 
 class TakesTheReserve(Ledger):
-    def until(self, now: float, background: bool) -> float:
-        super().until(now, background)
-        return super().until(now, False)
+    def admission(self, now: float, background: bool) -> Admission:
+        return super().admission(now, False)
 
 
 class ProbesInCrowds(Ledger):
-    def until(self, now: float, background: bool) -> float:
+    def admission(self, now: float, background: bool) -> Admission:
         in_flight, self.in_flight = self.in_flight, 0
         try:
-            return super().until(now, background)
+            return super().admission(now, background)
         finally:
             self.in_flight = in_flight
 

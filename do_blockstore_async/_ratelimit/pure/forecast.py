@@ -53,17 +53,17 @@ class _Replayed:
         others = round(ledger.others_in(index, now))
         predecessors = 0
         if window is ledger.longest:
-            if ledger.others.left(now, held) < count:
+            if ledger.others.remaining(now, held) < count:
                 # The server's own figure binds, whatever limit is configured.
                 slots = min(slots, ledger.others.announced or slots)
-            if not ledger.others.alive(now):
+            if not ledger.others.active(now):
                 predecessors, others = min(others, slots), 0
         slots = max(1, slots - others)
         held += predecessors
         surplus = max(0, held - slots)
         self.free = max(0, slots - held)
-        # Free slots up to here are used warily: see `Ledger._short_until`.
-        self.edge = window.edge if ledger.feels_edge(index, now) else 0
+        # Free slots up to here are used carefully: see `Ledger._short_admission`.
+        self.edge = window.edge if ledger.probes_carefully(index, now) else 0
         self.again_s = window.hold_s + ledger.latency_s
         wanted = max(0, count - self.free) + surplus
         in_flight_s = now + ledger.latency_s / 2 + window.hold_s
@@ -104,22 +104,22 @@ def replay(
     windows = [
         _Replayed(ledger, index, now, count, background) for index in range(len(ledger.windows))
     ]
-    wary_s = ledger.latency_s / ledger.gate.cold_start
+    careful_s = ledger.latency_s / ledger.gate.cold_start_concurrency
     interval_s, ahead_s = pace.interval_s, (pace.burst - 1) * pace.interval_s
     # The leaky bucket as a theoretical arrival time (ITU-T I.371).
     due = now + (pace.burst - pace.turns_now()) * interval_s
     at = ledger.gate_until(now)
     grants: list[float] = []
     for k in range(count):
-        if k == ledger.gate.cold_start and ledger.gate.cold:
+        if k == ledger.gate.cold_start_concurrency and ledger.gate.cold_start:
             at += ledger.latency_s
         at = max(at, due - ahead_s)
-        wary = False
+        careful = False
         for replayed in windows:
-            wary = wary or 0 < replayed.free <= replayed.edge
+            careful = careful or 0 < replayed.free <= replayed.edge
             at = max(at, replayed.take())
-        if wary and grants:
-            at = max(at, grants[-1] + wary_s)
+        if careful and grants:
+            at = max(at, grants[-1] + careful_s)
         for replayed in windows:
             replayed.releases.append(at + replayed.again_s)
         due = max(due, at) + interval_s

@@ -31,14 +31,14 @@ class Gate:
     """Cold start, pause and probing of one token. Times are seconds on the caller's clock.
 
     Args:
-        cold_start: requests in flight at most before the first answer.
+        cold_start_concurrency: requests in flight at most before the first answer.
         shortest_probe_s, longest_probe_s: bounds on the wait between two probes.
     """
 
     __slots__ = (
         "backoff_s",
-        "cold",
         "cold_start",
+        "cold_start_concurrency",
         "longest_probe_s",
         "paused_until",
         "probe_at",
@@ -47,9 +47,11 @@ class Gate:
         "successes",
     )
 
-    def __init__(self, cold_start: int, shortest_probe_s: float, longest_probe_s: float) -> None:
-        self.cold = True
-        self.cold_start = cold_start
+    def __init__(
+        self, cold_start_concurrency: int, shortest_probe_s: float, longest_probe_s: float
+    ) -> None:
+        self.cold_start = True
+        self.cold_start_concurrency = cold_start_concurrency
         self.paused_until = -_NEVER
         self.probing = False
         self.probe_at = -_NEVER
@@ -59,18 +61,18 @@ class Gate:
         self.backoff_s = shortest_probe_s
 
     @property
-    def shut(self) -> bool:
-        """Whether the gate may have anything to say; the common case is that it has not."""
-        return self.cold or self.probing or self.paused_until > -_NEVER
+    def closed(self) -> bool:
+        """Whether anything but the windows may hold requests back; in the common case nothing."""
+        return self.cold_start or self.probing or self.paused_until > -_NEVER
 
     def until(self, now: float, in_flight: int) -> float:
-        """When the gate opens: at most `now` if it is open, infinity if only an answer helps."""
+        """When the gate opens: at most `now` if it is open, infinity if only a response helps."""
         if self.paused_until > now:
             return self.paused_until
         self.paused_until = -_NEVER
         if self.probing:
             return _NEVER if in_flight else self.probe_at
-        if self.cold and in_flight >= self.cold_start:
+        if self.cold_start and in_flight >= self.cold_start_concurrency:
             return _NEVER
         return now
 

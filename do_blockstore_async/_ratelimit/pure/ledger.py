@@ -28,26 +28,45 @@ import math
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from ...config import Config
 from ...errors import RateLimitKind
+from .estimator import OtherClients, ServerSample
 from .gate import Gate
 from .headers import read_sample, refusal_kind, reset_in_s, retry_after_s
 from .limits import Limits
-from .others import Others
 from .window import LeaseRecord, Window
 
-__all__ = ["LeaseRecord", "Ledger", "Window", "refusal_kind"]
+__all__ = ["UNCONTENDED", "Admission", "LeaseRecord", "Ledger", "Window", "refusal_kind"]
 
 _NEVER = float("inf")
 _LATENCY_WEIGHT = 0.05
 _LATENCY_GUESS_S = 0.2
-_WARY_LATENCIES = 4
+_CAREFUL_LATENCIES = 4
 _LATE_S = 1.0  # how long a reservation outlasts its time
 
 
+class Admission(NamedTuple):
+    """When one more request may be sent.
+
+    Attributes:
+        at: at most now when it may be sent at once; infinity when only an event (a response, a
+            cancellation) can change anything.
+        wakes_on_response: whether a response may allow it before `at`.
+    """
+
+    at: float
+    wakes_on_response: bool = False
+
+
+AT_ONCE = Admission(-_NEVER)
+UNCONTENDED = Admission(-_NEVER)
+"""At once, far from every limit: the value of the common case, which `open` recognizes."""
+
+
 class Ledger:
-    """The budget of one token as seen from here.
+    """The budget of one token as this process knows it.
 
     Args:
         config: windows, guard, linger, reserve and cold start are taken from it.
@@ -60,13 +79,11 @@ class Ledger:
             for (limit, length_s), share in zip(config.windows, config.reserve, strict=True)
         ]
         self.longest = self.windows[-1]
-        self.others = Others([(w.hold_s, w.length_s, w.limit) for w in self.windows])
+        self.others = OtherClients([(w.hold_s, w.length_s, w.limit) for w in self.windows])
         longest_s = self.longest.length_s
         # 2 s and 60 s for an hour; in proportion for anything else.
         self.gate = Gate(config.cold_start_concurrency, longest_s / 1800, longest_s / 60)
         self.in_flight = 0
-        self.answer_helps = False
-        self._plain = False  # whether the last question was answered by the short way
         self._granted_at = -_NEVER
         self.opened = self.done = self.lost = self.unused = 0
         self.latency_s = _LATENCY_GUESS_S
@@ -81,39 +98,44 @@ class Ledger:
 
     # -- may one be sent? -------------------------------------------------------------------
 
-    def until(self, now: float, background: bool) -> float:
-        """When to ask again: at most `now` when a request may be sent at once.
+    def admission(self, now: float, background: bool) -> Admission:
+        """Tell when one more request may be sent, and what could change that before.
 
-        Infinity means that only an event (an answer, a cancellation) can change anything. Where
-        an answer may change it before that time, `answer_helps` is set.
+        Args:
+            now: seconds.
+            background: whether it is bulk and leaves the reserve alone.
         """
         gate = self.gate
-        self._plain = not gate.shut and self._plainly_free(now, background)
-        if self._plain:
-            self.answer_helps = False
-            return now
-        self.answer_helps = True
-        until = gate.until(now, self.in_flight) if gate.shut else now
-        if until > now:
-            return until
-        self.answer_helps = False
-        if gate.probing:
-            return max(until, self._own_until(now, background))
+        if gate.closed:
+            at = gate.until(now, self.in_flight)
+            if at > now:
+                return Admission(at, wakes_on_response=True)
+            if gate.probing:
+                return Admission(max(at, self._own_until(now, background)))
+        elif self._uncontended(now, background):
+            return UNCONTENDED
+        at, wakes = now, False
         for index, window in enumerate(self.windows):
             free = window.limit - self.in_flight - window.closed(now)
             kept = self.reserved_slots(window, now) if background else 0
             free -= kept
             if window is self.longest:
-                until = max(until, self._long_until(now, background, free, kept))
-            elif free <= window.edge or not self.others.quiet:
-                until = max(until, self._short_until(now, index, free, background))
-        if background and until > now and self.reservations:
-            until = min(until, max(self.reservations[0] + _LATE_S, now + self.windows[0].tick_s))
-        return until
+                window_at, window_wakes = self._long_admission(now, background, free, kept)
+            elif free <= window.edge or not self.others.idle:
+                window_at, window_wakes = self._short_admission(now, index, free)
+            else:
+                continue
+            wakes = wakes or window_wakes
+            if window_at > at:
+                at = window_at
+        if background and at > now and self.reservations:
+            # A reservation that nobody takes frees its slot, and so may an interactive request.
+            at = min(at, max(self.reservations[0] + _LATE_S, now + self.windows[0].tick_s))
+        return Admission(at, wakes) if at > now else AT_ONCE
 
-    def _plainly_free(self, now: float, background: bool) -> bool:
-        """Whether nobody else is at work and no edge is near: the common case, told in a moment."""
-        if not self.others.quiet:
+    def _uncontended(self, now: float, background: bool) -> bool:
+        """Whether no other client is active and no limit is near: the common case, kept short."""
+        if not self.others.idle:
             return False
         in_flight = self.in_flight
         for window in self.windows:
@@ -122,7 +144,7 @@ class Ledger:
             if window.limit - in_flight - closed - kept <= window.edge:
                 return False
         # Both are those of the longest window now.
-        return self.others.left_for_us(now, in_flight + closed) - kept >= 1
+        return self.others.remaining_for_us(now, in_flight + closed) - kept >= 1
 
     def reserve_at(self, at: float) -> None:
         """Reserve a slot for an interactive request that returns at `at`."""
@@ -158,53 +180,60 @@ class Ledger:
                 until = max(until, window.next_release())
         return until
 
-    def _short_until(self, now: float, index: int, free: int, background: bool) -> float:
+    def _short_admission(self, now: float, index: int, free: int) -> tuple[float, bool]:
+        """When a short window has a slot, and whether a response may show one before."""
         others, window = self.others, self.windows[index]
         if free <= 0:
             window.full_at = now
-            return window.next_release()
+            return window.next_release(), False
         estimate = others.in_window(index, now)
         if free - estimate < 1:
-            return min(window.next_release(), max(others.burden_until(index), now + window.tick_s))
-        if self.in_flight < self.gate.cold_start:
-            return now
-        # Close to an edge whose place is only estimated, or that has not been seen for long, feel
-        # the way: with few in flight the headers tell exactly, and few can be refused.
-        room = free - estimate - 1
+            inherited_until = others.inherited_until(index)
+            return min(window.next_release(), max(inherited_until, now + window.tick_s)), False
+        if self.in_flight < self.gate.cold_start_concurrency:
+            return now, False
+        # Near an uncertain limit, keep few requests in flight: the headers stay accurate, and few
+        # requests can be rejected.
+        margin = free - estimate - 1
         if estimate > 0:
-            wary = room < 2 * math.sqrt(estimate) or free - others.doubt(index, now) < 1
+            careful = margin < 2 * math.sqrt(estimate) or free - others.worst_case(index, now) < 1
         else:
-            wary = room < window.edge and self.feels_edge(index, now)
-        if not wary:
-            return now
-        # An answer opens the way, or a while without one: nobody waits for a stuck neighbour.
-        self.answer_helps = True
-        return self._granted_at + _WARY_LATENCIES * self.latency_s
+            careful = margin < window.edge and self.probes_carefully(index, now)
+        if not careful:
+            return now, False
+        # A response lets the next one go, or a while without one: a stuck request blocks nobody.
+        return self._granted_at + _CAREFUL_LATENCIES * self.latency_s, True
 
-    def feels_edge(self, index: int, now: float) -> bool:
-        """Whether the window has not been full for so long that others may have come unseen."""
+    def probes_carefully(self, index: int, now: float) -> bool:
+        """Whether the window was not full for so long that others may use it unseen."""
         window = self.windows[index]
         return window is not self.longest and now - window.full_at > 2 * window.hold_s
 
-    def _long_until(self, now: float, background: bool, free: int, kept: int) -> float:
+    def _long_admission(
+        self, now: float, background: bool, free: int, kept: int
+    ) -> tuple[float, bool]:
+        """When the longest window has a slot, by our count and by the server's own figure."""
         window = self.longest
         if free <= 0:
-            return window.next_release()
+            return window.next_release(), False
         held = self.in_flight + len(window.answered) + len(window.lost)
-        left = self.others.left_for_us(now, held)
-        if left < 1:
-            return self._dry_until(now)
-        if self.in_flight and self.others.used > 0 and left < 1 + min(window.edge, self.in_flight):
-            # Close to the end: what is in flight may not have been counted yet.
-            self.answer_helps = True
-            return _NEVER
+        remaining = self.others.remaining_for_us(now, held)
+        if remaining < 1:
+            if self.in_flight:
+                return _NEVER, True
+            # The server has nothing left: wait for our own next release, or send one probe.
+            return min(window.next_release(), self.gate.probe_at), False
+        near_end = remaining < 1 + min(window.edge, self.in_flight)
+        if self.in_flight and self.others.used > 0 and near_end:
+            # What is in flight may not have been counted yet.
+            return _NEVER, True
         announced = self.others.announced
         if background and announced is not None and announced < window.limit:
             # A share of what there is: of a far larger setting it would be more than everything.
             kept = min(kept, math.ceil(announced * window.share))
-        if background and self.others.left_with_fading(now, held) - kept < 1:
-            return min(window.next_release(), now + self.gate.shortest_probe_s)
-        return now
+        if background and self.others.remaining_with_fading(now, held) - kept < 1:
+            return min(window.next_release(), now + self.gate.shortest_probe_s), False
+        return now, False
 
     def others_in(self, index: int, now: float) -> float:
         """What others use of the window `index`, by the estimate in force."""
@@ -218,27 +247,18 @@ class Ledger:
         at = max(gate.paused_until, gate.probe_at if gate.probing else -_NEVER)
         return max(at, now)
 
-    def _dry_until(self, now: float) -> float:
-        """The server has nothing left: wait for our own next release, or send one probe."""
-        if self.in_flight:
-            self.answer_helps = True
-            return _NEVER
-        return min(self.longest.next_release(), self.gate.probe_at)
-
     def is_probe(self, now: float) -> bool:
         """Whether a request granted now asks the server for budget it may not have."""
         if self.gate.probing:
             return True
         held = self.in_flight + len(self.longest.answered) + len(self.longest.lost)
-        return self.others.left_for_us(now, held) < 1
+        return self.others.remaining_for_us(now, held) < 1
 
     # -- the life of a request --------------------------------------------------------------
 
-    def open(self, lease: LeaseRecord, now: float) -> None:
-        """Take a slot in every window for `lease`; the caller has asked `until` at this `now`."""
-        # What is plainly free has just been asked for, and is no probe.
-        lease.probe = not self._plain and self.is_probe(now)
-        self._plain = False
+    def open(self, lease: LeaseRecord, now: float, admission: Admission) -> None:
+        """Take a slot in every window for `lease`, as `admission` of this very moment allowed."""
+        lease.probe = admission is not UNCONTENDED and self.is_probe(now)
         self.in_flight += 1
         lease.seq = self.opened
         self.opened += 1
@@ -286,7 +306,7 @@ class Ledger:
         weight = max(_LATENCY_WEIGHT, 1.0 / self.done)
         self.latency_s += weight * (latency_s - self.latency_s)
         self.latency_spread_s += weight * (abs(latency_s - self.latency_s) - self.latency_spread_s)
-        self.gate.cold = False
+        self.gate.cold_start = False
         kind = refusal_kind(headers) if status == 429 else None
         if kind is not None:
             self._refused.append(self.longest.answered[-1])
@@ -330,20 +350,22 @@ class Ledger:
         if self.others.announced is None and sample.remaining < limit - 1:
             wait_s = reset_in_s(headers, self.longest.length_s, ignored)
             age_s = None if wait_s is None else self.longest.length_s - wait_s
-        fresh = self.others.sample(
+        newest = self.others.observe(
             now,
-            lease.seq,
-            lease.sent_at,
-            min(sample.remaining, limit),
-            limit,
-            lease.held_at_send,
-            self.opened - lease.seq - 1 - len(refused),
-            self.in_flight + self.longest.closed(now),
-            max(0, lease.counted_at_send - len(refused)),
-            age_s,
+            ServerSample(
+                seq=lease.seq,
+                sent_at=lease.sent_at,
+                remaining=min(sample.remaining, limit),
+                limit=limit,
+                held_at_send=lease.held_at_send,
+                sent_since=self.opened - lease.seq - 1 - len(refused),
+                held_now=self.in_flight + self.longest.closed(now),
+                counted_at_send=max(0, lease.counted_at_send - len(refused)),
+                oldest_age_s=age_s,
+            ),
             self._room,
         )
-        if fresh and sample.remaining == 0:
+        if newest and sample.remaining == 0:
             self.gate.probe_later(now, self._reset_in_s(headers, ignored))
 
     def _room(self, now: float) -> list[bool]:
@@ -360,7 +382,7 @@ class Ledger:
         if status == 429 and (kind is not None or remaining is None):
             self.gate.probe_failed(now, self._reset_in_s(headers, []))
         else:
-            self.gate.probe_succeeded(now, contested=self.others.alive(now))
+            self.gate.probe_succeeded(now, contested=self.others.active(now))
 
     def refused(
         self,
