@@ -1,7 +1,6 @@
 """`store.bulk`: plan, run, resume, and any operation over many items.
 
-Holds nothing but the parts of its client. What the jobs decide stands in the pure modules beside
-it; here they are given what the account holds, and a forecast of the budget.
+The public methods and their documentation; plans are built in `planning`, runs in `execution`.
 
 Requests, with V volumes (of the one region, where exactly one is selected) and S snapshots of
 volumes in the account, and v = max(1, ceil(V / 200)), s = max(1, ceil(S / 200)):
@@ -18,50 +17,51 @@ volumes in the account, and v = max(1, ceil(V / 200)), s = max(1, ceil(S / 200))
 
 A run whose plan was not made by this client within the last `max_plan_age_s` seconds, or that
 resumes, reads the account again first: v where a step concerns a volume, s where one deletes a
-snapshot or waits for a new one, or a snapshot was being made when the last run died.
+snapshot or depends on a new one, or a snapshot was being taken when the earlier run died.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable, Mapping
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .._http.engine import Engine
 from .._ratelimit.throttle import Throttle
 from .._schema.codec import Codec
+from ..errors import InvalidArgumentError
 from ..resources.actions import ActionManager
 from ..resources.regions import RegionManager
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager
-from .account import AccountWriter
+from .account import AccountReader, AccountWriter
 from .concurrency.map import MapRun
-from .errors import PlanError
 from .execution.executor import Executor
 from .execution.run import Run, RunOptions
+from .files import read_text, replace_text
 from .model.inventory import Inventory, take_inventory
 from .model.plan import Plan
 from .model.prices import Prices
+from .model.retention import Retention
 from .model.selection import Selection
-from .model.snapshot_names import check_job
+from .model.snapshot_names import TEMPLATE, check_job
+from .model.specs import VolumeSpec, parse_specs, read_specs
 from .planning.builder import PlanBuilder
-from .planning.orphans import MARK, check_mark, expired, mark_steps, marks_of
-from .planning.planbase import TEMPLATE, read_text, selected
-from .planning.policy import deletion_steps
+from .planning.orphans import MARK, check_mark
 
 __all__ = ["Bulk"]
 
 T = TypeVar("T")
 
 
-class Bulk(PlanBuilder):
+class Bulk:
     """`store.bulk`: jobs over many volumes.
 
-    Every request passes the one engine, as background work: interactive calls go first, and keep
-    their reserve of the budget.
+    Every request goes through the one engine, as background work: interactive calls go first, and
+    keep their reserve of the budget.
     """
 
     def __init__(
@@ -76,8 +76,11 @@ class Bulk(PlanBuilder):
         regions: RegionManager,
     ) -> None:
         # Neither actions nor regions are listed by any job: that would be requests for nothing.
-        super().__init__(engine, throttle, volumes, snapshots)
-        self._codec = codec
+        self._engine = engine
+        self._throttle = throttle
+        self._account = AccountReader(volumes, snapshots)
+        self._plans = PlanBuilder(engine, throttle, self._account)
+        self._executor = Executor(engine.clock, AccountWriter(engine, codec, volumes, snapshots))
 
     # Any operation.
 
@@ -102,17 +105,17 @@ class Bulk(PlanBuilder):
         Args:
             operation: called with each item. Raise `Skip("why")` in it to skip; what else it raises
                 makes the item `failed`, and `OutcomeUnknownError` makes it `unknown`.
-            items: any iterable or async iterable; read only as far as there is room.
-            concurrency: items under way at most, 1 or more.
-            per_region: items of one region under way at most; None for no bound of its own.
+            items: any iterable or async iterable; read only as far as `concurrency` needs.
+            concurrency: items in flight at most, 1 or more.
+            per_region: items of one region in flight at most; None for no bound of its own.
             region_of: the region of an item; by default that of a volume or its `region`.
             job: names the job for the fair sharing of the budget; None makes it one of its own.
 
         Returns:
-            An async iterator of `Outcome`, in the order in which items end.
+            An async iterator of `Outcome`, in the order in which items finish.
 
         Raises:
-            InvalidArgumentError: a bound that cannot be.
+            InvalidArgumentError: a bound is invalid.
         """
         with self._throttle.background(job):
             context = copy_context()
@@ -126,7 +129,149 @@ class Bulk(PlanBuilder):
             clock=self._engine.clock,
         )
 
-    # Orphans, and the inventory.
+    # Plans.
+
+    async def plan_snapshots(
+        self,
+        selection: Selection | None = None,
+        *,
+        name_template: str = TEMPLATE,
+        tags: Iterable[str] = (),
+        job: str = "nightly",
+        keep: Retention | None = None,
+        match_by: Literal["tag", "name"] = "tag",
+        at: datetime | None = None,
+        prices: Prices | None = None,
+    ) -> Plan:
+        """Plan a snapshot of each selected volume and, with `keep`, the pruning of older ones.
+
+        Skipped are a volume that has a snapshot of that name, one whose newest snapshot is less
+        than ten minutes old, and one that has 25 of which none may be deleted. The retention counts
+        the new snapshot; nothing of a volume is deleted before it exists, except where there are
+        25 already.
+
+        Requests: v + s. To run: one for each snapshot and one for each deletion.
+
+        Args:
+            selection: which volumes; all by default.
+            name_template: of the snapshots' names, which must differ; see `snapshot_names`.
+            tags: for the snapshots, besides the job's own, `bulk-job:<job>`.
+            job: letters, digits, `_`, `-` and `:`; by its tag the job recognizes its snapshots.
+            keep: what to keep of this job's snapshots; None prunes nothing.
+            match_by: `tag`; or `name`: recognize snapshots by the template, and tag none with the
+                job.
+            at: the time for names and retention, with a time zone; now by default.
+            prices: by default `Prices()`.
+
+        Returns:
+            The plan, for `run`, `save_plan`, or to show.
+
+        Raises:
+            PlanError: no volume is selected, or a template, name or job is invalid.
+            InvalidArgumentError: a tag, `match_by` or `at` is invalid.
+        """
+        policy = self._plans.policy(job, name_template, at, prices, tags, match_by)
+        return await self._plans.snapshots(_or_all(selection), policy, keep)
+
+    async def plan_prune(
+        self,
+        keep: Retention,
+        *,
+        selection: Selection | None = None,
+        job: str = "nightly",
+        name_template: str = TEMPLATE,
+        match_by: Literal["tag", "name"] = "tag",
+        at: datetime | None = None,
+        prices: Prices | None = None,
+    ) -> Plan:
+        """Plan the deletion of this job's snapshots that `keep` does not keep.
+
+        Without a selection, snapshots of deleted volumes are pruned too.
+
+        Requests: s; v + s with a selection or `match_by="name"`. To run: one for each deletion.
+
+        Args:
+            keep: what to keep of this job's snapshots.
+            selection: which volumes; all by default.
+            job: letters, digits, `_`, `-` and `:`; by its tag the job recognizes its snapshots.
+            name_template: by which snapshots are recognized with `match_by="name"`.
+            match_by: `tag` or `name`: how the job recognizes its snapshots.
+            at: the time for the retention, with a time zone; now by default.
+            prices: by default `Prices()`.
+
+        Raises:
+            PlanError: no volume is selected, or the template or job is invalid.
+            InvalidArgumentError: `keep` is not a `Retention`; `match_by` or `at` is invalid.
+        """
+        if not isinstance(keep, Retention):
+            raise InvalidArgumentError("keep must be a Retention, such as Retention(last=7)")
+        policy = self._plans.policy(job, name_template, at, prices, match_by=match_by)
+        return await self._plans.prune(_or_all(selection), policy, keep)
+
+    async def plan_deletions(
+        self,
+        selection: Selection,
+        *,
+        snapshot_first: bool = False,
+        job: str = "delete",
+        name_template: str = TEMPLATE,
+        tags: Iterable[str] = (),
+        at: datetime | None = None,
+        prices: Prices | None = None,
+    ) -> Plan:
+        """Plan the deletion of the selected volumes; attached ones are skipped.
+
+        Requests: v; v + s with `snapshot_first`. To run: one for each volume, two with it.
+
+        Args:
+            selection: which volumes; one that selects everything is rejected.
+            snapshot_first: take a last snapshot of each volume, and delete only those that have
+                one. Where the name is taken already, the volume is skipped: `{time}` in the
+                template makes names unique.
+            job: names the job: letters, digits, `_`, `-` and `:`.
+            name_template: of the last snapshots' names.
+            tags: for the last snapshots, besides the job's own.
+            at: the time for names, with a time zone; now by default.
+            prices: by default `Prices()`.
+
+        Raises:
+            PlanError: everything or nothing is selected; a template, name or job is invalid.
+            InvalidArgumentError: a tag or `at` is invalid.
+        """
+        policy = self._plans.policy(job, name_template, at, prices, tags)
+        return await self._plans.deletions(selection, policy, snapshot_first=snapshot_first)
+
+    async def plan_creations(
+        self,
+        source: str | os.PathLike[str] | Iterable[VolumeSpec | Mapping[str, Any]],
+        *,
+        tags: Iterable[str] = (),
+        job: str = "create",
+        at: datetime | None = None,
+        prices: Prices | None = None,
+    ) -> Plan:
+        """Plan the creation of volumes; a name that is taken in its region is skipped.
+
+        Requests: v. To run: one for each volume.
+
+        Args:
+            source: specs, or mappings with their fields, or the path of a JSON, JSON lines or CSV
+                file of them (see `specs`). Reading a file blocks for a moment.
+            tags: for every volume, besides those of its spec.
+            job: names the job: letters, digits, `_`, `-` and `:`.
+            at: when the plan counts as made, with a time zone; now by default.
+            prices: by default `Prices()`.
+
+        Raises:
+            PlanError: the file or a spec is invalid, or two have one name; nothing was sent.
+            InvalidArgumentError: a tag or `at` is invalid.
+        """
+        policy = self._plans.policy(job, TEMPLATE, at, prices, tags)
+        if isinstance(source, str | os.PathLike):
+            specs = parse_specs(read_text(Path(source)), Path(source).suffix.lower())
+        else:
+            specs = read_specs(source)
+        return await self._plans.creations(specs, policy)
 
     async def plan_orphan_tags(
         self,
@@ -139,27 +284,20 @@ class Bulk(PlanBuilder):
         """Plan to tag newly unattached volumes with today's date, and to untag attached ones.
 
         Requests: v. To run: for each tag ceil(n / 200), and one to make a new tag; where a volume
-        has gone meanwhile, a listing and its batch once more.
+        was deleted meanwhile, a listing and its batch once more.
 
         Args:
             selection: which volumes; all by default.
             prefix: the tag is `<prefix>:<date>`.
-            job, at: as `plan_snapshots`.
+            job: names the job: letters, digits, `_`, `-` and `:`.
+            at: the time whose date is written, with a time zone; now by default.
 
         Raises:
-            PlanError: no volume is selected, or a prefix that cannot be.
+            PlanError: no volume is selected, or the prefix or job is invalid.
+            InvalidArgumentError: `at` has no time zone.
         """
-        chosen = Selection() if selection is None else selection
-        making = self._making(job, TEMPLATE, at, None, (), "tag")
-        check_mark(prefix)
-        sighting = self._sighting()
-        with self._throttle.background(job):
-            volumes = await self._account.volumes(chosen.only_region)
-        steps, skips = mark_steps(selected(volumes, chosen), prefix, making.at)
-        options = {"prefix": prefix}
-        return self._plan(
-            "orphan-tags", making, chosen, steps, skips, volumes, None, sighting, options
-        )
+        policy = self._plans.policy(job, TEMPLATE, at, None)
+        return await self._plans.orphan_tags(_or_all(selection), policy, prefix=check_mark(prefix))
 
     async def plan_orphan_deletions(
         self,
@@ -174,40 +312,41 @@ class Bulk(PlanBuilder):
         at: datetime | None = None,
         prices: Prices | None = None,
     ) -> Plan:
-        """Plan the deletion of volumes that were marked as unattached longer than a grace ago.
+        """Plan the deletion of volumes that were tagged as unattached longer than a grace ago.
 
-        A volume is deleted only if, when the run begins, it is still unattached and still carries
-        the mark. Requests: as `plan_deletions`.
+        A volume is deleted only if, when the run begins, it is still unattached and still has the
+        tag.
+
+        Requests: v; v + s with `snapshot_first`. To run: one for each volume, two with it.
 
         Args:
-            grace: how long ago the mark must have been set, in whole days.
-            selection, prefix: as `plan_orphan_tags`.
-            snapshot_first, job, name_template, tags, at, prices: as `plan_deletions`.
+            grace: how long ago the tag must have been set, in whole days.
+            selection: which volumes; all by default.
+            snapshot_first: take a last snapshot of each volume, and delete only those that have
+                one.
+            prefix: of the tags that `plan_orphan_tags` set.
+            job: names the job: letters, digits, `_`, `-` and `:`.
+            name_template: of the last snapshots' names.
+            tags: for the last snapshots, besides the job's own.
+            at: the time from which the grace counts back, with a time zone; now by default.
+            prices: by default `Prices()`.
 
         Raises:
-            PlanError: no volume is selected; a template, name or prefix cannot be.
+            PlanError: no volume is selected; a template, name, job or prefix is invalid.
+            InvalidArgumentError: a tag or `at` is invalid.
         """
-        chosen = Selection() if selection is None else selection
-        making = self._making(job, name_template, at, prices, tags, "tag")
-        check_mark(prefix)
-        sighting = self._sighting()
-        with self._throttle.background(job):
-            volumes = await self._account.volumes(chosen.only_region)
-            fleet = selected(volumes, chosen)
-            snapshots = await self._account.snapshots() if snapshot_first else None
-        due, waiting = expired(fleet, prefix, grace, making.at)
-        steps, skips = deletion_steps(
-            due, snapshots, making, must_carry=lambda volume: tuple(marks_of(volume, prefix))
+        policy = self._plans.policy(job, name_template, at, prices, tags)
+        return await self._plans.orphan_deletions(
+            _or_all(selection),
+            policy,
+            grace,
+            prefix=check_mark(prefix),
+            snapshot_first=snapshot_first,
         )
-        options = {
-            "prefix": prefix,
-            "grace_days": f"{grace / timedelta(days=1):g}",
-            "snapshot_first": str(snapshot_first).lower(),
-        }
-        skips = [*skips, *waiting]
-        return self._plan(
-            "deletions", making, chosen, steps, skips, volumes, snapshots, sighting, options
-        )
+
+    def forecast(self, plan: Plan) -> timedelta:
+        """How long the plan's requests would take from now on, as background."""
+        return self._plans.forecast(plan)
 
     async def inventory(
         self,
@@ -218,29 +357,31 @@ class Bulk(PlanBuilder):
         at: datetime | None = None,
         prices: Prices | None = None,
     ) -> Inventory:
-        """Every selected volume with its size, age, attachment, snapshots and cost.
+        """List every selected volume with its size, age, attachment, snapshots and cost.
 
-        Without a selection, snapshots whose volume is gone have rows too.
+        Without a selection, snapshots of deleted volumes have rows too.
 
         Requests: v + s; v without snapshots.
 
         Args:
             selection: which volumes; all by default. None need match.
             snapshots: whether to list them.
-            job, at, prices: as `plan_snapshots`.
+            job: names the job: letters, digits, `_`, `-` and `:`.
+            at: the time from which ages count, with a time zone; now by default.
+            prices: by default `Prices()`.
 
         Raises:
-            PlanError: a job's name that cannot be.
-            InvalidArgumentError: `at` without a time zone.
+            PlanError: the job's name is invalid.
+            InvalidArgumentError: `at` has no time zone.
         """
-        chosen = Selection() if selection is None else selection
+        chosen = _or_all(selection)
         with self._throttle.background(check_job(job)):
             listed = await self._account.volumes(chosen.only_region)
             found = await self._account.snapshots() if snapshots else []
         return take_inventory(
             [volume for volume in listed if chosen.matches(volume)],
             found,
-            self._moment(at),
+            self._plans.moment(at),
             Prices() if prices is None else prices,
             with_orphaned=chosen.is_everything,
         )
@@ -253,17 +394,7 @@ class Bulk(PlanBuilder):
         Raises:
             PlanError: it cannot be written.
         """
-        where = Path(path)
-        part = where.with_name(f"{where.name}.{os.getpid()}.part")
-        try:
-            with part.open("w", encoding="utf-8") as file:
-                file.write(plan.to_json())
-                file.flush()
-                os.fsync(file.fileno())  # or a crash could leave the name with nothing behind it
-            part.replace(where)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise PlanError(f"the plan cannot be saved to {where}: {error.strerror}") from None
+        replace_text(Path(path), plan.to_json())
 
     def load_plan(self, path: str | os.PathLike[str]) -> Plan:
         """Read a plan from a file. Blocks for a moment.
@@ -300,11 +431,12 @@ class Bulk(PlanBuilder):
         guarantee).
 
         With a journal of this same plan the run goes on where the earlier one ended: steps that
-        have an outcome are not repeated, those under way are looked up. A plan made anew is
-        another plan, and its journal another file: to go on without the plan at hand, `resume`.
-        The file is the caller's; delete it when nothing of the plan remains and nothing is unknown.
+        have an outcome are not repeated, those that were in flight are reconciled. A plan
+        made anew is another plan, and its journal another file: to go on without the plan at hand,
+        `resume`. The file is the caller's; delete it when nothing of the plan remains and nothing
+        is unknown.
 
-        Requests: `plan.requests`, and `plan.requests_to_check` for the look, and retries.
+        Requests: `plan.requests`, and `plan.requests_to_check` for that read, and retries.
 
         Args:
             plan: from one of the `plan_` methods, or loaded.
@@ -313,12 +445,12 @@ class Bulk(PlanBuilder):
                 number.
             concurrency: steps in flight at most.
             per_region: steps of one region in flight at most; None for no bound of its own.
-            retry_failed: repeat only what failed (or is unknown, or waited for such a step).
+            retry_failed: repeat only what failed (or is unknown, or depended on such a step).
             max_items: deletions of each kind at most; None: 100 volumes, 10,000 snapshots.
             max_share: share that may be deleted, in [0, 1], of the volumes in the selection's
                 regions, or of the job's own snapshots; None: a quarter, and nine tenths.
-            max_plan_age_s: seconds for which the plan's own listings count as fresh; 0 always looks
-                again.
+            max_plan_age_s: seconds for which the plan's own listings count as fresh; 0 always reads
+                the account again.
 
         Raises:
             GuardError: on entering: it deletes more than the guards allow.
@@ -385,12 +517,15 @@ class Bulk(PlanBuilder):
         return self._run(None, options)
 
     def _run(self, plan: Plan | None, options: RunOptions) -> Run:
-        writer = AccountWriter(self._engine, self._codec, self._volumes, self._snapshots)
         return Run(
             plan,
             options,
             engine=self._engine,
             throttle=self._throttle,
             account=self._account,
-            executor=Executor(self._engine.clock, writer),
+            executor=self._executor,
         )
+
+
+def _or_all(selection: Selection | None) -> Selection:
+    return Selection() if selection is None else selection

@@ -19,14 +19,14 @@ from do_blockstore_async.bulk.execution.journal import Journal, read_lines
 from do_blockstore_async.bulk.model.outcome import Ended
 from do_blockstore_async.bulk.model.plan import Plan
 from do_blockstore_async.bulk.model.selection import Selection
-from do_blockstore_async.bulk.planning.policy import snapshot_steps
-from tests.support.bulk_models import NOW, making, volume
+from do_blockstore_async.bulk.planning.snapshots import snapshot_steps
+from tests.support.bulk_models import NOW, policy_of, volume
 
 WHERE = Path("x.journal")
 
 
 def plan(job: str = "nightly", count: int = 3) -> Plan:
-    steps, _ = snapshot_steps([volume(n) for n in range(count)], [], making(), None)
+    steps, _ = snapshot_steps([volume(n) for n in range(count)], [], policy_of(), None)
     return Plan(kind="snapshots", job=job, made_at=NOW, selection=Selection(), steps=tuple(steps))
 
 

@@ -31,12 +31,9 @@ from do_blockstore_async.bulk.model.prices import Prices
 from do_blockstore_async.bulk.model.retention import Retention
 from do_blockstore_async.bulk.model.selection import Selection
 from do_blockstore_async.bulk.model.specs import VolumeSpec
-from do_blockstore_async.bulk.planning.policy import (
-    creation_steps,
-    deletion_steps,
-    prune_steps,
-    snapshot_steps,
-)
+from do_blockstore_async.bulk.planning.creations import creation_steps
+from do_blockstore_async.bulk.planning.deletions import deletion_steps
+from do_blockstore_async.bulk.planning.snapshots import prune_steps, snapshot_steps
 from do_blockstore_async.errors import (
     BlockStoreError,
     ConflictError,
@@ -48,14 +45,14 @@ from do_blockstore_async.errors import (
     ServerError,
     TransportError,
 )
-from tests.support.bulk_models import NOW, making, snapshot, volume
+from tests.support.bulk_models import NOW, policy_of, snapshot, volume
 
 FLEET = [volume(n) for n in range(3)]
 SHOTS = [snapshot(v, n, days=n) for v in FLEET for n in (1, 2, 3)]
 
 
 def plan(**changes: Any) -> Plan:
-    steps, skips = snapshot_steps(FLEET, SHOTS, making(), Retention(last=2))
+    steps, skips = snapshot_steps(FLEET, SHOTS, policy_of(), Retention(last=2))
     values: dict[str, Any] = {
         "kind": "snapshots",
         "job": "nightly",
@@ -246,7 +243,7 @@ def test_what_the_plan_itself_deleted_does_not_identify_the_account() -> None:
 
 
 def deletions(count: int, fleet: int) -> Plan:
-    steps, _ = deletion_steps([volume(n) for n in range(count)], None, making())
+    steps, _ = deletion_steps([volume(n) for n in range(count)], None, policy_of())
     return plan(
         kind="deletions",
         steps=tuple(steps),
@@ -368,18 +365,18 @@ def test_a_snapshot_that_changed_is_not_deleted(
 
 
 def test_what_was_kept_for_a_snapshots_sake_must_still_be_there() -> None:
-    steps, _ = prune_steps(SHOTS, None, making(), Retention(last=1))
+    steps, _ = prune_steps(SHOTS, None, policy_of(), Retention(last=1))
     step = steps[0]
     assert step.retained_snapshot_id == SHOTS[0].id
     assert look(step, [], SHOTS) == ("", "")
     assert look(step, [], SHOTS[1:]) == ("skipped", "drifted")
-    new, _ = snapshot_steps(FLEET, SHOTS, making(), Retention(last=1))
+    new, _ = snapshot_steps(FLEET, SHOTS, policy_of(), Retention(last=1))
     assert {each.retained_snapshot_id for each in new} == {""}
 
 
 def test_a_volume_that_lost_its_mark_is_not_deleted() -> None:
     marked = volume(1, tags=("orphan-since:2026-01-01",))
-    (step,), _ = deletion_steps([marked], None, making(), must_carry=lambda v: v.tags)
+    (step,), _ = deletion_steps([marked], None, policy_of(), must_carry=lambda v: v.tags)
     assert look(step, [marked]) == ("", "")
     assert look(step, [volume(1)]) == ("skipped", "drifted")
     assert look(step, [attrs.evolve(marked, droplet_ids=(3,))]) == ("skipped", "drifted")
@@ -398,7 +395,7 @@ def test_what_had_been_begun_is_settled_by_looking() -> None:
     assert verdict(CREATE, AccountView.of(FLEET, [])) is None
     assert verdict(DELETE, AccountView.of(FLEET, [])) == "done"
     assert verdict(DELETE, AccountView.of(FLEET, SHOTS)) is None
-    (gone,), _ = deletion_steps([FLEET[0]], None, making())
+    (gone,), _ = deletion_steps([FLEET[0]], None, policy_of())
     assert verdict(gone, AccountView.of([], [])) == "done"
     assert verdict(gone, AccountView.of(FLEET, [])) is None
     spec = VolumeSpec(name="db-0", region="nyc3", size_gigabytes=10)

@@ -13,21 +13,18 @@ from do_blockstore_async.bulk.model.prices import Prices
 from do_blockstore_async.bulk.model.retention import Retention
 from do_blockstore_async.bulk.model.snapshot_names import Template
 from do_blockstore_async.bulk.model.specs import VolumeSpec
+from do_blockstore_async.bulk.planning.creations import creation_steps
+from do_blockstore_async.bulk.planning.deletions import deletion_steps
 from do_blockstore_async.bulk.planning.orphans import check_mark, expired, mark_steps, marks_of
-from do_blockstore_async.bulk.planning.policy import (
-    creation_steps,
-    deletion_steps,
-    prune_steps,
-    snapshot_steps,
-)
+from do_blockstore_async.bulk.planning.snapshots import prune_steps, snapshot_steps
 from do_blockstore_async.errors import InvalidArgumentError
-from tests.support.bulk_models import NOW, making, snapshot, volume
+from tests.support.bulk_models import NOW, policy_of, snapshot, volume
 
 KEEP2 = Retention(last=2)
 
 
 def test_each_volume_gets_a_snapshot_with_the_jobs_tag() -> None:
-    steps, skips = snapshot_steps([volume(1), volume(2)], [], making(tags=("gold",)), None)
+    steps, skips = snapshot_steps([volume(1), volume(2)], [], policy_of(tags=("gold",)), None)
     assert [(s.action, s.name, s.tags) for s in steps] == [
         ("create_snapshot", "db-1-nyc3-2026-11-23", ("bulk-job:nightly", "gold")),
         ("create_snapshot", "db-2-nyc3-2026-11-23", ("bulk-job:nightly", "gold")),
@@ -39,7 +36,7 @@ def test_each_volume_gets_a_snapshot_with_the_jobs_tag() -> None:
 def test_what_goes_is_deleted_after_the_new_one_and_after_all_new_ones() -> None:
     first, second = volume(1), volume(2)
     there = [snapshot(first, n, days=n) for n in (1, 2, 3)] + [snapshot(second, 9, days=1)]
-    steps, _ = snapshot_steps([first, second], there, making(), KEEP2)
+    steps, _ = snapshot_steps([first, second], there, policy_of(), KEEP2)
     assert [s.action for s in steps] == ["create_snapshot"] * 2 + ["delete_snapshot"] * 2
     assert [s.target_id for s in steps[2:]] == [there[2].id, there[1].id]
     assert {s.depends_on for s in steps[2:]} == {steps[0].key}
@@ -52,7 +49,7 @@ def test_what_goes_is_deleted_after_the_new_one_and_after_all_new_ones() -> None
 def test_a_volume_with_25_makes_room_first() -> None:
     full = volume()
     there = [snapshot(full, n, days=n) for n in range(1, 26)]
-    steps, skips = snapshot_steps([full], there, making(), Retention(last=20))
+    steps, skips = snapshot_steps([full], there, policy_of(), Retention(last=20))
     assert not skips
     assert [s.action for s in steps[:2]] == ["delete_snapshot", "create_snapshot"]
     assert steps[0].target_id == there[-1].id
@@ -65,25 +62,25 @@ def test_a_volume_with_25_makes_room_first() -> None:
 def test_a_volume_with_25_of_which_none_may_go_is_skipped(keep: Retention | None) -> None:
     full = volume()
     there = [snapshot(full, n, days=n) for n in range(1, 26)]
-    steps, skips = snapshot_steps([full], there, making(), keep)
+    steps, skips = snapshot_steps([full], there, policy_of(), keep)
     assert not steps
     assert [skip.code for skip in skips] == ["snapshot_limit"]
 
 
 def test_a_fresh_snapshot_starts_the_cooldown() -> None:
     young = snapshot(volume(), 1, days=9 / 1440, name="by hand", tags=())
-    steps, skips = snapshot_steps([volume()], [young], making(), None)
+    steps, skips = snapshot_steps([volume()], [young], policy_of(), None)
     assert not steps
     assert skips[0].code == "cooldown"
     assert "02:01:00" in skips[0].reason
     old = snapshot(volume(), 1, days=10 / 1440, name="by hand", tags=())
-    assert snapshot_steps([volume()], [old], making(), None)[0]
+    assert snapshot_steps([volume()], [old], policy_of(), None)[0]
 
 
 def test_a_snapshot_of_that_name_is_not_made_twice_but_older_ones_are_pruned() -> None:
     one = volume()
     there = [snapshot(one, n, days=days) for n, days in enumerate((0.01, 2, 3))]
-    steps, skips = snapshot_steps([one], there, making(at=there[0].created_at), KEEP2)
+    steps, skips = snapshot_steps([one], there, policy_of(at=there[0].created_at), KEEP2)
     assert [skip.code for skip in skips] == ["exists"]
     assert [(s.action, s.target_id, s.depends_on) for s in steps] == [
         ("delete_snapshot", there[2].id, "")
@@ -95,7 +92,7 @@ def test_only_this_jobs_snapshots_are_ever_candidates() -> None:
     theirs = ("bulk-job:weekly", "nightly")
     others = [snapshot(one, n, days=n, tags=theirs) for n in range(1, 9)]
     by_hand = [snapshot(one, n + 20, days=n, tags=()) for n in range(1, 9)]
-    steps, _ = prune_steps([*others, *by_hand], None, making(), Retention(last=1))
+    steps, _ = prune_steps([*others, *by_hand], None, policy_of(), Retention(last=1))
     assert not steps
 
 
@@ -104,18 +101,18 @@ def test_by_name_only_what_the_template_names_is_a_candidate() -> None:
     named = [snapshot(one, n, days=n, tags=()) for n in (1, 2, 3)]
     alien = snapshot(one, 7, days=9, name="db-1-nyc3-2026-11-2x", tags=("nightly",))
     gone = snapshot(volume(5), 8, days=9, tags=())
-    steps, _ = prune_steps([*named, alien, gone], [one], making(by_name=True), Retention(last=1))
+    steps, _ = prune_steps([*named, alien, gone], [one], policy_of(by_name=True), Retention(last=1))
     assert {s.target_id for s in steps} == {named[1].id, named[2].id}
-    created, _ = snapshot_steps([one], [], making(by_name=True), None)
+    created, _ = snapshot_steps([one], [], policy_of(by_name=True), None)
     assert created[0].tags == ()
 
 
 def test_prune_keeps_the_rules_for_each_volume_also_for_one_that_is_gone() -> None:
     one, two = volume(1), volume(2)
     there = [snapshot(v, n, days=n) for v in (one, two) for n in (1, 2, 3)]
-    steps, _ = prune_steps(there, None, making(), KEEP2)
+    steps, _ = prune_steps(there, None, policy_of(), KEEP2)
     assert {s.target_id for s in steps} == {there[2].id, there[5].id}
-    steps, _ = prune_steps(there, [two], making(), KEEP2)
+    steps, _ = prune_steps(there, [two], policy_of(), KEEP2)
     assert [(s.target_id, s.volume_name) for s in steps] == [(there[5].id, "db-2")]
 
 
@@ -123,7 +120,7 @@ def test_prune_keeps_the_rules_for_each_volume_also_for_one_that_is_gone() -> No
 def test_after_any_plan_each_volume_holds_at_most_25(fleet: int, held: int, last: int) -> None:
     volumes = [volume(n) for n in range(fleet)]
     there = [snapshot(v, n, days=n + 1) for v in volumes for n in range(min(held, 25))]
-    steps, skips = snapshot_steps(volumes, there, making(), Retention(last=last))
+    steps, skips = snapshot_steps(volumes, there, policy_of(), Retention(last=last))
     for each in volumes:
         mine = [s for s in steps if s.volume_id == each.id]
         count = min(held, 25)
@@ -138,7 +135,7 @@ def test_after_any_plan_each_volume_holds_at_most_25(fleet: int, held: int, last
 
 
 def test_attached_volumes_are_not_deleted() -> None:
-    steps, skips = deletion_steps([volume(1, droplet_ids=(7,)), volume(2)], None, making())
+    steps, skips = deletion_steps([volume(1, droplet_ids=(7,)), volume(2)], None, policy_of())
     assert [s.target_id for s in steps] == [volume(2).id]
     assert skips[0].code == "attached"
     assert "Droplet 7" in skips[0].reason
@@ -148,7 +145,7 @@ def test_attached_volumes_are_not_deleted() -> None:
 def test_snapshot_first_deletes_only_after_the_snapshot() -> None:
     fresh, full = volume(1), volume(2)
     there = [snapshot(full, n, days=n) for n in range(1, 26)]
-    steps, skips = deletion_steps([fresh, full], there, making())
+    steps, skips = deletion_steps([fresh, full], there, policy_of())
     assert [(s.action, s.volume_name, bool(s.depends_on)) for s in steps] == [
         ("create_snapshot", "db-1", False),
         ("delete_volume", "db-1", True),
@@ -156,14 +153,14 @@ def test_snapshot_first_deletes_only_after_the_snapshot() -> None:
     assert [skip.code for skip in skips] == ["snapshot_limit"]
 
 
-@pytest.mark.parametrize("tags", [("somebody",), making().all_tags])
+@pytest.mark.parametrize("tags", [("somebody",), policy_of().all_tags])
 def test_snapshot_first_takes_no_snapshot_that_is_there_for_the_last_one(
     tags: tuple[str, ...],
 ) -> None:
     one = volume()
     for days in (0.01, 300):
         there = [snapshot(one, 1, days=days, name="db-1-nyc3-2026-11-23", tags=tags)]
-        steps, skips = deletion_steps([one], there, making())
+        steps, skips = deletion_steps([one], there, policy_of())
         assert not steps
         assert skips[0].code == "exists"
         assert "add {time} to the template" in skips[0].reason
@@ -220,7 +217,7 @@ def test_only_what_is_past_its_grace_is_due() -> None:
     assert [each.name for each in due] == ["db-1", "db-5"]
     assert [skip.code for skip in skips] == ["grace_period", "grace_period", "untagged"]
     steps, attached = deletion_steps(
-        due, None, making(), must_carry=lambda v: tuple(marks_of(v, "orphan-since"))
+        due, None, policy_of(), must_carry=lambda v: tuple(marks_of(v, "orphan-since"))
     )
     assert [s.tags for s in steps] == [("orphan-since:2026-10-24",)]
     assert [skip.code for skip in attached] == ["attached"]
@@ -237,8 +234,8 @@ def test_a_grace_cannot_be_negative_nor_a_mark_anything() -> None:
 def test_two_volumes_with_one_name_are_refused() -> None:
     fleet = [volume(1, region="nyc3"), volume(1, region="ams3", id="cc")]
     with pytest.raises(PlanError, match=r"add \{region\} or \{volume_id:.8\}"):
-        snapshot_steps(fleet, [], making(template=Template("{volume}-{date}")), None)
-    steps, _ = snapshot_steps(fleet, [], making(), None)
+        snapshot_steps(fleet, [], policy_of(template=Template("{volume}-{date}")), None)
+    steps, _ = snapshot_steps(fleet, [], policy_of(), None)
     assert len({s.name for s in steps}) == 2
 
 

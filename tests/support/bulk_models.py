@@ -7,7 +7,7 @@ from typing import Any
 
 from do_blockstore_async.bulk.model.prices import Prices
 from do_blockstore_async.bulk.model.snapshot_names import Template
-from do_blockstore_async.bulk.planning.policy import Making
+from do_blockstore_async.bulk.planning.policy import SnapshotPolicy
 from do_blockstore_async.models import Region, Volume, VolumeSnapshot
 
 NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -48,11 +48,11 @@ def snapshot(
     return VolumeSnapshot(**{**values, **fields})
 
 
-def making(**changes: Any) -> Making:
+def policy_of(**changes: Any) -> SnapshotPolicy:
     values: dict[str, Any] = {
         "job": "nightly",
         "template": Template(TEMPLATE),
         "at": NOW,
         "prices": Prices(),
     }
-    return Making(**{**values, **changes})
+    return SnapshotPolicy(**{**values, **changes})

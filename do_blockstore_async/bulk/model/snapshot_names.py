@@ -21,9 +21,10 @@ import attrs
 from ...models import Volume
 from ..errors import PlanError
 
-__all__ = ["MAX_NAME", "Template", "check_job", "check_own_tags", "job_tag"]
+__all__ = ["MAX_NAME", "TEMPLATE", "Template", "check_job", "check_own_tags", "job_tag"]
 
 MAX_NAME: Final = 64
+TEMPLATE: Final = "{volume}-{region}-{date}"
 _JOB: Final = re.compile(r"[A-Za-z0-9_:-]{1,64}")
 _JOB_TAG: Final = "bulk-job:"
 _FIELDS: Final = ("volume", "volume_id", "region", "date", "time", "job")

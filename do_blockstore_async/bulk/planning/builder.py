@@ -1,183 +1,247 @@
-"""Planners of snapshots, prunes, deletions and creations. The requests stand in `jobs`."""
+"""Build plans: read what the account holds, decide the steps, add the forecast.
+
+What the steps are is decided by the pure modules beside it; the arguments come from `service.Bulk`.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
 
+import attrs
+
+from ..._http.engine import Engine
+from ..._ratelimit.throttle import Throttle
+from ..._schema.validation import check_tags
 from ...errors import InvalidArgumentError
-from ...models import Volume
+from ...models import Volume, VolumeSnapshot
+from ..account import AccountReader
 from ..errors import PlanError
-from ..model.plan import Plan
+from ..model.plan import (
+    ListingCounts,
+    Plan,
+    PlanKind,
+    Sighting,
+    SkippedStep,
+    Step,
+    account_sample,
+)
 from ..model.prices import Prices
 from ..model.retention import Retention
 from ..model.selection import Selection
-from ..model.specs import VolumeSpec, parse_specs, read_specs
-from .planbase import TEMPLATE, PlanBase, read_text, selected
-from .policy import creation_steps, deletion_steps, prune_steps, snapshot_steps
+from ..model.snapshot_names import Template, check_job, check_own_tags
+from ..model.specs import VolumeSpec
+from .creations import creation_steps
+from .deletions import deletion_steps
+from .orphans import expired, mark_steps, marks_of
+from .policy import SnapshotPolicy
+from .snapshots import prune_steps, snapshot_steps
 
 __all__ = ["PlanBuilder"]
 
 
-class PlanBuilder(PlanBase):
-    """Plans of jobs over volumes and snapshots."""
+class PlanBuilder:
+    """Listings in, a plan out; every request as background work of the plan's job."""
 
-    async def plan_snapshots(
-        self,
-        selection: Selection | None = None,
-        *,
-        name_template: str = TEMPLATE,
-        tags: Iterable[str] = (),
-        job: str = "nightly",
-        keep: Retention | None = None,
-        match_by: Literal["tag", "name"] = "tag",
-        at: datetime | None = None,
-        prices: Prices | None = None,
-    ) -> Plan:
-        """Plan a snapshot of each selected volume and, with `keep`, the pruning of older ones.
+    def __init__(self, engine: Engine, throttle: Throttle, account: AccountReader) -> None:
+        self._engine = engine
+        self._throttle = throttle
+        self._account = account
 
-        Skipped: a volume that has a snapshot of that name, one whose newest snapshot is less than
-        ten minutes old, one that has 25 and none that may go. The retention counts the new
-        snapshot; nothing of a volume is deleted before it is there, but where there are 25.
+    def forecast(self, plan: Plan) -> timedelta:
+        """How long the plan's requests would take from now on, as background."""
+        return self._throttle.forecast(plan.requests, background=True)
 
-        Requests: v + s. To run: one for each snapshot and one for each deletion.
-
-        Args:
-            selection: which volumes; all by default.
-            name_template: of the names, which must differ; see `names.Template`.
-            tags: for the snapshots, besides the job's own, `bulk-job:<job>`.
-            job: letters, digits, `_`, `-` and `:`; its tag is how the job knows its snapshots.
-            keep: what to keep of this job's snapshots.
-            match_by: `tag`, or `name`: then by the template, and nothing is tagged with the job.
-            at: the time for names and retention; now by default.
-            prices: by default `Prices()`.
+    def moment(self, at: datetime | None) -> datetime:
+        """The time for names and retention, in UTC; now by default.
 
         Raises:
-            PlanError: no volume is selected, a template or name cannot be.
-            InvalidArgumentError: a tag that cannot be.
+            InvalidArgumentError: `at` has no time zone.
         """
-        chosen = Selection() if selection is None else selection
-        making = self._making(job, name_template, at, prices, tags, match_by)
-        sighting = self._sighting()
-        with self._throttle.background(job):
-            volumes = await self._account.volumes(chosen.only_region)
-            fleet = selected(volumes, chosen)
-            snapshots = await self._account.snapshots()
-        steps, skips = snapshot_steps(fleet, snapshots, making, keep)
-        options = {"template": name_template, "keep": "" if keep is None else str(keep)}
-        return self._plan(
-            "snapshots", making, chosen, steps, skips, volumes, snapshots, sighting, options
+        if at is None:
+            return self._engine.clock.utc_now()
+        if at.tzinfo is None:
+            raise InvalidArgumentError("at must know its time zone, such as datetime.now(UTC)")
+        return at.astimezone(UTC)
+
+    def policy(
+        self,
+        job: str,
+        template: str,
+        at: datetime | None,
+        prices: Prices | None,
+        tags: Iterable[str] = (),
+        match_by: str = "tag",
+    ) -> SnapshotPolicy:
+        """Check the arguments that planners share.
+
+        Raises:
+            PlanError: the job's name or the template is invalid.
+            InvalidArgumentError: a tag, `match_by` or `at` is invalid.
+        """
+        if match_by not in {"tag", "name"}:
+            raise InvalidArgumentError(f"match_by is tag or name, not {match_by!r}")
+        return SnapshotPolicy(
+            job=check_job(job),
+            template=Template(template),
+            at=self.moment(at),
+            prices=Prices() if prices is None else prices,
+            tags=check_own_tags(tuple(dict.fromkeys(check_tags(tags)))),
+            by_name=match_by == "name",
         )
 
-    async def plan_prune(
-        self,
-        keep: Retention,
-        *,
-        selection: Selection | None = None,
-        job: str = "nightly",
-        name_template: str = TEMPLATE,
-        match_by: Literal["tag", "name"] = "tag",
-        at: datetime | None = None,
-        prices: Prices | None = None,
+    async def snapshots(
+        self, selection: Selection, policy: SnapshotPolicy, keep: Retention | None
     ) -> Plan:
-        """Plan the deletion of what `keep` lets go of this job's snapshots.
+        """See `Bulk.plan_snapshots`."""
+        sighting = self._sighting()
+        with self._throttle.background(policy.job):
+            volumes = await self._account.volumes(selection.only_region)
+            fleet = selected(volumes, selection)
+            snapshots = await self._account.snapshots()
+        steps, skips = snapshot_steps(fleet, snapshots, policy, keep)
+        options = {"template": policy.template.text, "keep": "" if keep is None else str(keep)}
+        return self._plan(
+            "snapshots", policy, selection, steps, skips, volumes, snapshots, sighting, options
+        )
 
-        Without a selection, snapshots of volumes that are gone are pruned too.
-
-        Requests: s; v + s with a selection or `match_by="name"`. To run: one for each deletion.
-
-        Args and errors: as `plan_snapshots`.
-        """
-        if not isinstance(keep, Retention):
-            raise InvalidArgumentError("keep must be a Retention, such as Retention(last=7)")
-        chosen = Selection() if selection is None else selection
-        making = self._making(job, name_template, at, prices, (), match_by)
+    async def prune(self, selection: Selection, policy: SnapshotPolicy, keep: Retention) -> Plan:
+        """See `Bulk.plan_prune`."""
         sighting = self._sighting()
         volumes: list[Volume] | None = None
         fleet: Sequence[Volume] | None = None
-        with self._throttle.background(job):
-            if making.by_name or not chosen.is_everything:
-                volumes = await self._account.volumes(chosen.only_region)
-                fleet = selected(volumes, chosen)
+        with self._throttle.background(policy.job):
+            if policy.by_name or not selection.is_everything:
+                volumes = await self._account.volumes(selection.only_region)
+                fleet = selected(volumes, selection)
             snapshots = await self._account.snapshots()
-        steps, skips = prune_steps(snapshots, fleet, making, keep)
+        steps, skips = prune_steps(snapshots, fleet, policy, keep)
         options = {"keep": str(keep)}
         return self._plan(
-            "prune", making, chosen, steps, skips, volumes, snapshots, sighting, options
+            "prune", policy, selection, steps, skips, volumes, snapshots, sighting, options
         )
 
-    async def plan_deletions(
-        self,
-        selection: Selection,
-        *,
-        snapshot_first: bool = False,
-        job: str = "delete",
-        name_template: str = TEMPLATE,
-        tags: Iterable[str] = (),
-        at: datetime | None = None,
-        prices: Prices | None = None,
+    async def deletions(
+        self, selection: Selection, policy: SnapshotPolicy, *, snapshot_first: bool
     ) -> Plan:
-        """Plan the deletion of the selected volumes; attached ones are skipped.
-
-        Requests: v; v + s with `snapshot_first`. To run: one for each volume, two with it.
-
-        Args:
-            selection: which volumes; one that selects everything is refused.
-            snapshot_first: take a last snapshot of each, and delete only what has one. Where the
-                name is taken already, the volume is skipped: `{time}` makes names of their own.
-            job, name_template, tags, at, prices: as `plan_snapshots`.
-
-        Raises:
-            PlanError: everything or nothing is selected; a template or name cannot be.
-        """
+        """See `Bulk.plan_deletions`."""
         if selection.is_everything:
             raise PlanError("this would delete every volume: say which, by region, tag or name")
-        making = self._making(job, name_template, at, prices, tags, "tag")
         sighting = self._sighting()
-        with self._throttle.background(job):
+        with self._throttle.background(policy.job):
             volumes = await self._account.volumes(selection.only_region)
             fleet = selected(volumes, selection)
             snapshots = await self._account.snapshots() if snapshot_first else None
-        steps, skips = deletion_steps(fleet, snapshots, making)
+        steps, skips = deletion_steps(fleet, snapshots, policy)
         options = {"snapshot_first": str(snapshot_first).lower()}
         return self._plan(
-            "deletions", making, selection, steps, skips, volumes, snapshots, sighting, options
+            "deletions", policy, selection, steps, skips, volumes, snapshots, sighting, options
         )
 
-    async def plan_creations(
-        self,
-        source: str | os.PathLike[str] | Iterable[VolumeSpec | Mapping[str, Any]],
-        *,
-        tags: Iterable[str] = (),
-        job: str = "create",
-        at: datetime | None = None,
-        prices: Prices | None = None,
-    ) -> Plan:
-        """Plan the creation of volumes; a name that is taken in its region is skipped.
-
-        Requests: v. To run: one for each volume.
-
-        Args:
-            source: specs, or mappings with their fields, or the path of a JSON, JSON lines or CSV
-                file of them (see `specs`). Reading a file blocks for a moment.
-            tags: for every volume, besides those of its spec.
-            job, at, prices: as `plan_snapshots`.
-
-        Raises:
-            PlanError: the file or a spec cannot be used, two have one name; nothing was sent.
-        """
-        making = self._making(job, TEMPLATE, at, prices, tags, "tag")
-        if isinstance(source, str | os.PathLike):
-            specs = parse_specs(read_text(Path(source)), Path(source).suffix.lower())
-        else:
-            specs = read_specs(source)
+    async def creations(self, specs: Sequence[VolumeSpec], policy: SnapshotPolicy) -> Plan:
+        """See `Bulk.plan_creations`."""
         sighting = self._sighting()
-        with self._throttle.background(job):
+        with self._throttle.background(policy.job):
             volumes = await self._account.volumes()
-        steps, skips = creation_steps(specs, volumes, making.tags, making.prices)
+        steps, skips = creation_steps(specs, volumes, policy.tags, policy.prices)
         return self._plan(
-            "creations", making, Selection(), steps, skips, volumes, None, sighting, {}
+            "creations", policy, Selection(), steps, skips, volumes, None, sighting, {}
         )
+
+    async def orphan_tags(
+        self, selection: Selection, policy: SnapshotPolicy, *, prefix: str
+    ) -> Plan:
+        """See `Bulk.plan_orphan_tags`."""
+        sighting = self._sighting()
+        with self._throttle.background(policy.job):
+            volumes = await self._account.volumes(selection.only_region)
+        steps, skips = mark_steps(selected(volumes, selection), prefix, policy.at)
+        options = {"prefix": prefix}
+        return self._plan(
+            "orphan-tags", policy, selection, steps, skips, volumes, None, sighting, options
+        )
+
+    async def orphan_deletions(
+        self,
+        selection: Selection,
+        policy: SnapshotPolicy,
+        grace: timedelta,
+        *,
+        prefix: str,
+        snapshot_first: bool,
+    ) -> Plan:
+        """See `Bulk.plan_orphan_deletions`."""
+        sighting = self._sighting()
+        with self._throttle.background(policy.job):
+            volumes = await self._account.volumes(selection.only_region)
+            fleet = selected(volumes, selection)
+            snapshots = await self._account.snapshots() if snapshot_first else None
+        due, waiting = expired(fleet, prefix, grace, policy.at)
+        steps, skips = deletion_steps(
+            due, snapshots, policy, must_carry=lambda volume: tuple(marks_of(volume, prefix))
+        )
+        options = {
+            "prefix": prefix,
+            "grace_days": f"{grace / timedelta(days=1):g}",
+            "snapshot_first": str(snapshot_first).lower(),
+        }
+        skips = [*skips, *waiting]
+        return self._plan(
+            "deletions", policy, selection, steps, skips, volumes, snapshots, sighting, options
+        )
+
+    def _sighting(self) -> Sighting:
+        return Sighting(self._engine, self._engine.clock.monotonic())
+
+    def _plan(
+        self,
+        kind: PlanKind,
+        policy: SnapshotPolicy,
+        selection: Selection,
+        steps: Sequence[Step],
+        skips: Sequence[SkippedStep],
+        volumes: Sequence[Volume] | None,
+        snapshots: Sequence[VolumeSnapshot] | None,
+        sighting: Sighting,
+        options: Mapping[str, str],
+    ) -> Plan:
+        targets = [step.target_id for step in steps if step.is_destructive]
+        samples = (
+            account_sample([each.id for each in listing], targets)
+            for listing in (volumes, snapshots)
+            if listing is not None
+        )
+        plan = Plan(
+            kind=kind,
+            job=policy.job,
+            made_at=policy.at,
+            selection=selection,
+            steps=tuple(steps),
+            skips=tuple(skips),
+            listing_counts=ListingCounts(
+                None if volumes is None else len(volumes),
+                None if snapshots is None else len(snapshots),
+                None if volumes is None else sum(map(selection.is_in_region, volumes)),
+                None if snapshots is None else policy.count_own(snapshots, volumes),
+            ),
+            currency=policy.prices.currency,
+            options=dict(options),
+            account_sample_ids=tuple(each for ids in samples for each in ids),
+            sighting=sighting,
+        )
+        return attrs.evolve(plan, duration_s=self.forecast(plan).total_seconds())
+
+
+def selected(volumes: Sequence[Volume], selection: Selection) -> list[Volume]:
+    """Return the volumes that match.
+
+    Raises:
+        PlanError: none does.
+    """
+    found = [volume for volume in volumes if selection.matches(volume)]
+    if not found:
+        raise PlanError(
+            f"nothing is selected: no volume of {len(volumes)} matches ({selection}); "
+            "check regions, tags and name pattern against `store.bulk.inventory()`"
+        )
+    return found

@@ -1,0 +1,83 @@
+"""Plan the deletion of volumes, each after a last snapshot if asked. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import attrs
+
+from ...models import Volume, VolumeSnapshot
+from ..model.inventory import by_volume
+from ..model.plan import Step
+from .policy import (
+    MAX_SNAPSHOTS,
+    SnapshotPolicy,
+    Steps,
+    create_snapshot,
+    skip_reason,
+    skip_volume,
+)
+
+__all__ = ["deletion_steps"]
+
+
+def deletion_steps(
+    volumes: Sequence[Volume],
+    snapshots: Iterable[VolumeSnapshot] | None,
+    policy: SnapshotPolicy,
+    *,
+    must_carry: Callable[[Volume], tuple[str, ...]] = lambda volume: (),
+) -> Steps:
+    """Delete each volume that is not attached; with `snapshots`, only once a last one is taken.
+
+    A snapshot that exists already never counts as the last one.
+
+    Args:
+        snapshots: of the account; None for no last snapshot.
+        must_carry: the tags that the volume must still have when it is deleted.
+    """
+    free = [volume for volume in volumes if not volume.droplet_ids]
+    names = policy.names(free) if snapshots is not None else {}
+    grouped = by_volume(snapshots or ())
+    steps: list[Step] = []
+    skips = [
+        skip_volume(volume, "attached", f"attached to Droplet {volume.droplet_ids[0]}")
+        for volume in volumes
+        if volume.droplet_ids
+    ]
+    for volume in free:
+        key = ""
+        if snapshots is not None:
+            existing = grouped.get(volume.id, [])
+            skip = skip_reason(volume, existing, names[volume.id], policy.at)
+            if skip is not None and skip.code == "exists":
+                # However it got existing, it may be old: the last one is the one taken now.
+                reason = f"{skip.reason} already, which may be old: add {{time}} to the template"
+                skip = attrs.evolve(skip, reason=reason)
+            if skip is None and len(existing) >= MAX_SNAPSHOTS:
+                skip = skip_volume(
+                    volume, "snapshot_limit", "no last snapshot can be taken: it has 25 already"
+                )
+            if skip is not None:
+                skips.append(skip)
+                continue
+            create = create_snapshot(volume, names[volume.id], existing, policy, depends_on="")
+            steps.append(create)
+            key = create.key
+        steps.append(
+            Step(
+                key=f"delete-volume:{volume.id}",
+                action="delete_volume",
+                name=volume.name,
+                region=volume.region.slug,
+                volume_id=volume.id,
+                volume_name=volume.name,
+                target_id=volume.id,
+                size_gigabytes=volume.size_gigabytes,
+                tags=must_carry(volume),
+                depends_on=key,
+                reason="unattached",
+                monthly_cost=-policy.prices.volume(volume.size_gigabytes),
+            )
+        )
+    return steps, skips

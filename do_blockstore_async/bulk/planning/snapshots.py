@@ -1,0 +1,125 @@
+"""Plan snapshots and the pruning of a job's older ones. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import attrs
+
+from ...models import Volume, VolumeSnapshot
+from ..model.inventory import by_volume
+from ..model.plan import SkippedStep, Step
+from ..model.retention import Retention, apply
+from .policy import (
+    MAX_SNAPSHOTS,
+    SnapshotPolicy,
+    Steps,
+    create_snapshot,
+    delete_snapshot,
+    skip_reason,
+    skip_volume,
+)
+
+__all__ = ["prune_steps", "snapshot_steps"]
+
+
+@attrs.frozen
+class _PlannedSnapshot:
+    """The snapshot that this plan takes, for the retention to count."""
+
+    id: str
+    created_at: datetime
+    tags: tuple[str, ...]
+
+
+def snapshot_steps(
+    volumes: Sequence[Volume],
+    snapshots: Iterable[VolumeSnapshot],
+    policy: SnapshotPolicy,
+    keep: Retention | None,
+) -> Steps:
+    """Snapshot each volume, and delete those of this job's older ones that `keep` does not keep.
+
+    All snapshots are taken first, and each old one is deleted only once the new one of its volume
+    exists. Where a volume has 25 already, the oldest that is not kept is deleted before.
+    """
+    names = policy.names(volumes)
+    grouped = by_volume(snapshots)
+    before: list[Step] = []
+    after: list[Step] = []
+    skips: list[SkippedStep] = []
+    for volume in volumes:
+        existing = grouped.get(volume.id, [])
+        own = [each for each in existing if policy.owns(each, volume)]
+        skip = skip_reason(volume, existing, names[volume.id], policy.at)
+        new = None if skip else _PlannedSnapshot("", policy.at, policy.all_tags)
+        gone, retained = _expired(own, new, keep, policy.at)
+        early = max(0, len(existing) + 1 - MAX_SNAPSHOTS)
+        if skip is None and early > len(gone):
+            reason = f"it has {len(existing)} snapshots, the most the API allows"
+            skip = skip_volume(volume, "snapshot_limit", reason)
+            gone, retained = _expired(own, None, keep, policy.at)
+        deletions = [
+            delete_snapshot(each, volume, policy.prices, str(keep), retained) for each in gone
+        ]
+        if skip is not None:
+            skips.append(skip)
+            after.extend(deletions)
+            continue
+        first, rest = deletions[:early], deletions[early:]
+        key = ""
+        for step in first:
+            before.append(attrs.evolve(step, depends_on=key))
+            key = step.key
+        create = create_snapshot(volume, names[volume.id], existing, policy, depends_on=key)
+        before.append(create)
+        after.extend(attrs.evolve(step, depends_on=create.key) for step in rest)
+    return before + after, skips
+
+
+def prune_steps(
+    snapshots: Iterable[VolumeSnapshot],
+    volumes: Iterable[Volume] | None,
+    policy: SnapshotPolicy,
+    keep: Retention,
+) -> Steps:
+    """Delete those of this job's snapshots that `keep` does not keep, volume by volume.
+
+    Args:
+        snapshots: of the whole account.
+        volumes: those selected; None for all, deleted ones included.
+    """
+    known = None if volumes is None else {volume.id: volume for volume in volumes}
+    steps: list[Step] = []
+    for volume_id, existing in by_volume(snapshots).items():
+        if known is not None and volume_id not in known:
+            continue
+        volume = known[volume_id] if known is not None else None
+        own = [each for each in existing if policy.owns(each, volume)]
+        gone, retained = _expired(own, None, keep, policy.at)
+        steps.extend(
+            delete_snapshot(each, volume, policy.prices, str(keep), retained) for each in gone
+        )
+    return steps, []
+
+
+def _expired(
+    own: Sequence[VolumeSnapshot],
+    new: _PlannedSnapshot | None,
+    keep: Retention | None,
+    at: datetime,
+) -> tuple[list[VolumeSnapshot], str]:
+    """Apply the retention to a job's snapshots of one volume.
+
+    Returns:
+        Those that are not kept, oldest first, and the id of the newest one that is kept; empty
+        where only the planned one is.
+    """
+    if keep is None:
+        return [], ""
+    candidates: list[VolumeSnapshot | _PlannedSnapshot] = [*own, *([new] if new else [])]
+    verdict = apply(keep, candidates, now=at)
+    retained = next((each.id for each, _ in verdict.kept if each.id), "")
+    gone = [each for each in reversed(verdict.removed) if isinstance(each, VolumeSnapshot)]
+    return gone, retained
