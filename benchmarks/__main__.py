@@ -5,10 +5,10 @@
     python -m benchmarks --quick                  shows that everything runs, and no more
     python -m benchmarks --plot charts            PNGs too
 
-The peers come with the extra `bench`; one that is not installed says so in its row. What each of
-them does and does not do stands in `benchmarks/side_by_side/peers.py`. Progress goes to stderr,
-each case's table to stdout as Markdown once it is measured, at the end the bars with what was
-found. The exit code is 0 whatever the figures are.
+The peers come with the dependency group `bench`; one that is not installed says so in its row.
+What each of them does and does not do stands in `benchmarks/side_by_side/peers.py`. Progress goes
+to stderr, each case's table to stdout as Markdown once it is measured, at the end the bars with
+what was found. The exit code is 0 whatever the figures are.
 
 The case `budget` compares throttles in virtual time; `python -m benchmarks.quota` shows more of it.
 """

@@ -46,7 +46,7 @@ class Server(NamedTuple):
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """A clean environment with a home of its own, as a new user of the machine has it."""
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "COVERAGE_PROCESS_START",
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "COVERAGE_PROCESS_CONFIG",
             "PYTHONPATH") if name in os.environ}  # fmt: skip
     plain = {"HOME": str(home), "LANG": "C.UTF-8", "PYTHONWARNINGS": "error", "TERM": "xterm"}
     return {**kept, **plain, **more}

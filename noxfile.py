@@ -1,0 +1,71 @@
+"""Sessions for nox: `nox` runs those of a change, `nox -s NAME` one, `nox -l` lists them.
+
+Python versions that are not installed are skipped.
+"""
+
+from __future__ import annotations
+
+import nox
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+GROUPS = nox.project.load_toml("pyproject.toml")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "typing", "tests"]
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the package with what its tests need, and what the dependency groups name."""
+    needed = nox.project.dependency_groups(GROUPS, *groups) if groups else ()
+    session.install("-e", ".[test]", *needed)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after `--` replace the default of two processes."""
+    install(session)
+    session.run("pytest", *(session.posargs or ["-n", "2"]))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting, and that imports point downwards."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the package, its tests, and programs as users write them, with mypy and pyright."""
+    install(session, "lint", "bench")
+    session.run("mypy")
+    session.run("python", "-m", "tests.typing.check")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests once, measuring lines and branches."""
+    install(session, "coverage")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["-n", "2"]))
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into `docs/_build/html`; warnings are errors."""
+    install(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "docs", "docs/_build/html")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Show that every benchmark runs; arguments after `--` replace `--quick`."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks", *(session.posargs or ["--quick"]))
