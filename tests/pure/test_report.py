@@ -107,3 +107,16 @@ def test_an_inventory_sums_sizes_costs_and_ages() -> None:
     assert all(len(each) == len(header) for each in rows)
     assert json.loads(taken.to_json())["total"]["volumes"] == 2
     assert len(list(csv.DictReader(io.StringIO(taken.to_csv())))) == 3
+
+
+def test_the_tally_counts_what_is_done_by_action_and_the_rest_by_status() -> None:
+    made = report(*ROWS)
+    tally = made.tally()
+    assert list(tally) == sorted(tally)
+    assert sum(sum(found.values()) for found in tally.values()) == len(made.rows)
+    done = {action for found in tally.values() for action in found} - {
+        "skipped",
+        "failed",
+        "unknown",
+    }
+    assert {name: sum(found[name] for found in tally.values()) for name in done} == made.by_action

@@ -94,6 +94,14 @@ class Report:
         """How many steps of each action were done."""
         return dict(Counter(row.action for row in self.rows if row.status == "done"))
 
+    def tally(self) -> dict[str, Counter[str]]:
+        """Count, for each region, the items that are done by action and the others by status."""
+        regions: dict[str, Counter[str]] = {}
+        for row in self.rows:
+            what = row.action if row.status == "done" else row.status
+            regions.setdefault(row.region, Counter())[what] += 1
+        return dict(sorted(regions.items()))
+
     @property
     def slowest(self) -> tuple[ReportRow, ...]:
         """The ten items that took longest, the slowest first."""

@@ -123,18 +123,18 @@ def show_report(output: Output, report: Report) -> None:
     if output == "csv":
         write(report.to_csv())
         return
-    actions = [action for action in _COLUMNS if any(row.action == action for row in report.rows)]
-    bad = [
-        status for status in ("failed", "unknown") if any(r.status == status for r in report.rows)
+    tally = report.tally()
+    total = sum(tally.values(), Counter[str]())
+    planned = {row.action for row in report.rows}
+    bad = [status for status in ("failed", "unknown") if total[status]] or ["failed"]
+    columns = {action: word for action, word in _COLUMNS.items() if action in planned}
+    columns |= {status: status for status in ("skipped", *bad)}
+    rows = [
+        [region or "-", *(f"{found[what]:,}" for what in columns)]
+        for region, found in tally.items()
     ]
-    names = [*(_COLUMNS[action] for action in actions), "skipped", *(bad or ["failed"])]
-    table: dict[str, Counter[str]] = {}
-    for row in report.rows:
-        what = _COLUMNS.get(row.action, "skipped") if row.status == "done" else row.status
-        table.setdefault(row.region or "-", Counter())[what] += 1
-    rows = [[region, *(f"{found[n]:,}" for n in names)] for region, found in sorted(table.items())]
-    totals = ["all", *(f"{sum(found[name] for found in table.values()):,}" for name in names)]
-    show_table(["region", *names], rows, totals=totals)
+    totals = ["all", *(f"{total[what]:,}" for what in columns)]
+    show_table(["region", *columns.values()], rows, totals=totals)
 
 
 def tell_failures(report: Report) -> None:
