@@ -62,29 +62,29 @@ class BlockStore:
     1. never written (no connection): any request, after a jittered delay;
     2. connection lost, timeout, 500, 502 to 504, 520 to 524: GET and DELETE. A DELETE that then
        meets a 404 has succeeded;
-    3. a create, action or delete by name whose answer was lost is looked up: adopted if it is
-       there, sent again if it is not, `OutcomeUnknownError` if that cannot be told;
-    4. 429: any request, once the server would take it: after its retry-after, or as the budget
+    3. a create, action or delete by name whose response was lost is reconciled: adopted if it
+       exists, sent again if it does not, `OutcomeUnknownError` if that cannot be found out;
+    4. 429: any request, once the server would accept it: after its retry-after, or as the budget
        allows. Never for the account's capacity; for a snapshot's cooldown only within `timeout=`;
     5. at most `Config.max_attempts` times, never past the deadline, and no longer once
-       `Config.retry_budget` is used up, so that an outage is not multiplied.
+       `Config.retry_budget` is exhausted, so that an outage is not multiplied.
 
     A client belongs to the event loop and the process that opened it.
 
     Args:
-        token: a personal access or OAuth token. A refresh token (`dor_v1_`) is refused.
+        token: a personal access or OAuth token. A refresh token (`dor_v1_`) is rejected.
         base_url: https, or http on loopback.
         config: settings; see `Config`.
         session: an aiohttp session to use instead of an own one; it is never closed here, and its
             own middlewares do not see these requests.
         throttle: the throttle of another client of the same token, to share one budget; its
-            windows, reserve, burst and the like are then in force, not those of `config`.
+            windows, reserve, burst and the like then apply, not those of `config`.
 
     Raises:
-        ConfigError: the token, URL or settings are not usable.
+        ConfigError: the token, URL or settings are invalid.
     """
 
-    # As it is shown, and thrown away, when a setting is refused.
+    # As `repr` shows it; dropped when a setting is invalid.
     _engine: Engine | None = None
     _closed = False
     _base_url = "(refused)"
@@ -122,7 +122,7 @@ class BlockStore:
         Reads DIGITALOCEAN_TOKEN, then DIGITALOCEAN_ACCESS_TOKEN; DIGITALOCEAN_API_URL where set.
 
         Raises:
-            ConfigError: neither variable is set, or what they hold is not usable.
+            ConfigError: neither variable is set, or what they hold is invalid.
         """
         token, base_url = _from_environment(os.environ if environ is None else environ)
         del environ  # it holds the token too
@@ -158,8 +158,8 @@ class BlockStore:
         """Close the client; harmless when repeated. Cancelled, it closes without grace.
 
         Args:
-            grace_s: seconds that calls under way are given to end by themselves. After that they
-                end with `ClientClosedError`, or `OutcomeUnknownError` if they may have taken
+            grace_s: seconds that calls in flight get to finish. After that they
+                raise `ClientClosedError`, or `OutcomeUnknownError` if they may have taken
                 effect.
         """
         first, self._closed = not self._closed, True
@@ -189,7 +189,7 @@ class BlockStore:
             raise ClientClosedError("open the client first: async with BlockStore(token) as store")
         return self._engine
 
-    # What it offers.
+    # The managers.
 
     @property
     def volumes(self) -> VolumeManager:
@@ -205,7 +205,7 @@ class BlockStore:
 
     @property
     def actions(self) -> ActionManager:
-        """Actions: what is being done to volumes."""
+        """Actions on volumes."""
         self._open_engine()
         return self._actions
 
@@ -239,10 +239,10 @@ class BlockStore:
         json: Any = None,
         timeout: float | None = None,
     ) -> Response:
-        """Any other endpoint of the API, under the same budget, retries and errors.
+        """Call any other endpoint of the API, under the same budget, retries and errors.
 
-        GET, HEAD and DELETE are sent again after a lost answer; for POST, PUT and PATCH a lost
-        answer is an `OutcomeUnknownError`.
+        GET, HEAD and DELETE are sent again after a lost response; for POST, PUT and PATCH a lost
+        response is an `OutcomeUnknownError`.
 
         Args:
             method: GET, HEAD, POST, PUT, PATCH or DELETE.
@@ -252,10 +252,10 @@ class BlockStore:
             timeout: seconds, the wait for quota included.
 
         Returns:
-            Status, headers and decoded body of the 2xx answer.
+            Status, headers and decoded body of the 2xx response.
 
         Raises:
-            InvalidArgumentError: what cannot be sent as it is; nothing was sent.
+            InvalidArgumentError: an argument is invalid; nothing was sent.
             BlockStoreError: see `errors`.
         """
         verb = method.upper()
@@ -289,14 +289,14 @@ class BlockStore:
 
     @property
     def quota(self) -> QuotaStatus:
-        """The budget as it stands: used and remaining in each window, waiting, paused.
+        """The state of the budget: used and remaining in each window, waiting, paused.
 
         Needs the running event loop, as `forecast` does.
         """
         return self._throttle.status()
 
     def forecast(self, requests: int) -> timedelta:
-        """How long until `requests` more requests would have been answered, if sent from now on.
+        """Forecast the time until `requests` more requests, sent from now on, would be answered.
 
         Args:
             requests: 0 or more.
@@ -314,17 +314,17 @@ class BlockStore:
         A context variable carries the mark, so tasks started inside inherit it.
 
         Args:
-            job: calls of one job share that job's turn; None makes each block a job of its own.
+            job: calls of one job are served as one; None makes each block a job of its own.
             weight: this job's share against other jobs, more than 0.
 
-        Raises (on entering):
+        Raises:
             InvalidArgumentError: `weight` is not a positive, finite number.
         """
         return self._throttle.background(job, weight)
 
     @staticmethod
     def deadline(timeout_s: float) -> AbstractContextManager[None]:
-        """Calls made inside, of any client, end within `timeout_s` seconds all together.
+        """Bound the calls made inside, of any client, by `timeout_s` seconds all together.
 
             with store.deadline(5):
                 volume = await store.volumes.get(volume_id)
@@ -336,14 +336,14 @@ class BlockStore:
         Args:
             timeout_s: seconds from now, 0 or more.
 
-        Raises (on entering):
+        Raises:
             InvalidArgumentError: `timeout_s` is not a number of seconds, 0 or more.
         """
         return _deadline.deadline(timeout_s)
 
     @staticmethod
     def detached() -> AbstractContextManager[None]:
-        """Start work here that outlives the task around it, such as a job begun by a web request.
+        """Start work here that outlives the task around it, such as a job started by a web request.
 
             with store.detached(), store.background():
                 job = asyncio.create_task(nightly(store))

@@ -59,7 +59,7 @@ class Config:
         cold_start_concurrency: requests in flight at most before the first response; 2.
         timeout_s: default for each call's `timeout=`, of a listing for each page; None waits as
             long as the budget needs. `actions.wait` has a default of its own.
-        attempt_timeout_s: bound on one transmission from sending to the last byte of the answer;
+        attempt_timeout_s: bound on one transmission from sending to the last byte of the response;
             60.
         connect_timeout_s: bound on making one connection; 10.
         max_attempts: transmissions of one call at most, the first included; 5.
@@ -68,7 +68,7 @@ class Config:
         backoff_cap_s: no retry without a retry-after waits longer than this; 20.
         retry_budget: retries a client may have outstanding before it stops retrying; each success
             earns a tenth of one back, so an outage is not multiplied; 100.
-        max_body_bytes: cap on one decoded answer; 32 MiB.
+        max_body_bytes: cap on one decoded response; 32 MiB.
         max_pages: cap on the pages of one listing; 10,000.
         max_items: cap on the items of one listing; 2,000,000.
         page_concurrency: pages of one listing in flight at most; 12.

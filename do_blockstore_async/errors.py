@@ -1,7 +1,7 @@
 """Every error of a call; those of bulk jobs derive from the same root (`bulk.errors`).
 
     BlockStoreError
-    ├── TransportError               no usable answer arrived
+    ├── TransportError               no usable response arrived
     │   └── RequestTimeoutError      ... in time
     ├── APIStatusError               the API answered with an error status
     │   ├── BadRequestError          400
@@ -12,15 +12,15 @@
     │   ├── UnprocessableEntityError 422
     │   ├── RateLimitedError         429
     │   └── ServerError              5xx
-    ├── InvalidArgumentError         refused here, nothing was sent (also a ValueError)
-    ├── DecodeError                  an answer does not have the documented form
+    ├── InvalidArgumentError         invalid argument, nothing was sent (also a ValueError)
+    ├── DecodeError                  a response does not have the documented form
     ├── QuotaWaitTooLongError        the budget cannot serve the call before its deadline
     ├── OutcomeUnknownError          whether the request took effect could not be found out
     ├── ListingChangedError          a listing kept changing while it was read
     ├── ActionFailedError            the action ended with status `errored`
     ├── ActionTimeoutError           the action did not end in time
     ├── ClientClosedError            the client is not open (also a RuntimeError)
-    └── ConfigError                  a setting or a token is not usable
+    └── ConfigError                  a setting or a token is invalid
 
 Status errors are described in the API reference, "Responses"; which kinds of 429 exist is
 described at `RateLimitedError`.
@@ -107,7 +107,7 @@ def _rebuild(
 
 
 class TransportError(BlockStoreError):
-    """No usable answer arrived: connection refused, reset, cut short, or not HTTP.
+    """No usable response arrived: connection refused, reset, cut short, or not HTTP.
 
     Attributes:
         sent: False when the request provably never left this machine.
@@ -119,7 +119,7 @@ class TransportError(BlockStoreError):
 
 
 class RequestTimeoutError(TransportError):
-    """No answer within the call's `timeout=` or `Config.attempt_timeout_s`."""
+    """No response within the call's `timeout=` or `Config.attempt_timeout_s`."""
 
 
 class APIStatusError(BlockStoreError):
@@ -128,8 +128,8 @@ class APIStatusError(BlockStoreError):
     Attributes:
         status: the HTTP status.
         id: the API's short identifier, such as `not_found`; empty when the body had none.
-        request_id: what DigitalOcean's support asks for, where the answer carried one.
-        body: the start of the body's text, at most 500 characters.
+        request_id: what DigitalOcean's support needs, where the response carried one.
+        body: the start of the body, at most 500 characters.
     """
 
     def __init__(
@@ -186,13 +186,13 @@ class UnprocessableEntityError(APIStatusError):
 
 
 class RateLimitedError(APIStatusError):
-    """429: refused for now.
+    """429: rejected for now.
 
     Attributes:
         kind: `burst` (more than 250 in a minute), `hourly` (more than 5,000 in an hour),
             `snapshot_cooldown` (a volume takes one snapshot in ten minutes), `capacity` (the
             account's storage limit; waiting does not help), `route` (a limit of that endpoint).
-        retry_after: seconds after which the server would accept it, where it said so.
+        retry_after: seconds after which the server would accept it, where it says so.
     """
 
     def __init__(
@@ -213,15 +213,15 @@ class ServerError(APIStatusError):
 
 
 class InvalidArgumentError(BlockStoreError, ValueError):
-    """An argument is not usable; it was refused here and nothing was sent."""
+    """An argument is invalid; nothing was sent."""
 
 
 class DecodeError(BlockStoreError):
-    """An answer does not have the documented form, or is larger than the caps allow.
+    """A response does not have the documented form, or is larger than the caps allow.
 
     Attributes:
         field: the path of the offending field, such as `volumes[3].size_gigabytes`; may be empty.
-        status, request_id: of the answer.
+        status, request_id: of the response.
     """
 
     def __init__(
@@ -240,7 +240,7 @@ class DecodeError(BlockStoreError):
 
 
 class QuotaWaitTooLongError(BlockStoreError):
-    """The token's budget cannot serve the call before its deadline; it was refused at once.
+    """The token's budget cannot serve the call before its deadline; raised without waiting.
 
     Nothing was sent where `attempts` is 0; otherwise an earlier attempt had failed.
 
@@ -254,13 +254,13 @@ class QuotaWaitTooLongError(BlockStoreError):
 
 
 class OutcomeUnknownError(BlockStoreError):
-    """The answer was lost and looking could not tell whether the request took effect.
+    """The response was lost, and whether the request took effect could not be found out.
 
-    Look before you send it again: nothing in this API makes a repeated create harmless.
+    Check before you send it again: nothing in this API makes a repeated create harmless.
 
     Attributes:
-        candidate: what was found under the same name, where something was, else None.
-        __cause__: the failure that lost the answer.
+        candidate: what was found under the same name, or None.
+        __cause__: the failure that lost the response.
     """
 
     def __init__(self, message: str, *, candidate: Any = None, **request: Any) -> None:
@@ -301,4 +301,4 @@ class ClientClosedError(BlockStoreError, RuntimeError):
 
 
 class ConfigError(BlockStoreError):
-    """A setting or a token is not usable."""
+    """A setting or a token is invalid."""

@@ -1,15 +1,16 @@
-"""What happens inside a client, for whoever wants to log or measure it.
+"""What happens inside a client, to log or to measure it.
 
 Each event is a frozen value; a hook is any callable that takes one. Hooks are given with
 `Config(hooks=(...,))`, run synchronously where the event happens, and must be quick. A hook that
-raises is logged and otherwise ignored: watching must never break what is watched.
+raises is logged and otherwise ignored: observing must never break what is observed.
 No event carries a token, a header value or a body.
 
 `observing(hook)` watches only the calls made inside its block: what one web request spent, say. The
 hook is found through a context variable, so tasks started inside are observed too.
 
-A hook runs in the task and the context of the call it is told about; what concerns the budget alone
-(`QuotaPaused` and the like) may come from any task, and goes to the hooks of `Config` only.
+A hook runs in the task and the context of the call that the event is about; what concerns the
+budget alone (`QuotaPaused` and the like) may come from any task, and goes to the hooks of `Config`
+only.
 
 Pure: no clock, no I/O.
 """
@@ -163,7 +164,7 @@ class LimitChanged:
 
 @attrs.frozen
 class HeaderIgnored:
-    """An answer's budget header made no sense and was not used."""
+    """A response's budget header was invalid and not used."""
 
     name: str
     reason: str
@@ -189,7 +190,7 @@ class Hook(Protocol):
     """Anything that can be called with an event."""
 
     def __call__(self, event: Event, /) -> None:
-        """Take note of `event`; quickly, and without awaiting."""
+        """Handle `event`; quickly, and without awaiting."""
 
 
 _observers: ContextVar[tuple[Hook, ...]] = ContextVar("do_blockstore_async_observers", default=())
@@ -199,7 +200,7 @@ current_observers = _observers.get
 
 @contextmanager
 def observing(hook: Hook) -> Iterator[None]:
-    """Give `hook` the events of every call made inside, whichever client makes it."""
+    """Give `hook` the events of every call made inside, of any client."""
     token = _observers.set((*_observers.get(), hook))
     try:
         yield
@@ -209,7 +210,7 @@ def observing(hook: Hook) -> Iterator[None]:
 
 @contextmanager
 def unobserved() -> Iterator[None]:
-    """Observers of the surrounding code do not see the calls made inside."""
+    """Hide the calls made inside from the observers of the surrounding code."""
     token = _observers.set(())
     try:
         yield
@@ -218,7 +219,7 @@ def unobserved() -> Iterator[None]:
 
 
 def emit(hooks: Iterable[Hook], event: Event) -> None:
-    """Give `event` to each hook; a hook that raises is logged and passed over."""
+    """Give `event` to each hook; a hook that raises is logged and skipped."""
     for hook in hooks:
         try:
             hook(event)

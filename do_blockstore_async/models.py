@@ -1,7 +1,7 @@
-"""What the API's answers become: frozen values with the vendor's field names and real types.
+"""What the API's responses become: frozen values with the vendor's field names and real types.
 
 Fields are those of the API reference (Block Storage, Block Storage Actions, Snapshots, Regions).
-Documented nulls become empty values, so a tuple is always a tuple and a text always a text.
+Documented nulls become empty values, so a tuple is always a tuple and a string always a string.
 
 Pure: no clock, no I/O.
 """
@@ -22,7 +22,7 @@ T_co = TypeVar("T_co", covariant=True)
 class Region:
     """A data center region (API reference, "Regions").
 
-    Equal regions of one client's answers are one object.
+    Equal regions of one client's responses are one object.
     """
 
     slug: str
@@ -77,13 +77,13 @@ class VolumeSnapshot:
 
 @attrs.frozen
 class Action:
-    """Something being done to a volume (API reference, "Block Storage Actions").
+    """An action on a volume: attach, detach or resize (API reference, "Block Storage Actions").
 
     Attributes:
         status: `in-progress`, `completed` or `errored`.
         type: such as `attach_volume`, `detach_volume`, `resize_volume`.
-        volume_id: the volume it was asked of, noted by this client since the answer does not
-            name it; None for actions addressed by the volume's name.
+        volume_id: the volume it was requested for, noted by this client since the response does
+            not name it; None for actions addressed by the volume's name.
     """
 
     id: int
@@ -115,7 +115,7 @@ class Page(Generic[T_co]):
 
 @attrs.frozen
 class RateLimit:
-    """The budget headers of one answer (API reference, "Rate Limit").
+    """The budget headers of one response (API reference, "Rate Limit").
 
     Attributes:
         limit: requests allowed in an hour.
@@ -130,13 +130,13 @@ class RateLimit:
 
 @attrs.frozen
 class Response:
-    """The answer to `store.request(...)`.
+    """The response to `store.request(...)`.
 
     Attributes:
         status: the HTTP status, 2xx.
         headers: names in lower case.
-        body: the decoded JSON, or None where the answer had no body.
-        rate_limit: the budget headers, where the answer carried usable ones.
+        body: the decoded JSON, or None where the response had no body.
+        rate_limit: the budget headers, where the response carried usable ones.
     """
 
     status: int

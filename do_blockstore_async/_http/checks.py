@@ -21,12 +21,12 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def check_token(token: str | None) -> str:
-    """A bearer token that is safe in a header and is not a refresh token.
+    """Check that a bearer token is safe in a header and is not a refresh token.
 
     Unknown prefixes are allowed: the API may introduce new ones.
     """
     if not isinstance(token, str) or not token:
-        raise ConfigError("a token is needed: pass one, or set DIGITALOCEAN_TOKEN")
+        raise ConfigError("no token: pass one, or set DIGITALOCEAN_TOKEN")
     if not _VISIBLE.fullmatch(token):
         # The token itself must not be quoted, not even a broken one.
         raise ConfigError("the token contains white space or characters that no header may carry")
@@ -38,7 +38,7 @@ def check_token(token: str | None) -> str:
 
 
 def check_base_url(url: str) -> str:
-    """An https origin, or http on loopback; returned without its trailing slash."""
+    """Check for an https origin, or http on loopback; return it without its trailing slash."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -47,7 +47,7 @@ def check_base_url(url: str) -> str:
         raise ConfigError("base_url is not a URL") from None
     if parts.username is not None or parts.password is not None:
         raise ConfigError("base_url must not carry credentials")
-    # urlsplit drops tabs and new lines without a word; what is used is the text itself.
+    # urlsplit silently drops tabs and new lines; the string itself is what is used.
     if not isinstance(url, str) or not _VISIBLE.fullmatch(url) or "\\" in url:
         raise ConfigError("base_url contains white space or characters that no URL may carry")
     if parts.query or parts.fragment or not host or not _PATH.fullmatch(parts.path or "/"):
@@ -58,7 +58,7 @@ def check_base_url(url: str) -> str:
 
 
 def check_path(path: str) -> str:
-    """A path on the API's own host: absolute, escaped, without query, host or dot segments."""
+    """Check a path on the API's own host: absolute, escaped, no query, host or dot segments."""
     if not isinstance(path, str) or not _PATH.fullmatch(path) or path.startswith("//"):
         raise InvalidArgumentError("path must be absolute and escaped, such as /v2/account")
     plain = unquote(path)
@@ -70,21 +70,21 @@ def check_path(path: str) -> str:
 
 
 def check_params(params: Mapping[str, str | int | float | bool]) -> tuple[tuple[str, str], ...]:
-    """Query parameters as texts, not yet escaped: numbers and booleans as JSON writes them."""
+    """Return query parameters as strings, not yet escaped; numbers and booleans as in JSON."""
     return tuple((str(name), _query_text(name, value)) for name, value in params.items())
 
 
 def _query_text(name: str, value: str | float) -> str:
     if isinstance(name, str):
         if isinstance(value, str):
-            return str.__str__(value)  # of an enum's member, the text
+            return str.__str__(value)  # of an enum's member, its value
         if isinstance(value, int | float) and isfinite(value):
             return str(value).lower() if isinstance(value, bool) else str(value)
-    raise InvalidArgumentError(f"params takes texts and finite numbers, not {name!r}: {value!r}")
+    raise InvalidArgumentError(f"params takes strings and finite numbers, not {name!r}: {value!r}")
 
 
 def check_timeout(timeout: float | None) -> float | None:
-    """Seconds, more than 0 and finite; or None."""
+    """Check a timeout in seconds, more than 0 and finite; or None."""
     if timeout is not None and not 0 < timeout < float("inf"):
         raise InvalidArgumentError(f"timeout must be seconds, more than 0, not {timeout!r}")
     return timeout

@@ -1,8 +1,8 @@
 """Send requests and retry them: the one loop that every page, poll and bulk item passes through.
 
 An engine takes a described call to its outcome: send, parse, decide, wait, send again. What to
-do after a failure is decided in `retry.py`, what became of a lost request in `settle.py`; both are
-pure. This module carries out the first, `settler.py` the second.
+do after a failure is decided in `retry.py`, what became of a lost request in `recovery/rules.py`;
+both are pure. This module carries out the first, `recovery/reconciler.py` the second.
 
 The loop is our own although stamina and tenacity are good: between two attempts it may have to
 query what the first one did, to yield to a close, and to report to the budget what it learned. In
@@ -12,7 +12,7 @@ E1. Between two attempts nothing is held: no lease, no connection.
 E2. A request that is not idempotent is sent again only if the earlier one was provably refused,
     never written, or queried and not found.
 E3. A DELETE that meets a 404 after an attempt whose outcome was unknown has succeeded.
-E4. Every call ends by its deadline plus one turn of the loop.
+E4. Every call ends by its deadline plus one iteration of the loop.
 E5. After `aclose` no call is left: each has ended, with a result or an error.
 """
 
@@ -117,7 +117,7 @@ class Engine:
         return self._clock
 
     def remember(self, identity: Hashable) -> None:
-        """Note that this client created the thing with this id: it is never adopted again."""
+        """Note that this client created the resource with this id: it is never adopted again."""
         self._reconciler.remember(identity)
 
     async def call(

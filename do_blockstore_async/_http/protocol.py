@@ -9,7 +9,7 @@ Pure. The five kinds of 429 are told apart here and nowhere else:
 | burst | `ratelimit-remaining: 0` with `retry-after` | seen |
 | hourly | `ratelimit-remaining: 0` without `retry-after` | documented |
 | route | something remains: it is not the budget | a guess: other routes have limits of their own |
-| burst, hourly | no usable budget headers, with or without `retry-after` | the careful reading |
+| burst, hourly | no usable budget headers, with or without `retry-after` | the cautious reading |
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _status_error(request: Request[Any], raw: RawResponse) -> APIStatusError:
         "method": request.method,
         "path": request.path,
     }
-    message = _plain(said.message or said.id) or "the answer says nothing about why"
+    message = _plain(said.message or said.id) or "the response gives no reason"
     cls = _ERROR_OF.get(raw.status, ServerError if raw.status >= 500 else APIStatusError)
     if cls is RateLimitedError:
         values["kind"] = rate_limit_kind(message, raw.headers)
@@ -110,13 +110,13 @@ def _status_error(request: Request[Any], raw: RawResponse) -> APIStatusError:
 
 
 def _plain(text: str) -> str:
-    """A server's words as one short printable line: they end up in logs and on terminals."""
+    """Return a server's message as one short printable line, fit for logs and terminals."""
     words = " ".join(text[: 4 * _QUOTED_BODY].split())[:_QUOTED_BODY]
     return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 
 def rate_limit_kind(message: str, headers: Mapping[str, str]) -> RateLimitKind:
-    """Which of the five kinds a 429 is: by its message first, then by its headers."""
+    """Tell which of the five kinds a 429 is: by its message first, then by its headers."""
     words = message.lower()
     if _FULL in words:
         return "capacity"

@@ -1,6 +1,6 @@
 """What travels between the layers of one call: its description, an attempt, the raw response.
 
-Nobody outside sees these, and every call makes several: they are msgspec structs, which cost a
+These are not API, and every call makes several: they are msgspec structs, which cost a
 fifth of a frozen attrs class to make, and next to nothing to import.
 
 Pure: no clock, no I/O.
@@ -76,7 +76,7 @@ class Evidence(msgspec.Struct, frozen=True):
         earliest_sent_s: when the request was sent at the earliest, by the server's clock, in
             seconds since the epoch; None if that clock is unknown or was seen to step.
         known: ids of what this client has made before.
-        concurrent_duplicate: another call of this client asks for the same thing at this moment, or
+        concurrent_duplicate: another call of this client asks for the same at this moment, or
             did so shortly before and ended without knowing what became of it.
         clocks_agree: an earlier response has shown that the server's clock runs as ours does.
     """
@@ -106,7 +106,7 @@ class Reconciliation(msgspec.Struct, Generic[T, L], kw_only=True, frozen=True):
         hint: for people: where to look if it cannot be resolved here.
         key: names what is asked for, to notice that two calls ask for it at once.
         replacement: makes the request to send again out of the candidate that was found untouched,
-            so that the second attempt cannot hit anything that has taken its name since.
+            so that the second attempt cannot affect a resource that took the name since.
     """
 
     query: Callable[[Deadline], Awaitable[L]]
@@ -148,8 +148,8 @@ class Attempt(msgspec.Struct):
     Attributes:
         deadline: loop time by which the whole response must be here, the wait for quota included.
         sent_at: loop time at which the first byte may have left; None while none can have.
-        on_sent: told that time when it comes to pass, directly before it. It does not hold the
-            attempt itself: a cycle for each call would keep the garbage collector busy.
+        on_sent: called with that time, directly before the first byte is written. It does not hold
+            the attempt itself: a cycle for each call would keep the garbage collector busy.
     """
 
     deadline: float | None = None
@@ -163,7 +163,7 @@ class Attempt(msgspec.Struct):
             self.on_sent(now)
 
 
-# An answer's headers and the loop time at which it came: two of them compare two clocks.
+# A response's headers and the loop time at which it came: two of them compare two clocks.
 Dated: TypeAlias = tuple[Mapping[str, str], float]
 
 
@@ -177,7 +177,7 @@ class Call:
         attempts: transmissions so far.
         sent_at: loop time at which the first of them left that was not provably refused.
         unknown: what the last attempt ended with whose outcome is not known.
-        hooks: who is told of this call: the client's hooks and the observers around it.
+        hooks: who receives the events of this call: the client's hooks and the observers around it.
     """
 
     __slots__ = (

@@ -4,10 +4,10 @@ The rules, first match wins (the failure, then what is done):
 
 1. All attempts used, or the shared retry budget is empty: give up.
 2. Never written (connection refused, name not resolved, TLS failed): any method again.
-3. 429 `capacity`: give up; waiting does not make room.
+3. 429 `capacity`: give up; waiting frees no capacity.
 4. 429 `snapshot_cooldown`: wait it out only if the call has a deadline that lies beyond it.
 5. Any other 429: provably refused, so any method again, after retry-after where given.
-   `burst` and `hourly` without one queue at the throttle at once, which knows when to go on.
+   `burst` and `hourly` without one are retried at once: the throttle knows when to send.
 6. Connection lost, timeout, 500, 502, 503, 504, and 520 to 524, by which an edge says the same of
    its origin: again only what is idempotent (GET, DELETE). For the rest a query finds out what
    became of it (`settle.py`); nothing is repeated blindly.
@@ -15,8 +15,8 @@ The rules, first match wins (the failure, then what is done):
 
 Delays are full jitter: a random share of min(cap, base * 2^(attempt-1)), so that clients that
 failed together do not return together (M. Brooker, "Exponential Backoff And Jitter", AWS
-Architecture Blog, 2015). A retry-after is honoured whole. A delay that does not fit before the
-deadline means giving up now: waiting for a certain failure helps nobody.
+Architecture Blog, 2015). A retry-after is honored whole. A delay that does not fit before the
+deadline means giving up now: waiting for a certain failure is pointless.
 
 Pure: no clock, no I/O.
 """
@@ -60,7 +60,7 @@ def decide(
         attempt: number of the attempt that failed, from 1.
         jitter: in [0, 1).
         remaining_s: seconds until the call's deadline; infinity without one.
-        retry_after_s: what the answer asked for, where it did.
+        retry_after_s: what the response asked for, where it did.
         config: attempts and backoff.
     """
     if attempt >= config.max_attempts:
@@ -92,9 +92,9 @@ class RetryBudget:
     """Bounds the retries of one client, so that an outage is not multiplied by its clients.
 
     Each retry takes one, each success gives back a tenth of one, up to the size. While the
-    service is well the budget is full and never felt; in an outage the retries end at the size,
-    and afterwards they are at most a tenth of the traffic. Waiting out a 429 takes nothing: the
-    server asked for it.
+    service is healthy the budget is full and has no effect; in an outage the retries end at the
+    size, and afterwards they are at most a tenth of the traffic. Waiting out a 429 takes nothing:
+    the server asked for it.
     """
 
     __slots__ = ("_left", "_size")
@@ -111,6 +111,6 @@ class RetryBudget:
         return True
 
     def succeeded(self) -> None:
-        """An attempt was answered: a tenth of a retry is earned back."""
+        """Give back a tenth of a retry, because an attempt succeeded."""
         if self._left < self._size:
             self._left = min(self._size, self._left + 0.1)

@@ -1,7 +1,7 @@
 """The wire: one transmission of one request over aiohttp. The only place that knows aiohttp.
 
 T1. A lease is taken for each transmission, in an aiohttp client middleware, directly before the
-    request goes out, and closed when the headers of its answer are here: completed; cancelled if
+    request goes out, and closed when the headers of its response are here: completed; cancelled if
     it was never written; else abandoned.
 T2. aiohttp itself re-sends an idempotent request once when a kept-alive connection turns out to be
     dropped. The middleware raises an error of its own instead, so that each transmission is one
@@ -51,19 +51,19 @@ class Transport(Protocol):
     """What the engine needs of the wire; the in-process simulator offers the same."""
 
     async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
-        """Transmit once and return the whole answer, whatever its status.
+        """Transmit once and return the whole response, whatever its status.
 
         Takes a lease from the throttle, keeps to `attempt.deadline`, calls `attempt.begin` in the
         caller's own task.
 
         Raises:
-            TransportError: no usable answer; `sent` says whether the request may have arrived.
+            TransportError: no usable response; `sent` says whether the request may have arrived.
             RequestTimeoutError: not in time.
             QuotaWaitTooLongError: the budget cannot serve it before the deadline.
         """
 
     async def aclose(self) -> None:
-        """End every transmission under way and give all resources back."""
+        """End every transmission in flight and give all resources back."""
 
 
 class _Lost(Exception):  # noqa: N818 -- a signal between two functions, not an error for users
@@ -103,7 +103,7 @@ class _Transmission:
         deadline = attempt.deadline
         wait_s = None
         if deadline is not None:
-            # A lease that comes too late for the answer helps nobody: be refused at once instead.
+            # A lease that leaves no time for the response is useless: fail at once instead.
             left_s = deadline - loop.time()
             wait_s = left_s - min(self._throttle._response_s, left_s / 2)
         async with self._throttle.acquire(timeout=wait_s) as lease:
@@ -123,7 +123,7 @@ class _Transmission:
 
 
 def _reason(error: BaseException) -> str:
-    """What broke, in a few words; never aiohttp's own text, which may quote a request."""
+    """Say what broke, in a few words; never aiohttp's own message, which may quote a request."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host's name could not be resolved"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -131,15 +131,15 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return "TLS could not be set up"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "no connection could be made in time"
+        return "no connection could be established in time"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return "no connection could be made"
+        return "no connection could be established"
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed the connection without an answer"
+        return "the server closed the connection without a response"
     if isinstance(error, aiohttp.ClientPayloadError):
-        return "the answer's body was cut short or not decodable"
+        return "the response's body was cut short or not decodable"
     if isinstance(error, aiohttp.ClientResponseError):
-        return "the answer is not HTTP"
+        return "the response is not HTTP"
     return f"the connection broke ({type(error).__name__})"
 
 
@@ -209,17 +209,17 @@ class AiohttpTransport:
                 ) as response:
                     content = await self._read(response)
                 if self._token in content and len(self._token) >= 16:
-                    # Some gateways show the request they failed on, and errors quote the answer.
+                    # Some gateways show the request they failed on, and errors quote the response.
                     content = content.replace(self._token, b"(token)")
                 return RawResponse(response.status, response.headers, content)
         except TimeoutError:
-            failure = RequestTimeoutError("no whole answer in time", sent=_sent(attempt))
+            failure = RequestTimeoutError("no complete response in time", sent=_sent(attempt))
         except _Lost as lost:
             failure = TransportError(lost.reason, sent=lost.sent)
         except aiohttp.ClientError as error:
             failure = TransportError(_reason(error), sent=_sent(attempt))
         except RuntimeError:
-            # aiohttp's word for a session that is closed.
+            # aiohttp raises this for a closed session.
             if not self._session.closed:
                 raise
             failure = ClientClosedError("the HTTP session is closed")
@@ -240,9 +240,9 @@ class AiohttpTransport:
             del failure  # it and this frame would hold each other, and the request with them
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """The whole body, decompressed, within the cap."""
+        """Read the whole body, decompressed, within the cap."""
         limit = self._config.max_body_bytes
-        # A HEAD's answer announces a body that does not come.
+        # A HEAD's response announces a body that does not come.
         announced = response.content_length if response.method != "HEAD" else None
         if announced is not None and announced > limit:
             raise _too_large(response, limit)
@@ -274,7 +274,7 @@ def _too_large(response: aiohttp.ClientResponse, limit: int) -> DecodeError:
     # The rest of the body is not worth a connection.
     response.close()
     return DecodeError(
-        f"the answer is larger than {limit} bytes (Config.max_body_bytes)",
+        f"the response is larger than {limit} bytes (Config.max_body_bytes)",
         status=response.status,
         request_id=response.headers.get("x-request-id"),
     )
@@ -299,7 +299,7 @@ def make_transport(
     throttle: Throttle,
     session: ClientSession | Transport | None,
 ) -> Transport:
-    """The transport for `session`: itself if it is one, else one over aiohttp."""
+    """Return the transport for `session`: itself if it is one, else one over aiohttp."""
     if session is None or isinstance(session, ClientSession):
         return AiohttpTransport(token, base_url, config, throttle, session)
     return session

@@ -1,10 +1,10 @@
 """Fair service between bulk jobs: stride scheduling (Waldspurger and Weihl, 1995).
 
-Each job carries a `turn`, the virtual time at which it is next due. The job with the smallest turn
-is served and its turn grows by 1/weight, so jobs that always have something waiting are served in
-proportion to their weights. A job that comes (back) starts at the virtual time of the last service
-when that is later than its own turn: idling earns no credit. A job that leaves keeps its turn until
-virtual time has passed it, so that leaving and coming back is no way to get ahead.
+Each job has a `turn`, the virtual time at which it is next due. The job with the smallest turn is
+served and its turn grows by 1/weight, so jobs that always have requests waiting are served in
+proportion to their weights. A job that returns from idling starts at the virtual time of the last
+service when that is later than its own turn: idling earns no credit. An idle job keeps its turn
+until virtual time has passed it, so that pausing is no way to get ahead.
 
 Invariants:
  1. Of two jobs that both wait all the time, service divided by weight differs by at most
@@ -41,7 +41,7 @@ class FairQueue(Generic[T]):
     """Items of many jobs, taken out in fair order.
 
     Args:
-        alive: tells whether an item still wants service; dead ones are dropped without charge.
+        alive: tells whether an item still waits; cancelled ones are dropped without charge.
     """
 
     __slots__ = ("_alive", "_count", "_heap", "_jobs", "_virtual")
@@ -84,7 +84,7 @@ class FairQueue(Generic[T]):
             self._list(job)
 
     def pop(self) -> T | None:
-        """Take out the item that is due next and charge its job; None when nothing is alive."""
+        """Take out the item that is due next and charge its job; None when none is left."""
         heap = self._heap
         while heap:
             _, _, job = heap[0]
@@ -107,13 +107,13 @@ class FairQueue(Generic[T]):
         job.turn += 1.0 / job.weight
 
     def charge(self, key: Hashable, weight: float) -> None:
-        """Note a service of the job `key` that never had to wait."""
+        """Charge the job `key` for a request that never had to wait."""
         job = self._job(key, weight)
         job.turn = max(job.turn, self._virtual)
         self._serve(job)
 
     def ahead_of(self, key: Hashable, weight: float) -> int:
-        """How many items will be served before one that joins the job `key` now."""
+        """Count the items that will be served before one that is queued for the job `key` now."""
         own = self._jobs.get(key)
         before = len(own.items) if own is not None else 0
         start = max(own.turn, self._virtual) if own is not None else self._virtual
@@ -125,7 +125,7 @@ class FairQueue(Generic[T]):
         return total
 
     def compact(self) -> None:
-        """Drop every dead item at once."""
+        """Drop every cancelled item at once."""
         for job in self._jobs.values():
             if job.items:
                 job.items = deque(item for item in job.items if self._alive(item))

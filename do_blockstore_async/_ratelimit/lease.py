@@ -1,4 +1,4 @@
-"""The two objects a caller meets: a wait for the budget, and the lease it turns into.
+"""The two objects that callers use: a wait for the budget, and the lease it ends with.
 
 A lease stands for exactly one transmission. It is closed in one of three ways:
 
@@ -33,7 +33,7 @@ class LeaseOwner(Protocol):
 
 
 class Lease(LeaseRecord):
-    """One transmission's hold on the budget. Close it with what came of the transmission."""
+    """One transmission's hold on the budget. Close it with the result of the transmission."""
 
     __slots__ = ("_throttle",)
 
@@ -101,7 +101,7 @@ class Waiter:
         return self.future is not None and not self.future.done()
 
     def grant(self, lease: Lease) -> None:
-        """Let the waiting task go on with `lease`."""
+        """Resume the waiting task with `lease`."""
         if self.future is not None:
             self.future.set_result(lease)
 

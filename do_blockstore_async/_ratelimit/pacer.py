@@ -1,9 +1,9 @@
-"""How fast free slots are spent: aiolimiter shapes, the ledger decides how many there are.
+"""Space grants out: aiolimiter sets the pace, the ledger decides how many slots there are.
 
 The API asks to space bursts out. Up to `burst` requests on an idle budget leave at once; beyond
 them a window's requests are spread over a tenth of the window, which costs a large job half a
 second in a hundred and a small one nothing. After a burst 429 they are spread evenly over a whole
-window, for one window: then a neighbour is at work, and the fewer surprises the better.
+window, for one window: another client is active then, and an even load surprises it least.
 
 A limiter's rate cannot be changed, so each change is a new `AsyncLimiter`.
 """
@@ -34,7 +34,7 @@ class Pacer:
         self.resize(limit, length_s, burst)
 
     def resize(self, limit: int, length_s: float, burst: int) -> None:
-        """Start afresh for a window of another size."""
+        """Start again for a window of another size."""
         burst = min(burst, limit)
         self._normal = (float(burst), burst * length_s * _SPREAD / limit)
         self._use(*self._normal)
@@ -42,7 +42,7 @@ class Pacer:
     def _use(self, turns: float, period_s: float) -> None:
         self._limiter = AsyncLimiter(turns, period_s)
         self.interval_s = period_s / turns
-        # Nothing is spaced by less than an event loop can tell apart.
+        # An event loop cannot tell shorter intervals apart.
         self.unbound = self.interval_s < _FINEST_S
 
     def smooth(self, now: float, hold_s: float, slots: float) -> None:

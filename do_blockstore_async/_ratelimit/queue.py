@@ -1,8 +1,8 @@
-"""The wait queue: who waits for a lease, in which order, and until when.
+"""The wait queue: which requests wait for a lease, in which order, and until when.
 
 Interactive waiters are served first come, first served, except that a returning request, which
 has a reservation, goes before newcomers: it would have been queued all the time. Bulk waiters are
-served in fair turns of their jobs. A cancelled waiter stays where it is and is skipped when its
+served fairly by job. A cancelled waiter stays where it is and is skipped when its
 turn comes; once the cancelled outnumber the others the queue is swept, so that neither time nor
 memory grows with them.
 

@@ -83,7 +83,7 @@ class QuotaStatus:
 def quota_status(
     ledger: Ledger, now: float, waiting: Sequence[int], available_at: Sequence[float]
 ) -> QuotaStatus:
-    """What `ledger` looks like at `now`; the pairs are for interactive and background requests."""
+    """Describe `ledger` at `now`; the pairs are for interactive and background requests."""
     windows = tuple(
         WindowStatus(
             limit=window.limit,

@@ -1,9 +1,9 @@
 """The throttle: who may send next, and when.
 
-`ledger.py` knows how many requests may leave and `pacing.py` how fast; this module grants leases.
-When nobody waits and a slot is free, a lease is granted on the spot, without a switch of tasks.
-Otherwise the request is queued, and `dispatcher.py` serves the queue: interactive requests first,
-always; bulk requests in fair turns (`fairness.py`), leaving the reserve alone.
+`pure/ledger.py` knows how many requests may be sent and `pacer.py` how fast; this module grants
+leases. When the queue is empty and a slot is free, a lease is granted at once, without a task
+switch. Otherwise the request is queued, and `dispatcher.py` serves the queue: interactive requests
+first; bulk requests by weighted fair queuing (`fair_queue.py`), leaving the reserve alone.
 
 Invariants (numbers of the design's list in brackets):
  1. Every request for a lease is granted, rejected or cancelled; a lease granted to a task that was
@@ -57,7 +57,7 @@ class Throttle:
             lease.complete(response.headers, response.status)
 
     Args:
-        config: windows, guard, linger, reserve, burst, cold start and hooks are taken from it.
+        config: windows, reserve, burst, cold start, margins and hooks are taken from it.
         clock: where time comes from; the event loop's by default.
     """
 
@@ -79,7 +79,7 @@ class Throttle:
         self._closed = False
         self._paused_at: float | None = None
 
-    # -- asking -------------------------------------------------------------------------------
+    # -- acquiring a lease --------------------------------------------------------------------
 
     def acquire(
         self, *, timeout: float | None = None, background: bool | None = None
@@ -110,7 +110,7 @@ class Throttle:
     def background(
         self, job: Hashable | None = None, weight: float = 1.0
     ) -> AbstractContextManager[None]:
-        """Mark the requests made inside as bulk: they go after all others and leave the reserve.
+        """Mark the requests made inside as bulk: after interactive ones, outside the reserve.
 
         Args:
             job: names the job; each `with` block is a job of its own by default.
@@ -170,7 +170,7 @@ class Throttle:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                # Granted (or refused) and cancelled in the same turn of the loop.
+                # Granted (or rejected) and cancelled in the same iteration of the loop.
                 if future.exception() is None:
                     future.result().cancel()
             else:
@@ -189,7 +189,7 @@ class Throttle:
         if background or returned or not reservations:
             return at
         before = 0
-        # They were given whole seconds: their slots are free up to a second before they return.
+        # Retry-After is in whole seconds: their slots are free up to a second before they return.
         while (by_then := bisect_right(reservations, at + _ROUNDED_S)) > before:
             before = by_then
             at = self._forecast.grant_at(now, ahead + by_then, background)
@@ -200,7 +200,7 @@ class Throttle:
         if self._hooks:
             emit(self._hooks, QuotaWaited(now - waiter.asked_at, waiter.job is not None))
 
-    # -- answers ------------------------------------------------------------------------------
+    # -- closing a lease ----------------------------------------------------------------------
 
     def _complete(self, lease: Lease, headers: Mapping[str, str], status: int) -> None:
         now = self._clock.monotonic()
@@ -227,7 +227,7 @@ class Throttle:
         self._dispatcher.wake()
 
     def _refused(self, kind: RateLimitKind, retry_after_s: float | None) -> None:
-        """Take in a 429 whose kind only its body told; for the engine.
+        """Take in a 429 whose kind only its body tells; for the engine.
 
         Args:
             kind: only `burst` and `hourly` concern the budget; others are ignored here.
@@ -269,18 +269,18 @@ class Throttle:
             if self._hooks:
                 emit(self._hooks, QuotaResumed(paused_s))
 
-    # -- looking ------------------------------------------------------------------------------
+    # -- status -------------------------------------------------------------------------------
 
     def status(self) -> QuotaStatus:
-        """The budget as it stands; needs the throttle's running event loop."""
+        """Return the state of the budget; needs the throttle's running event loop."""
         now = self._clock.monotonic()
-        # Bulk permits wait until no interactive one is in line.
+        # Bulk requests wait until no interactive one is queued.
         position = self._waiting[0] + 1
         available_at = [self._forecast.grant_at(now, position, bulk) for bulk in (False, True)]
         return quota_status(self._ledger, now, self._waiting, available_at)
 
     def forecast(self, requests: int, *, background: bool | None = None) -> timedelta:
-        """How long until `requests` more requests would have been answered.
+        """Forecast the time until `requests` more requests would have been answered.
 
         Args:
             requests: how many, 0 or more; those already waiting go first.
@@ -306,7 +306,7 @@ class Throttle:
         return self._ledger.latency_s + 2 * self._ledger.latency_spread_s
 
     def reserve_at(self, wait_s: float) -> None:
-        """Reserve a slot for a caller that was told to come back after `wait_s`.
+        """Reserve a slot for a caller that will return after `wait_s` (a Retry-After, say).
 
         Background requests leave the slot alone, and interactive ones with a deadline do not count
         on it. The reservation lasts for a second beyond that time and binds nobody: the next
@@ -323,7 +323,7 @@ class Throttle:
             raise InvalidArgumentError(f"wait_s must be seconds, 0 or more, not {wait_s!r}")
         self._ledger.reserve_at(self._clock.monotonic() + wait_s)
 
-    # -- other sessions, and the end ------------------------------------------------------------
+    # -- other sessions, and closing --------------------------------------------------------------
 
     async def middleware(
         self, request: ClientRequest, handler: ClientHandlerType

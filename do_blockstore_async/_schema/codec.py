@@ -1,14 +1,14 @@
-"""Bytes to models and back: the one place that knows how an answer's JSON is laid out.
+"""Bytes to models and back: the one place that knows how a response's JSON is laid out.
 
 Two ways lead to the same models:
 
 - the fast one: msgspec parses the bytes straight into small wire structs, from which the attrs
   models are built. The region, four fifths of a volume's bytes, is cut out unparsed and looked up
   by its bytes, so that equal regions are parsed once and are one object;
-- the explaining one: cattrs, with detailed validation. It runs only when the fast one refuses,
-  names the field that does not fit, and has the last word.
+- the diagnosing one: cattrs, with detailed validation. It runs only when the fast one fails,
+  names the field that does not fit, and decides.
 
-C1. Both give equal models for every answer that both accept (held by a property test).
+C1. Both give equal models for every response that both accept (held by a property test).
 C2. Nothing but DecodeError leaves this module for any bytes whatever.
 
 Pure: no clock, no I/O.
@@ -145,19 +145,19 @@ _decode_any = msgspec.json.Decoder().decode
 
 
 def check_encodable(params: tuple[tuple[str, str], ...], json: Any) -> None:
-    """Refuse what a URL or JSON cannot hold, before anything is sent.
+    """Reject what a URL or JSON cannot hold, before anything is sent.
 
     Raises:
-        InvalidArgumentError: an object without a JSON form, or half a character.
+        InvalidArgumentError: an object without a JSON form, or a lone surrogate.
     """
     try:
         encode_json((params, json))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidArgumentError(f"not to be encoded: {type(error).__name__}") from None
+        raise InvalidArgumentError(f"cannot be encoded as JSON: {type(error).__name__}") from None
 
 
 def _last_page(links: _Links | None) -> int | None:
-    """The page number in a link, and nothing else of it: its host is nobody's business."""
+    """Return the page number of a link, and nothing else of it: its host is never used."""
     if links is None or links.pages is None or not links.pages.last:
         return None
     try:
@@ -169,7 +169,7 @@ def _last_page(links: _Links | None) -> int | None:
 
 
 class Codec:
-    """Makes models out of answers for one client; holds the regions it has seen."""
+    """Makes models of responses for one client; keeps the regions it has seen."""
 
     __slots__ = ("_regions", "_regions_by_bytes")
 
@@ -177,7 +177,7 @@ class Codec:
         self._regions_by_bytes: dict[bytes, Region] = {}
         self._regions: dict[Region, Region] = {}
 
-    # One method for each form of answer.
+    # One method for each form of response.
 
     def volume(self, raw: RawResponse) -> Volume:
         """`{"volume": {...}}`."""
@@ -209,11 +209,11 @@ class Codec:
 
     @staticmethod
     def nothing(raw: RawResponse) -> None:
-        """An answer whose status is all there is to it, such as 204."""
+        """Decode a response without a body, such as 204."""
 
     @staticmethod
     def anything(raw: RawResponse) -> Any:
-        """Whatever JSON it is; None for an empty body."""
+        """Decode any JSON; None for an empty body."""
         if not raw.body.strip():
             return None
         try:
@@ -286,7 +286,7 @@ class Codec:
         if region is None:
             region = self._intern(_decode_region(key))
             if len(self._regions_by_bytes) >= _MAX_REGIONS:
-                # A server that invents regions must not fill the memory.
+                # A server that sends ever new regions must not fill the memory.
                 self._regions_by_bytes.clear()
                 self._regions.clear()
             self._regions_by_bytes[key] = region
@@ -296,7 +296,7 @@ class Codec:
         region = Region(wire.slug, wire.name, wire.available, wire.features or (), wire.sizes or ())
         return self._regions.setdefault(region, region)
 
-    # The explaining way.
+    # The diagnosing way.
 
     def _explain(self, raw: RawResponse, key: str) -> Any:
         try:
@@ -333,5 +333,5 @@ def _snapshot(wire: _Snapshot) -> VolumeSnapshot:
 
 def _not_json(raw: RawResponse, error: Exception) -> DecodeError:
     if not raw.body.strip():
-        return DecodeError("the answer has no body", status=raw.status)
-    return DecodeError(f"the answer is not JSON: {error}", status=raw.status)
+        return DecodeError("the response has no body", status=raw.status)
+    return DecodeError(f"the response is not JSON: {error}", status=raw.status)

@@ -1,7 +1,7 @@
 """The cattrs converter for the models: strict about types, generous about nulls and extra fields.
 
 Users meet it to turn models into plain data and back, and may register hooks of their own on it.
-Inside, it is the codec's explaining way: it finds out which field of an answer does not fit.
+The codec uses it to find out which field of a response does not fit.
 
 Pure: no clock, no I/O.
 """
@@ -31,7 +31,7 @@ _MODEL_OF: Final[dict[str, type]] = {
 
 
 def make_converter() -> cattrs.Converter:
-    """A converter for `Volume`, `VolumeSnapshot`, `Action` and `Region`.
+    """Make a cattrs converter for `Volume`, `VolumeSnapshot`, `Action` and `Region`.
 
     `converter.unstructure(volume)` gives plain JSON data with the API's field names and ISO 8601
     dates; `converter.structure(data, Volume)` gives the model back. Types are not coerced: a
@@ -65,7 +65,7 @@ def _plain(converter: cattrs.Converter, model: type) -> Any:
 
 @cache
 def _own_converter() -> cattrs.Converter:
-    """The codec's own, which nobody else can add to: making one takes 20 ms of code generation."""
+    """The codec's own, without hooks of users: making one takes 20 ms of code generation."""
     return make_converter()
 
 
@@ -87,7 +87,7 @@ def _is_tuple(wanted: Any) -> bool:
 
 
 def _from_list(wanted: Any, converter: cattrs.Converter) -> Any:
-    """Lists only: a text would come apart into its letters, an object into its names."""
+    """Take lists only: a string would be split into letters, an object into its keys."""
     structure: Any = homogenous_tuple_structure_factory(wanted, converter)
 
     def strict(value: Any, cls: Any) -> Any:
@@ -118,7 +118,7 @@ def _iso(value: datetime) -> str:
 
 
 def _null_means_default(converter: cattrs.Converter, model: type) -> Any:
-    """A null in a field that has a default means the default: the API sends null for empty."""
+    """Take null in a field that has a default for the default: the API sends null for empty."""
     structure: Any = make_dict_structure_fn(model, converter)
     defaulted = {field.name for field in attrs.fields(model) if field.default is not attrs.NOTHING}
     defaulted.add("regions")  # of a snapshot: documented as required, seen as null
@@ -143,7 +143,7 @@ def structure_answer(document: Any, key: str, status: int) -> tuple[Any, int | N
         DecodeError: naming the field that does not fit.
     """
     if not isinstance(document, dict) or key not in document:
-        raise DecodeError(f"the answer has no {key!r}", field=key, status=status)
+        raise DecodeError(f"the response has no {key!r}", field=key, status=status)
     converter = _own_converter()
     model = _MODEL_OF[key.removesuffix("s")]
     wanted: Any = tuple[model, ...] if key.endswith("s") else model  # type: ignore[valid-type]
@@ -179,7 +179,7 @@ def _last(document: dict[str, Any]) -> str | None:
 
 
 def _first_leaf(error: BaseException, path: str) -> tuple[str, str]:
-    """The path and the reason of the first field that failed, out of a tree of exceptions."""
+    """Return the path and the reason of the first field that failed, from a tree of exceptions."""
     if isinstance(error, BaseExceptionGroup):
         child = error.exceptions[0]
         for note in getattr(child, "__notes__", ()):

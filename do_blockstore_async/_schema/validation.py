@@ -1,8 +1,8 @@
-"""Arguments are checked here, before anything is sent: a refusal costs no request.
+"""Check arguments before anything is sent: an invalid one costs no request.
 
-Only what the API is documented or known to refuse is refused, and only where it could do harm:
+Rejected is only what the API is documented or known to reject, and only where it could do harm:
 names are checked on create (old volumes carry `_` and `.`), ids always, because an id becomes
-part of a URL and joining paths protects nobody (`/v2/volumes/../droplets/1` is a droplet).
+part of a URL and joining paths is no protection (`/v2/volumes/../droplets/1` is a droplet).
 
 Pure: no clock, no I/O.
 """
@@ -41,7 +41,7 @@ MAX_PER_PAGE: Final = 200
 
 
 def check_id(value: str, what: str) -> str:
-    """An id as the routes take it: hexadecimal digits and hyphens."""
+    """Check an id as the routes take it: hexadecimal digits and hyphens."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise InvalidArgumentError(f"not a {what}: {value!r}")
     return value
@@ -54,17 +54,17 @@ def _check_positive_int(value: int, what: str) -> int:
 
 
 def check_action_id(value: int) -> int:
-    """An action's numeric id, 1 or more."""
+    """Check an action's numeric id, 1 or more."""
     return _check_positive_int(value, "action_id")
 
 
 def check_droplet_id(value: int) -> int:
-    """A Droplet's numeric id, 1 or more."""
+    """Check a Droplet's numeric id, 1 or more."""
     return _check_positive_int(value, "droplet_id")
 
 
 def check_size(value: int) -> int:
-    """A size in GiB, 1 to 16,384 (16 TiB)."""
+    """Check a size in GiB, 1 to 16,384 (16 TiB)."""
     _check_positive_int(value, "size_gigabytes")
     if value > MAX_SIZE_GIGABYTES:
         raise InvalidArgumentError(f"size_gigabytes must be 1 to {MAX_SIZE_GIGABYTES}")
@@ -72,7 +72,7 @@ def check_size(value: int) -> int:
 
 
 def check_per_page(value: int) -> int:
-    """1 to 200; the server would clamp more without a word."""
+    """Check a page size, 1 to 200; the server would silently clamp more."""
     _check_positive_int(value, "per_page")
     if value > MAX_PER_PAGE:
         raise InvalidArgumentError(f"per_page must be 1 to {MAX_PER_PAGE}, not {value}")
@@ -80,7 +80,7 @@ def check_per_page(value: int) -> int:
 
 
 def check_volume_name(name: str) -> str:
-    """A name for a new volume: lower-case letters, digits, hyphens; a letter first; 64 at most."""
+    """Check a new volume's name: lower-case letters, digits, hyphens; a letter first; 64 long."""
     if not isinstance(name, str) or not _VOLUME_NAME.fullmatch(name):
         raise InvalidArgumentError(
             "a new volume's name has lower-case letters, digits and hyphens, begins with a letter "
@@ -90,24 +90,24 @@ def check_volume_name(name: str) -> str:
 
 
 def check_text(value: str, what: str) -> str:
-    """A non-empty text without control characters, such as the name of something that exists."""
+    """Check a non-empty string without control characters, such as an existing name."""
     if not isinstance(value, str) or not value or not value.isprintable():
-        raise InvalidArgumentError(f"{what} must be a non-empty printable text, not {value!r}")
+        raise InvalidArgumentError(f"{what} must be a non-empty printable string, not {value!r}")
     return value
 
 
 def check_description(text: str | None) -> str | None:
-    """Free text that UTF-8 can hold, or None."""
+    """Check a description: a string that UTF-8 can hold, or None."""
     if text is not None:
         try:
             text.encode()
         except (AttributeError, UnicodeEncodeError):
-            raise InvalidArgumentError(f"description must be a text, not {text!r}") from None
+            raise InvalidArgumentError(f"description must be a string, not {text!r}") from None
     return text
 
 
 def check_snapshot_name(name: str) -> str:
-    """A name for a new snapshot: printable, at most 255 long."""
+    """Check a name for a new snapshot: printable, at most 255 long."""
     check_text(name, "a snapshot's name")
     if len(name) > 255:
         raise InvalidArgumentError("a snapshot's name is at most 255 long")
@@ -115,16 +115,16 @@ def check_snapshot_name(name: str) -> str:
 
 
 def check_region(slug: str) -> str:
-    """A region's slug, such as nyc3."""
+    """Check a region's slug, such as nyc3."""
     if not isinstance(slug, str) or not _REGION.fullmatch(slug):
         raise InvalidArgumentError(f"not a region slug: {slug!r}")
     return slug
 
 
 def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """Tag names: letters, digits, colons, dots, dashes and underscores, 255 at most each."""
+    """Check tag names: letters, digits, colons, dots, dashes and underscores, 255 at most each."""
     if isinstance(tags, str):
-        raise InvalidArgumentError("tags must be several texts, not one text")
+        raise InvalidArgumentError("tags must be a list of strings, not one string")
     checked = tuple(tags)
     for tag in checked:
         if not isinstance(tag, str) or not _TAG.fullmatch(tag):
@@ -133,7 +133,7 @@ def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_filesystem(filesystem_type: str | None, filesystem_label: str | None) -> None:
-    """ext4 with a label of up to 16 characters, xfs with one of up to 12; no label without type."""
+    """Check filesystem and label: ext4 up to 16 characters, xfs up to 12, none without type."""
     if filesystem_type is None:
         if filesystem_label is not None:
             raise InvalidArgumentError("filesystem_label needs a filesystem_type")
@@ -145,4 +145,4 @@ def check_filesystem(filesystem_type: str | None, filesystem_label: str | None) 
     check_text(filesystem_label, "filesystem_label")
     longest = _LABEL_LENGTH[filesystem_type]
     if len(filesystem_label) > longest:
-        raise InvalidArgumentError(f"a label on {filesystem_type} is at most {longest} long")
+        raise InvalidArgumentError(f"a label on {filesystem_type} has at most {longest} characters")

@@ -24,7 +24,7 @@ _TIMEOUT_S: Final = 86_400.0
 
 _ANOTHER: Final = (
     "nothing that this plan was made from is in this account: it was made for another account, "
-    "or all of it is gone; plan again with the token of the right account"
+    "or all of it was deleted; plan again with the token of the right account"
 )
 
 
@@ -61,7 +61,7 @@ class AccountView:
 
 
 def check_account(plan: Plan, view: AccountView, deleted: Iterable[str] = ()) -> None:
-    """Refuse a plan of another account.
+    """Reject a plan of another account.
 
     Args:
         plan: the plan.

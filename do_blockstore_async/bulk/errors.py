@@ -1,4 +1,4 @@
-"""What bulk jobs refuse, and what each refusal says to do instead.
+"""Errors of bulk jobs; each message says what to do.
 
 BlockStoreError
 └── BulkError
@@ -15,7 +15,7 @@ __all__ = ["BulkError", "GuardError", "JournalError", "PlanError"]
 
 
 class BulkError(BlockStoreError):
-    """Base of what bulk jobs raise themselves; the message says what to do instead."""
+    """Base of the errors that bulk jobs raise themselves; the message says what to do."""
 
 
 class PlanError(BulkError, ValueError):
@@ -27,7 +27,7 @@ class GuardError(BulkError):
 
     Attributes:
         items: how many deletions of that kind the plan holds.
-        fleet: how many things of that kind there were when it was made.
+        fleet: how many volumes or snapshots there were when it was made.
         max_items, max_share: the guards in force.
     """
 
@@ -45,7 +45,7 @@ class JournalError(BulkError):
     """The journal cannot be used.
 
     Attributes:
-        in_use: another run holds it at this moment.
+        in_use: another run is using it at this moment.
     """
 
     def __init__(self, message: str, *, in_use: bool = False) -> None:

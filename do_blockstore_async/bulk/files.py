@@ -39,7 +39,7 @@ def replace_text(where: Path, text: str) -> None:
         with part.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())  # or a crash could leave the name with nothing behind it
+            os.fsync(file.fileno())  # or a crash could leave an empty file under this name
         part.replace(where)
     except OSError as error:
         part.unlink(missing_ok=True)

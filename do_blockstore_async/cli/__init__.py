@@ -11,11 +11,12 @@ November 2026: cyclopts 5.4, typer 0.29):
   imports no command at all (BrianPugh/cyclopts#710, #761). Importing costs about the same: 115 ms
   against 93 ms here; a help page of 30 commands 278 ms against 217 ms, a subcommand's help page
   288 ms against 357 ms, with `import rich, aiohttp` at 288 ms.
-- Both are released often and answer their issues. Both complete in bash, zsh, fish and PowerShell.
+- Both have frequent releases and answer their issues. Both complete in bash, zsh, fish and
+PowerShell.
 - Weight: cyclopts brings attrs (ours already), docstring-parser and rich-rst; typer brings
   shellingham and annotated-doc.
 
-This module imports nothing heavy: the console script imports it before it knows what is asked.
+This module imports nothing heavy: the console script imports it before it parses the arguments.
 """
 
 from __future__ import annotations

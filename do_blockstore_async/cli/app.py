@@ -36,7 +36,7 @@ class Command:
 _GROUPS = {
     "volumes": "Volumes, and attaching, detaching and resizing them.",
     "snapshots": "Snapshots of volumes.",
-    "actions": "What is being done to a volume.",
+    "actions": "Actions in progress or finished on a volume.",
     "regions": "Data center regions.",
     "bulk": "Jobs over many volumes: planned, guarded, resumable.",
 }
@@ -66,7 +66,7 @@ COMMANDS = (
     Command(
         "volumes delete",
         "commands.volumes:delete",
-        "Delete a volume and its data, for good.",
+        "Delete a volume and its data permanently.",
         "volumes delete --name db-1 --region nyc3",
     ),
     Command(
@@ -105,7 +105,7 @@ COMMANDS = (
     Command(
         "snapshots delete",
         "commands.snapshots:delete",
-        "Delete a snapshot, for good.",
+        "Delete a snapshot permanently.",
         f"snapshots delete {_ID} --yes",
     ),
     Command(
@@ -120,7 +120,7 @@ COMMANDS = (
     Command(
         "actions wait",
         "commands.actions:wait",
-        "Wait until an action has ended.",
+        "Wait until an action has finished.",
         f"actions wait {_ID} 72531856 --timeout 60",
     ),
     Command(
@@ -165,13 +165,13 @@ COMMANDS = (
     Command(
         "simulator",
         "commands.simulator:simulator",
-        "Serve the API in small on this machine.",
+        "Run a local simulator of the API.",
         "simulator --port 8080 --volumes 120 --limits none",
     ),
     Command(
         "completion",
         "commands.completion:completion",
-        "Print a script for completion in your shell.",
+        "Print a completion script for your shell.",
         "completion bash > ~/.local/share/bash-completion/completions/do-blockstore",
     ),
 )
@@ -182,7 +182,8 @@ Try it without an account: do-blockstore --simulate bulk snapshot --keep-last 2 
 
 _EXITS = (
     "Exit codes: 0 done, 1 failed, 2 usage or an unusable plan, journal or setting, 3 partly done "
-    "or stopped, 4 stopped by a guard, --max-failures or your no, 5 quota, 130 interrupted."
+    "or stopped, 4 stopped by a guard, by --max-failures or declined at the prompt, 5 quota, "
+    "130 interrupted."
 )
 
 
@@ -193,7 +194,7 @@ def _version() -> str:
 
 
 def build(launch: Launch) -> App:
-    """The whole command line.
+    """Build the whole command line.
 
     Args:
         launch: runs a parsed command under its settings and returns the exit code.

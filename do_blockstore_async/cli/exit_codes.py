@@ -18,11 +18,11 @@ class ExitCode:
 
 
 class UsageError(Exception):
-    """The arguments do not make sense together; the message says what to do instead."""
+    """The arguments are invalid; the message says what to do instead."""
 
 
 class CommandError(Exception):
-    """A command ends without doing what was asked: one line for the user, and an exit code."""
+    """A command could not do its work: one line for the user, and an exit code."""
 
     def __init__(self, message: str, code: int = ExitCode.FAILED) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""One invocation, from the words on the line to the exit code.
+"""One invocation, from the arguments to the exit code.
 
 Whatever happens, the user gets results on stdout, at most a few honest lines on stderr and one of
 the documented exit codes; never a traceback without `--verbose`.
@@ -28,7 +28,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command line.
 
     Args:
-        argv: the words after the program's name.
+        argv: the arguments after the program's name.
 
     Returns:
         The exit code.
@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
         _tell_notes(error)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has had enough of it; that is no failure.
+        # The reader of the output closed it (`| head`): no failure.
         _silence(sys.stdout)
         return ExitCode.DONE
     except OSError as error:
@@ -88,7 +88,7 @@ def _failed(error: Exception, settings: Settings) -> int:
 
 
 def _tell_notes(error: BaseException) -> None:
-    """What the client noted on the way: what became of a request that was cut off."""
+    """Print the notes of the exception: what became of a request that was cut off."""
     for link in _chain(error):
         for text in getattr(link, "__notes__", ()):
             note(f"{PROGRAM}: {text}")
@@ -108,7 +108,7 @@ def _usage_line(error: CycloptsError, words: Sequence[str]) -> str:
     for option in _TOKEN_OPTIONS:
         if option in asked and tuple(error.command_chain or ()) != ("simulator",):
             return (
-                f"{PROGRAM}: {option} is no option: what stands on the line is visible to others "
+                f"{PROGRAM}: {option} is no option: arguments are visible to others "
                 "and kept in the history; use --token-file FILE or DIGITALOCEAN_TOKEN"
             )
     chain = " ".join(error.command_chain or ())
@@ -118,7 +118,7 @@ def _usage_line(error: CycloptsError, words: Sequence[str]) -> str:
 
 
 def _silence(stream: Any) -> None:
-    """Keep the interpreter from failing once more when it flushes at its end."""
+    """Keep the interpreter from failing once more when it flushes at exit."""
     try:
         target = os.open(os.devnull, os.O_WRONLY)
         os.dup2(target, stream.fileno())

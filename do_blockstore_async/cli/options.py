@@ -38,7 +38,7 @@ _current: ContextVar[Settings] = ContextVar("do_blockstore_settings")
 
 
 def current() -> Settings:
-    """The settings of the invocation that is running; the defaults outside of one."""
+    """Return the settings of the current invocation; the defaults outside of one."""
     return _current.get(Settings())
 
 

@@ -24,7 +24,7 @@ __all__ = ["SIMULATED_VOLUMES", "Session", "open_session"]
 
 SIMULATED_VOLUMES = 120
 _SEED = 7
-# About what the real API's answers take, so that a first run feels like the real thing.
+# About what the real API's responses take, so that a first run feels like the real thing.
 _LATENCY_S = (0.04, 0.16)
 _API = "https://api.digitalocean.com"
 _UNLIMITED = ((1_000_000, 60.0), (20_000_000, 3600.0))
@@ -51,7 +51,7 @@ def _windows(settings: Settings) -> tuple[tuple[int, float], ...]:
 
 
 def _printer() -> Callable[[Event], None]:
-    """Writes each event as one line on stderr, with the seconds since the beginning."""
+    """Write each event as one line to stderr, with the seconds since the start."""
     began_s = now_s()
 
     def show(event: Event) -> None:
@@ -75,7 +75,7 @@ async def open_session(
     """Open the client that the global options ask for.
 
     Args:
-        hooks: what else wants to see the client's events.
+        hooks: what else receives the client's events.
         patient: for jobs, which wait for the budget as long as it takes: `--timeout` does not
             bound their calls.
 
@@ -98,7 +98,7 @@ async def open_session(
             yield Session(store, url.split("//")[-1])
         return
     if settings.api_url is not None or settings.token_file or settings.context is not None:
-        raise UsageError("--simulate brings its own API and token: leave the other one out")
+        raise UsageError("--simulate has its own API and token: drop the other option")
     from ..simulator.server import Simulator
 
     limits = None if config.windows == _UNLIMITED else config.windows

@@ -1,11 +1,12 @@
-"""Ways into web frameworks and observability tools, each imported only when it is used.
+"""Integrations with web frameworks and observability tools, each imported when it is used.
 
     fastapi          lifespan, dependency, middleware, error handlers     extra `fastapi`
-    aiohttp          cleanup context, AppKey, middleware                  (aiohttp is there already)
-    logging          events as structured records of the standard library
-    prometheus       events as metrics, the budget as gauges              extra `prometheus`
-    opentelemetry    one span for each call                               extra `opentelemetry`
+    aiohttp          cleanup context, AppKey, middleware                  (aiohttp is a core
+    dependency) logging          events as structured records of the standard library prometheus
+    events as metrics, the budget as gauges              extra `prometheus` opentelemetry    one
+    span for each call                               extra `opentelemetry`
 
-What the two web integrations share needs no framework: `problem` (errors as problem+json),
-`retry_times` (when to come back), `scope` (deadline and cancellation of one web request), `health`.
+What the two web integrations share needs no framework: `_web.problem_details` (errors as
+problem+json), `retry_after`, `request_scope` (deadline and cancellation of one web request),
+`health`.
 """

@@ -95,7 +95,7 @@ def blockstore_lifespan(
 
 
 def get_store(request: Request) -> BlockStore:
-    """The app's client; what `BlockStoreDep` calls.
+    """Return the app's client; what `BlockStoreDep` calls.
 
     Raises:
         RuntimeError: the app's lifespan did not open one.
@@ -111,7 +111,7 @@ BlockStoreDep: TypeAlias = Annotated[BlockStore, Depends(get_store)]
 
 
 def request_deadline(timeout_s: float) -> DependsParam:
-    """A dependency that gives a route's calls `timeout_s` seconds, where the request has more.
+    """Make a dependency that bounds a route's calls by `timeout_s` seconds.
 
     @app.get("/volumes", dependencies=[request_deadline(2.5)])
     """
@@ -157,7 +157,7 @@ async def handle_error(request: Request, error: Exception) -> Response:
 
 
 def budget_router(path: str = "/health/budget") -> APIRouter:
-    """A router with one route that shows the budget and spends none of it."""
+    """Make a router with one route that reports the budget; it sends no request to the API."""
     router = APIRouter()
 
     @router.get(path, tags=["health"])
@@ -169,7 +169,7 @@ def budget_router(path: str = "/health/budget") -> APIRouter:
 
 
 class BlockStoreMiddleware:
-    """Gives each request its deadline, and ends it when its client leaves.
+    """Give each request its deadline, and cancel it when its client disconnects.
 
     A plain ASGI middleware, so context variables reach the handler. Arguments: `add_blockstore`.
     """
@@ -218,7 +218,7 @@ async def _as_coroutine(app: ASGIApp, scope: Scope, receive: Receive, send: Send
 
 
 class _Inbox:
-    """The request's messages. Once watched, it reads one ahead to hear the client leave.
+    """The request's messages. Once watched, it reads one ahead to notice the client disconnect.
 
     The server's `receive` is called by one task at a time, by the app's or by the watcher.
     """

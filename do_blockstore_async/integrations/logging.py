@@ -36,11 +36,11 @@ from ..events import (
 __all__ = ["JsonFormatter", "LoggingHook"]
 
 _FORMS: Final[dict[type[Any], tuple[int, str, str]]] = {
-    CallStarted: (logging.DEBUG, "call_started", "{method} {route} begins"),
+    CallStarted: (logging.DEBUG, "call_started", "{method} {route} started"),
     AttemptSent: (
         logging.DEBUG,
         "attempt_sent",
-        "{method} {route} goes out, attempt {attempt}, after waiting {waited_s:.3f} s",
+        "{method} {route} attempt {attempt} sent after waiting {waited_s:.3f} s",
     ),
     AttemptFinished: (
         logging.DEBUG,
@@ -50,7 +50,7 @@ _FORMS: Final[dict[type[Any], tuple[int, str, str]]] = {
     RetryScheduled: (
         logging.INFO,
         "retry_scheduled",
-        "{method} {route} goes again in {delay_s:.3f} s ({reason})",
+        "{method} {route} is retried in {delay_s:.3f} s ({reason})",
     ),
     CallFinished: (
         logging.DEBUG,
@@ -60,7 +60,7 @@ _FORMS: Final[dict[type[Any], tuple[int, str, str]]] = {
     OutcomeReconciled: (
         logging.INFO,
         "outcome_reconciled",
-        "{method} {route}: its answer was lost; looked up: {resolution}",
+        "{method} {route}: its response was lost; reconciled: {resolution}",
     ),
     ListingRestarted: (
         logging.INFO,
@@ -68,8 +68,8 @@ _FORMS: Final[dict[type[Any], tuple[int, str, str]]] = {
         "{route} changed while it was read, pass {listing_pass} ({reason})",
     ),
     QuotaWaited: (logging.DEBUG, "quota_waited", "waited {wait_s:.3f} s for quota"),
-    QuotaPaused: (logging.WARNING, "quota_paused", "quota: pause of {pause_s:.1f} s ({kind})"),
-    QuotaResumed: (logging.INFO, "quota_resumed", "quota: going on after {paused_s:.1f} s"),
+    QuotaPaused: (logging.WARNING, "quota_paused", "quota: paused for {pause_s:.1f} s ({kind})"),
+    QuotaResumed: (logging.INFO, "quota_resumed", "quota: resumed after {paused_s:.1f} s"),
     LimitChanged: (
         logging.WARNING,
         "limit_changed",
@@ -83,7 +83,7 @@ class LoggingHook:
     """A hook that logs each event.
 
     Args:
-        logger: where to; by default `do_blockstore_async.events`.
+        logger: by default `do_blockstore_async.events`.
     """
 
     def __init__(self, logger: logging.Logger | None = None) -> None:

@@ -4,15 +4,15 @@
 
 A span is named `GET /v2/volumes/{volume_id}`, is of kind CLIENT and a child of whatever span is
 current where the call is made: hooks run in the task of the call, so the span of a web request is
-the parent of its calls. While the call runs, its span is the current one; the look-ups by which a
-lost answer is settled are its children, and so are the spans of an instrumented aiohttp.
+the parent of its calls. While the call runs, its span is the current one; the queries by which a
+lost response is reconciled are its children, and so are the spans of an instrumented aiohttp.
 
-Attributes follow OpenTelemetry's HTTP conventions where these have a word (`http.request.method`,
+Attributes follow OpenTelemetry's HTTP conventions where these have a name (`http.request.method`,
 `url.template`, `http.response.status_code`, `http.request.resend_count`, `error.type`); the rest
 begins with `blockstore.`. Only the API is needed; without an SDK the spans cost next to nothing.
 
 Invariants:
-1. Each span that was begun is ended, in the task that began it, whatever becomes of the call.
+1. Each span that was started is ended, in the task that started it, whatever becomes of the call.
 2. No attribute holds an id, a path, a header, a body or the text of an error.
 """
 
@@ -44,14 +44,14 @@ _NAME: Final = "do_blockstore_async"
 
 @attrs.frozen
 class _Open:
-    """A span under way, and what puts the context back when it ends."""
+    """A span in flight, and what puts the context back when it ends."""
 
     span: Span
     token: Token[Context]
 
 
 class OpenTelemetryHook:
-    """A hook that makes a span of each call.
+    """Make a span of each call.
 
     Args:
         tracer_provider: where spans go; the global one where not given.
@@ -63,7 +63,7 @@ class OpenTelemetryHook:
         self._open: dict[tuple[object, int], _Open] = {}
 
     def __call__(self, event: Event) -> None:
-        """Begin, mark or end a span; events of the budget alone belong to no call."""
+        """Start, annotate or end a span; events of the budget alone belong to no call."""
         if isinstance(event, CallStarted):
             self._begin(event)
         elif isinstance(event, CallFinished):

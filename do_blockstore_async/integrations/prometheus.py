@@ -21,9 +21,9 @@
 | `blockstore_quota_waiting` | class: `interactive` or `background` |
 | `blockstore_quota_in_flight`, `_paused_seconds`, `_available_in_seconds` | |
 
-Theory. Events only count; the gauges are not kept up to date but read when somebody asks. A scrape
+Theory. Events only count; the gauges are not kept up to date but read at each scrape. A scrape
 may come from another thread (`prometheus_client.start_http_server` has one), while the budget
-belongs to the client's event loop: the reading is then done in the loop, and waited for.
+belongs to the client's event loop: they are then read in the loop, and waited for.
 
 Invariants:
 1. Labels hold routes, never paths: the number of series is bounded by the API's operations. Routes
@@ -63,7 +63,7 @@ _WAIT_BUCKETS: Final = (0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0,
 
 
 class PrometheusHook:
-    """A hook that counts, and a collector of the budget's gauges.
+    """Count events, and collect the budget's gauges.
 
     Args:
         registry: where the metrics are registered; Prometheus's default one where not given.
@@ -86,10 +86,10 @@ class PrometheusHook:
                 f"{prefix}_{name}", text, operation, registry=registry, buckets=buckets
             )
 
-        self._calls = counter("calls_total", "Calls that ended", (*operation, "outcome"))
+        self._calls = counter("calls_total", "Calls that finished", (*operation, "outcome"))
         self._call_s = histogram("call_seconds", "Calls, waits and retries included", _WAIT_BUCKETS)
         self._in_progress = Gauge(
-            f"{prefix}_calls_in_progress", "Calls that have not ended", registry=registry
+            f"{prefix}_calls_in_progress", "Calls that have not finished", registry=registry
         )
         self._attempts = counter("attempts_total", "Attempts", (*operation, "outcome"))
         self._attempt_s = histogram("attempt_seconds", "Attempts on the wire", _WIRE_BUCKETS)
@@ -100,7 +100,7 @@ class PrometheusHook:
         )
         self._restarts = counter("listing_restarts_total", "Listings started again", ("route",))
         self._pauses = counter("quota_pauses_total", "Pauses of the budget", ("kind",))
-        self._ignored = counter("headers_ignored_total", "Headers that made no sense", ("name",))
+        self._ignored = counter("headers_ignored_total", "Invalid headers", ("name",))
         self._waits: dict[tuple[object, int], float] = {}
 
     def __call__(self, event: Event) -> None:
@@ -184,9 +184,9 @@ class _BudgetCollector:
             family("used_by_others", "Slots other clients use", ("window",)),
             family("remaining", "Slots free for interactive requests", ("window",)),
             family("waiting", "Requests waiting for quota", ("class",)),
-            family("in_flight", "Requests sent and not answered"),
+            family("in_flight", "Requests sent, without a response yet"),
             family("paused_seconds", "Seconds until a pause ends"),
-            family("available_in_seconds", "Seconds until an interactive request could leave"),
+            family("available_in_seconds", "Seconds until an interactive request could be sent"),
         )
 
     def _read(self) -> QuotaStatus | None:

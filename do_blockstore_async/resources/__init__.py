@@ -1,1 +1,1 @@
-"""What a user calls: one manager for each resource, each laid out alike."""
+"""The managers: one for each resource, with the methods that users call."""

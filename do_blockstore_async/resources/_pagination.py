@@ -1,36 +1,20 @@
-"""Listings: every page, in order, each item once, while the world changes underneath.
+"""List every page, in order, each item once, while the account changes meanwhile.
 
-Pages are cut by offset, so whatever is created or deleted meanwhile shifts what follows: an item
-can slip from a page not yet read to one already read, and would be missed without a trace. One
-response is a true picture of its moment; only listings of several pages can be wrong.
-
-How a change is noticed, within one pass over the pages:
+Pages are cut by offset, so a create or delete shifts what follows: an item can move from a page not
+yet read to one already read, and be missed. One response is consistent; only listings of several
+pages can be wrong. Signs of a change, within one pass (why these suffice:
+docs/design/pagination.md):
 
 P1. a page counts another total than the first one did;
 P2. an id appears twice;
-P3. the items do not add up to the total;
-P4. an item of a later page was made no earlier than 5 s before the first response of the pass (by
-    the server's own `Date`; an item may show a little after its created_at), and no earlier pass
-    has seen it;
-P5. the server tells no total, and the pass before saw a change or other ids.
+P3. the number of items is not the total;
+P4. an item of a later page was created no earlier than 5 s before the first response of the pass
+    (by the server's own `Date`; an item may show a little after its created_at), and no earlier
+    pass has seen it;
+P5. the server sends no total, and the pass before saw a change or other ids.
 
-Why that is enough: say the first response counts n items, one of them is missed although it exists
-throughout, and P1 to P3 are silent. Then n different ids were seen, and the missed one is not among
-them; so one of them was not there at the first response, has been made since, and P4 speaks.
-
-Without a total (no route is known to leave it out) say two passes see the same ids, each of them
-once, and both miss an item. In the first of them take the first page that begins to the right of
-that item, although the pages before it lay to its left. An item of those pages was gone by then, or
-not yet there. Gone, the second pass cannot have seen it. Not yet there, P4 speaks.
-
-After a pass with any of these signs the pages are read again, and only items not yet yielded are
-yielded. An item that exists throughout is missed by no clean pass. Three passes are tried; then
-`ListingChangedError` says that the listing may lack items, instead of losing one silently.
-
-A listing that stands still costs ceil(n / per_page) requests (twice that without a total, where it
-has several pages), one round trip for the first page, which tells how many there are, and one for
-every `Config.page_concurrency` others: these are fetched side by side and yielded in order. Memory
-holds the pages in flight and the ids seen, about 13 MB for 100,000 of them.
+After a pass with any sign the pages are read again, and only items not yet yielded are yielded.
+Three passes are tried; then `ListingChangedError` says that the listing may lack items.
 """
 
 from __future__ import annotations

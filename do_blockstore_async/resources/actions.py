@@ -1,4 +1,4 @@
-"""Actions: what is being done to a volume (API reference, "Block Storage Actions")."""
+"""Actions on volumes: attach, detach, resize (API reference, "Block Storage Actions")."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _POLL_S = 1.0
 
 
 class ActionManager:
-    """What is being done to volumes, and waiting for its end: `store.actions`."""
+    """Actions on volumes, and waiting for them: `store.actions`."""
 
     def __init__(self, engine: Engine, codec: Codec) -> None:
         self._engine = engine
@@ -132,7 +132,7 @@ class ActionManager:
         return await self._engine.call(request, timeout=timeout, deadline=deadline)
 
     async def wait(self, action: Action, *, timeout: float | None = 120.0) -> Action:
-        """Wait until an action has ended.
+        """Wait until an action has finished.
 
         Polls after 1 s, then at growing intervals of 10 s at most; actions take 3 to 5 s mostly.
         An action addressed by the volume's name is polled at `/v2/actions/{id}`.
@@ -151,7 +151,7 @@ class ActionManager:
             InvalidArgumentError: `timeout` is not a number of seconds; no request was sent.
             NotFoundError: the API still knows of no such action after 10 s.
             ActionFailedError: it ended `errored`; `.action` holds it.
-            ActionTimeoutError: it has not ended in time; `.action` holds it as last seen.
+            ActionTimeoutError: it has not finished in time; `.action` holds it as last read.
             ClientClosedError: the client was closed meanwhile.
         """
         check_timeout(timeout)
@@ -278,7 +278,7 @@ class ActionReconciler:
             query=self.query,
             classify=self.classify,
             server_rejects_duplicates=False,
-            hint=f"look at the actions of volume {volume_id or fields['volume_name']}",
+            hint=f"check the actions of volume {volume_id or fields['volume_name']}",
             key=(
                 "action",
                 fields["type"],

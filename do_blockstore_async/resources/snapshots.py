@@ -131,7 +131,7 @@ class SnapshotManager:
             name: printable, at most 255 long; unique on the volume.
             tags: tag names, existing or new.
             timeout: seconds, the wait for quota included. With a timeout longer than the cooldown
-                of ten minutes a snapshot refused by it is tried again.
+                of ten minutes a snapshot rejected by it is tried again.
 
         Raises:
             InvalidArgumentError: invalid name, tag or id; no request was sent.
@@ -165,7 +165,7 @@ class SnapshotManager:
                 ),
                 # That names are unique on a volume is known of one client's tests only.
                 server_rejects_duplicates=False,
-                hint=f"look for the snapshot {name!r} of volume {volume_id}",
+                hint=f"check volume {volume_id} for a snapshot {name!r}",
                 key=("snapshot", volume_id, name),
             ),
         )
@@ -174,7 +174,7 @@ class SnapshotManager:
         return snapshot
 
     async def delete(self, snapshot_id: str, *, timeout: float | None = None) -> None:
-        """Delete a snapshot, for good.
+        """Delete a snapshot permanently.
 
         Scopes: `block_storage_snapshot:delete`.
 

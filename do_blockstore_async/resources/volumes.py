@@ -1,4 +1,4 @@
-"""Volumes and what is done to them (API reference, "Block Storage", "Block Storage Actions")."""
+"""Volumes, and actions on them (API reference, "Block Storage", "Block Storage Actions")."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _KEPT_FIELDS: Final = ("description", "filesystem_type", "filesystem_label")
 
 
 class VolumeManager:
-    """Volumes, and what is done to them: `store.volumes`."""
+    """Volumes, with attaching, detaching and resizing: `store.volumes`."""
 
     def __init__(self, engine: Engine, codec: Codec) -> None:
         self._engine = engine
@@ -188,36 +188,37 @@ class VolumeManager:
     ) -> Volume:
         """Create a volume.
 
-        Never doubled: when the response is lost, the volume is looked up by name and region, and
-        adopted if it is the one that was asked for, or created again if it is not there. Prefer
-        `timeout=` to `asyncio.timeout`: a call cancelled from outside cannot look it up any more.
-        The exception then carries a note, and `find(name, region=...)` tells.
+        Never creates two: when the response is lost, the volume is queried by name and region, and
+        adopted if it matches the request, or created again if it does not exist. Prefer `timeout=`
+        to `asyncio.timeout`: a call cancelled from outside cannot query any more. The exception
+        then carries a note; use `find(name, region=...)` to check.
 
         Scopes: `block_storage:create` or `api:write` (and `tag:create` for tags).
 
         Args:
             name: lower-case letters, digits and hyphens, a letter first, at most 64.
             region: the region's slug, such as `nyc3`.
-            size_gigabytes: 1 to 16,384 GiB. Needed unless `snapshot_id` is given: a volume made
-                from a snapshot has the snapshot's size, whatever is asked; resize it afterwards.
+            size_gigabytes: 1 to 16,384 GiB. Required unless `snapshot_id` is given: a volume made
+                from a snapshot has the snapshot's size, whatever size is given; resize it
+                afterwards.
             description: free text.
-            filesystem_type: `ext4` or `xfs`, to have it formatted.
+            filesystem_type: `ext4` or `xfs`, to format it.
             filesystem_label: at most 16 characters on ext4, 12 on xfs.
-            snapshot_id: the volume snapshot to begin with.
+            snapshot_id: the volume snapshot to start from.
             tags: tag names, existing or new.
             timeout: seconds, the wait for quota included.
 
         Raises:
             InvalidArgumentError: an invalid argument; no request was sent.
             ConflictError: the name is taken in this region.
-            PermissionDeniedError: a scope is lacking, or the account's capacity is used up.
+            PermissionDeniedError: a scope is missing, or the account's capacity is exhausted.
             UnprocessableEntityError: the region has no block storage, and the like.
-            RateLimitedError: kind `capacity`: the account's capacity, told in another way.
+            RateLimitedError: kind `capacity`: the account's capacity, reported in another way.
             OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         check_filesystem(filesystem_type, filesystem_label)
         if size_gigabytes is None and snapshot_id is None:
-            raise InvalidArgumentError("size_gigabytes is needed where there is no snapshot_id")
+            raise InvalidArgumentError("give size_gigabytes or snapshot_id")
         wanted: dict[str, Any] = {
             "name": check_volume_name(name),
             "region": check_region(region),
@@ -244,7 +245,7 @@ class VolumeManager:
                     matches_request=lambda found: matches_request(found, wanted),
                 ),
                 server_rejects_duplicates=True,
-                hint=f"look for volume {name!r} in {region}",
+                hint=f"check for a volume {name!r} in {region}",
                 key=("volume", name, region),
             ),
         )
@@ -253,7 +254,7 @@ class VolumeManager:
         return volume
 
     async def delete(self, volume_id: str, *, timeout: float | None = None) -> None:
-        """Delete a volume and all its data, for good. Its snapshots stay.
+        """Delete a volume and all its data permanently. Its snapshots are kept.
 
         Scopes: `block_storage:delete`.
 
@@ -279,11 +280,11 @@ class VolumeManager:
         )
 
     async def delete_by_name(self, name: str, *, region: str, timeout: float | None = None) -> None:
-        """Delete the volume with this name in this region, for good.
+        """Delete the volume with this name in this region permanently.
 
-        Never sent twice blindly: between two deletes by name somebody may have created a new
-        volume of that name. When the response is lost, the name is looked up first, and what is
-        still there from before is then deleted by its id.
+        Never repeated blindly: between two deletes by name another client may have created a new
+        volume of that name. When the response is lost, the name is queried first, and the volume
+        that existed before is then deleted by its id.
 
         Scopes: `block_storage:delete` or `api:write`.
 
@@ -313,7 +314,7 @@ class VolumeManager:
                 query=partial(self._named, name, region),
                 classify=classify_delete,
                 server_rejects_duplicates=True,
-                hint=f"look for volume {name!r} in {region}",
+                hint=f"check for a volume {name!r} in {region}",
                 key=("volume", name, region),
                 replacement=lambda found: self._deletion(found.id),
             ),
@@ -483,8 +484,8 @@ class VolumeManager:
 def classify_delete(listing: Listing[Volume], evidence: Evidence) -> Finding[None]:
     """Classify a lost delete by name. Pure.
 
-    Gone, or created anew since: it was deleted, and what has the name now is not what was to go.
-    Still there from before: not deleted so far.
+    Not found, or created since: it was deleted, and what has the name now is another volume.
+    Created before: not deleted so far.
     """
     if not listing.items:
         return Finding("adopted")

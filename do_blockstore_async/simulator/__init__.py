@@ -1,4 +1,4 @@
-"""The API in small: a pure world, reachable in process, over HTTP and as a pytest fixture.
+"""A simulator of the API: in process, over HTTP and as a pytest fixture.
 
     from do_blockstore_async.simulator import Simulator
 

@@ -1,8 +1,8 @@
-"""Every refusal of the API in one table: when, with which status, in which words.
+"""Every error of the API in one table: its status, id and message.
 
-Each entry is marked: `E` where somebody met that answer from the real API (the issue stands beside
-it), `GUESS` where the status or the wording is ours because nobody could confirm it. A client
-should lean on the status of a guess only, never on its words.
+Each entry is marked: `E` where that response of the real API was reported (the issue stands
+beside it), `GUESS` where the status or the wording is ours because no report confirms it. A
+client should rely on the status of a guess only, never on its wording.
 
 Pure: no clock, no I/O.
 """
@@ -131,12 +131,12 @@ _KINDS = {"cooldown": "snapshot_cooldown", "route": "route"}
 def api_error(
     name: str, *, retry_after_s: int | None = None, status: int | None = None
 ) -> ApiError:
-    """The refusal of that name, to be raised.
+    """Make the error of that name, to be raised.
 
     Args:
         name: a key of the table.
         retry_after_s: adds a `retry-after` header.
-        status: overrides the table's status, for answers that were seen with two.
+        status: overrides the table's status, for responses that were seen with two.
     """
     usual, identifier, message, _ = _TABLE[name]
     used = usual if status is None else status
@@ -148,5 +148,5 @@ def api_error(
 
 
 def is_guess(name: str) -> bool:
-    """Whether nobody could confirm that refusal."""
+    """Whether no report confirms that error."""
     return _TABLE[name][3] == GUESS

@@ -1,4 +1,4 @@
-"""What goes into the simulated world and what comes out: requests, answers, refusals.
+"""What goes into the simulated world and what comes out: requests, responses, errors.
 
 Pure values. The simulator shares no code with the client's codec or protocol, so that a mistake in
 one of them cannot agree with itself in the other.
@@ -51,7 +51,7 @@ class SimRequest:
 
 @attrs.frozen
 class SimResponse:
-    """One answer: status, headers with names in lower case, and the bytes of the body."""
+    """One response: status, headers with names in lower case, and the bytes of the body."""
 
     status: int
     headers: dict[str, str] = attrs.field(factory=dict)
@@ -83,7 +83,7 @@ class RequestRecord(NamedTuple):
 
 
 class ApiError(Exception):
-    """Ends an operation with an error answer; nothing was changed.
+    """Ends an operation with an error response; nothing was changed.
 
     Args:
         status: the HTTP status.

@@ -9,7 +9,7 @@ Invariants:
 1. One lease for each transmission, closed once: completed when the headers are there, else
    abandoned.
 2. Each transmission arrives at the world exactly once, at a moment between its sending and its
-   answer, also when nobody waits for it any more (unless a fault keeps it away).
+   response, even if its call was cancelled (unless a fault prevents it).
 3. The same seed and the same calls give the same arrivals.
 """
 
@@ -81,7 +81,7 @@ class InProcessTransport:
         return self._world.options.now + asyncio.get_running_loop().time()
 
     async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
-        """Transmit once; see `wire.transport.Transport`."""
+        """Transmit once; see `_http.transport.Transport`."""
         if self._closed:
             raise ClientClosedError("the transport is closed")
         scope = asyncio.timeout_at(attempt.deadline)
@@ -93,12 +93,12 @@ class InProcessTransport:
             sent = attempt.sent_at is not None
             if self._closed and not sent:
                 raise ClientClosedError("the client was closed") from None
-            raise RequestTimeoutError("no whole answer in time", sent=sent) from None
+            raise RequestTimeoutError("no complete response in time", sent=sent) from None
         finally:
             self._scopes.pop(scope, None)
 
     async def aclose(self) -> None:
-        """End every transmission under way. What was sent still arrives at the world."""
+        """End every transmission in flight. What was sent still arrives at the world."""
         self._closed = True
         now = asyncio.get_running_loop().time()
         for scope in self._scopes:
@@ -123,11 +123,11 @@ class InProcessTransport:
             if delivery.wire == "stall":
                 await wait_until(loop.create_future(), math.inf)
             if delivery.wire in ("drop", "reset"):
-                raise TransportError("the connection broke before the answer")
+                raise TransportError("the connection broke before the response")
             response = delivery.response
             lease.complete(response.headers, response.status)
         if delivery.wire == "truncate":
-            raise TransportError("the answer's body was cut short")
+            raise TransportError("the response's body was cut short")
         if delivery.wire == "drip" and delivery.fault is not None:
             await wait_until(
                 loop.create_future(), loop.time() + len(response.body) * delivery.fault.seconds
@@ -135,7 +135,7 @@ class InProcessTransport:
         return RawResponse(response.status, response.headers, self._unpacked(delivery))
 
     async def _arrive(self, request: SimRequest, after_s: float) -> Delivery:
-        """Let the request arrive later; once under way nothing holds it back."""
+        """Let the request arrive later; once sent it cannot be stopped."""
         loop = asyncio.get_running_loop()
         arrived: asyncio.Future[Delivery] = loop.create_future()
         reused = self.transmissions > 0
@@ -157,7 +157,7 @@ class InProcessTransport:
             body = zlib.decompressobj(wbits=31).decompress(body, limit + 1)
         if len(body) > limit:
             raise DecodeError(
-                f"the answer is larger than {limit} bytes (Config.max_body_bytes)",
+                f"the response is larger than {limit} bytes (Config.max_body_bytes)",
                 status=response.status,
             )
         return body
@@ -175,7 +175,7 @@ def connect_in_process(
 ) -> BlockStore:
     """A client of the world, without sockets, to be opened with `async with`.
 
-    Args as of `InProcessTransport`; `throttle` shares one budget between two clients.
+    Arguments: see `InProcessTransport`; `throttle` shares one budget between two clients.
     """
     # Imported late: the simulator alone needs no client.
     from .._ratelimit.throttle import Throttle as NewThrottle

@@ -1,9 +1,9 @@
-"""The judge of a token's request budget: strict, and selectable where the real one is unknown.
+"""Enforce a token's request budget: strictly, and selectably where the real rule is unknown.
 
 Theory: a budget is a few windows. The longest (the hour) is documented as a sliding log: each
 request counts from the moment it was made until a window later. How the shorter one (the minute)
 is counted is not documented, so it can be a sliding log, a fixed calendar window or a token bucket.
-A request passes when every window has room, and only then is it counted, in all of them.
+A request passes when every window has a free slot, and only then is it counted, in all of them.
 
 Invariants:
 1. With a sliding log no interval (t - window, t] ever holds more than `limit` accepted requests.
@@ -32,14 +32,14 @@ MinuteModel = Literal["sliding", "fixed", "bucket"]
 
 
 class Window(NamedTuple):
-    """So many requests in so many seconds."""
+    """A limit of requests in a number of seconds."""
 
     limit: int
     seconds: float
 
 
 class Decision(NamedTuple):
-    """What the judge says of one request.
+    """The decision on one request.
 
     `refused` is None, `burst` or `hourly`; `reset_s` is in whole seconds since the epoch;
     `retry_after_s` only comes with `burst`.
@@ -182,10 +182,10 @@ class RequestBudget:
         self._other_clients_next = self._now + self._other_clients_every_s if per_s else math.inf
 
     def check(self, now: float) -> Decision:
-        """Judge and count one request that arrives at `now`, in seconds since the epoch."""
+        """Decide on one request that arrives at `now`, in seconds since the epoch."""
         if self._now == -math.inf and self._other_clients_per_s:
             self._other_clients_next = now + self._other_clients_every_s
-        # A clock that steps back must not unsort the logs.
+        # A clock that steps back must not break the order of the logs.
         now = self._now = max(now, self._now)
         while self._other_clients_next <= now:
             self.other_clients_sent += 1

@@ -36,24 +36,24 @@ __all__ = ["Simulator", "serve"]
 
 
 class Simulator:
-    """DigitalOcean's block storage API in small, over real HTTP.
+    """A simulator of DigitalOcean's block storage API, over real HTTP.
 
         async with Simulator(volumes=120, seed=7) as sim:
             ... sim.url, sim.token, sim.world, sim.faults.add("response_lost", times=1) ...
 
     Args:
-        latency_s: how long each answer takes; a pair draws evenly between the two.
+        latency_s: how long each response takes; a pair draws evenly between the two.
         faults: a specification as for `--faults`, or a `FaultInjector`.
         host, port: where to listen; port 0 takes a free one. It is meant for loopback only.
         **world: keywords of `WorldOptions`: volumes, seed, token, droplets, limits, ...
 
     Attributes:
-        world: the state; look at it and change it freely.
-        faults: what goes wrong; see `faults.Faults.add`.
+        world: the state; read and change it freely.
+        faults: what goes wrong; see `FaultInjector.add`.
         clock: time as the simulator sees it; `clock.advance(seconds)`.
 
     Raises:
-        ValueError, TypeError: an option is not usable or not known.
+        ValueError, TypeError: an option is invalid or unknown.
         OSError: the port is taken.
     """
 
@@ -93,7 +93,7 @@ class Simulator:
 
     @property
     def token(self) -> str:
-        """The token that is let in."""
+        """The accepted token."""
         return self.world.token
 
     @property
@@ -109,13 +109,13 @@ class Simulator:
         return self.world.requests
 
     def reset(self) -> None:
-        """Back to the seeded state, with the faults of the beginning; the time stays."""
+        """Return to the seeded state and the initial faults; the time is kept."""
         self.world.reset(self.clock.now())
         self.faults.reset()
         self._random = seeded(f"latency {self.world.options.seed}")
 
     async def start(self) -> None:
-        """Begin to listen. `async with` does it."""
+        """Start to listen. `async with` does it."""
         if self._runner is not None:
             raise RuntimeError("the simulator is running already")
         self._closing = asyncio.Event()
@@ -180,7 +180,7 @@ class Simulator:
 
     async def _answer(self, http: web.BaseRequest, delivery: Delivery) -> web.StreamResponse:
         response = delivery.response
-        if delivery.wire == "answer":
+        if delivery.wire == "respond":
             return web.Response(
                 status=response.status, headers=response.headers, body=response.body
             )
@@ -202,7 +202,7 @@ class Simulator:
                     await self._closing.wait()
 
     async def _partly(self, http: web.BaseRequest, delivery: Delivery) -> web.StreamResponse:
-        """Send the answer slowly, or less of it than was announced."""
+        """Send the response slowly, or less of it than was announced."""
         response = delivery.response
         stream = web.StreamResponse(status=response.status, headers=response.headers)
         if response.body:
@@ -256,7 +256,7 @@ async def serve(
         limits: see there.
         faults: as for `Simulator`.
         droplets: ids, or `ID:REGION`; none given makes one Droplet for each region.
-        latency_ms: how long each answer takes, in milliseconds.
+        latency_ms: how long each response takes, in milliseconds.
         announce: is called once with the running simulator; its `url` and `token` are what a
             client needs.
         **world: further keywords of `WorldOptions`.

@@ -2,9 +2,9 @@
 
 Theory: everything that affects a transition lives behind `World.handle`. Time comes in with each
 request, ids and durations come from the seed, so the same requests at the same times get the same
-answers, in process, over HTTP and in virtual time. What the API documents or was seen to do is
-built; what nobody could confirm is marked GUESS, and the wording of refusals stands in
-`refusals.py` with how sure each is.
+responses, in process, over HTTP and in virtual time. What the API documents or was seen to do is
+built; what nobody could confirm is marked GUESS, and the wording of errors is in
+`_errors.py` with how sure each is.
 
 A request passes, in this order: bearer check (401), budget (429), scripted route limits (429),
 route (404, 405), scope (403), body (415, 400), operation. An operation checks first and changes
@@ -12,11 +12,11 @@ last, so a refused request changed nothing.
 
 Invariants:
 1. A request that was answered with an error changed nothing but the budget and the log.
-2. The state's indexes agree (see `state.py`); a volume's name is unique in its region.
+2. The state's indexes agree (see `state/store.py`); a volume's name is unique in its region.
 3. A volume is attached to at most one Droplet, a Droplet holds at most 15 volumes, and each has at
-   most one action under way.
+   most one action in progress.
 4. Every request that carries a known token is judged once and logged once.
-5. No token is ever in the log, an answer or a repr.
+5. No token is ever in the log, a response or a repr.
 
 Pure: no clock, no I/O.
 """
@@ -52,13 +52,13 @@ class World(Account):
         **changes: keywords of `WorldOptions`, over `options`.
 
     Attributes:
-        token: the token that is let in from the beginning.
+        token: the token that is accepted from the start.
         state: everything the account holds. `volumes`, `snapshots`, `actions` and `droplets` are
             read-only views of it; the objects inside may be changed by tests.
         requests: the log, newest last: the last 200,000 requests at most.
         refused: how many 429s were given, by kind.
         handled: how many requests were handled.
-        now: the latest time the world was told.
+        now: the latest time the world knows.
         skew_s: how far the clock that the server shows is off; budgets count by the steady time.
         fail_actions: so many of the next actions end `errored`.
         nulls, max_snapshots, snapshot_cooldown_s, cooldown_retry_after, action_s, action_lag_s,

@@ -80,7 +80,7 @@ def test_tags(text: str) -> None:
 def test_tags_are_taken_from_any_iterable() -> None:
     assert arguments.check_tags(f"t{n}" for n in range(3)) == ("t0", "t1", "t2")
     assert arguments.check_tags(()) == ()
-    with pytest.raises(InvalidArgumentError, match="several texts"):
+    with pytest.raises(InvalidArgumentError, match="list of strings"):
         arguments.check_tags("tag")
     with pytest.raises(InvalidArgumentError):
         arguments.check_tags([5])  # type: ignore[list-item]

@@ -264,7 +264,7 @@ def test_a_wait_says_why() -> None:
         ),
         (NotFoundError("gone", status=404), 1, "gone"),
         (TransportError("refused", sent=False), 1, "check the network"),
-        (OutcomeUnknownError("lost"), 1, "look before you repeat it"),
+        (OutcomeUnknownError("lost"), 1, "check before you repeat it"),
         (PlanError("edited"), 2, "edited"),
         (JournalError("in use"), 2, "in use"),
         (
@@ -311,7 +311,7 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
         (RunFlags(resume=True), "--journal FILE"),
         (RunFlags(retry_failed=True, journal=there), "add --resume"),
         (RunFlags(resume=True, journal=there, dry_run=True), "--dry-run"),
-        (RunFlags(journal=there), "add --resume to go on"),
+        (RunFlags(journal=there), "add --resume to continue"),
         (RunFlags(report=tmp_path / "no" / "r.json"), "cannot be written"),
     ]:
         with pytest.raises(UsageError, match=words):

@@ -48,7 +48,7 @@ def test_no_headers_are_no_sample_and_no_complaint() -> None:
         (budget(5000, "12.5"), "ratelimit-remaining", "not a whole number"),
         (budget(5000, "5_0"), "ratelimit-remaining", "not a whole number"),
         (budget(5000, "٣"), "ratelimit-remaining", "not a whole number"),
-        (budget(5000, "9" * 5000), "ratelimit-remaining", "too large to be true"),
+        (budget(5000, "9" * 5000), "ratelimit-remaining", "implausibly large"),
         (budget(5000, 5001), "ratelimit-remaining", "more than the limit"),
         (budget(0, 12), "ratelimit-limit", "zero"),
         (budget("", 12), "ratelimit-limit", "not a whole number"),

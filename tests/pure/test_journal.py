@@ -181,9 +181,9 @@ async def test_a_journal_of_another_plan_is_refused(tmp_path: Path) -> None:
     ("data", "words"),
     [
         (b"", "is empty: run the plan"),
-        (b"hello world, this is no journal\n", "something else"),
-        (b"deadbeef", "something else"),
-        (PLAN.to_json().encode(), "something else"),
+        (b"hello world, this is no journal\n", "not a journal"),
+        (b"deadbeef", "not a journal"),
+        (PLAN.to_json().encode(), "not a journal"),
     ],
 )
 async def test_resuming_what_is_no_journal_is_refused(
@@ -200,7 +200,7 @@ async def test_another_file_is_not_overwritten(tmp_path: Path) -> None:
     mine = (b"my precious notes\n", b"my precious notes", b"deadbeef or not", b"abc\n", b"\n")
     for text in (*mine, b"deadbeef", b"abc", b"0", b'deadbeef {"journal":1'):
         path.write_bytes(text)
-        with pytest.raises(JournalError, match="something else"):
+        with pytest.raises(JournalError, match="not a journal"):
             Journal.open(path, PLAN)
         assert path.read_bytes() == text
 
@@ -252,7 +252,7 @@ async def test_a_full_disk_is_said_to_everyone_and_nothing_more_is_written(
         *(journal.start([key], 1.0) for key in KEYS), return_exceptions=True
     )
     assert all(isinstance(result, JournalError) for result in results)
-    with pytest.raises(JournalError, match="make room and resume"):
+    with pytest.raises(JournalError, match="free some disk space and resume"):
         await journal.finish({KEYS[0]: DONE})
     monkeypatch.undo()
     await journal.close()

@@ -95,7 +95,7 @@ def test_a_template_that_cannot_be_is_refused(text: str, words: str) -> None:
 
 def test_a_name_over_64_characters_says_how_to_shorten_it() -> None:
     long = volume(name="v" * 60)
-    with pytest.raises(PlanError, match=r"71 long and may be 64.*\{volume:.40\}"):
+    with pytest.raises(PlanError, match=r"71 characters, at most 64.*\{volume:.40\}"):
         Template("{volume}-{date}").render(long, NOW, "nightly")
     assert Template("{volume:.40}-{date}").render(long, NOW, "j") == "v" * 40 + "-2026-11-23"
 

@@ -235,7 +235,7 @@ def test_a_timedelta_is_a_duration_of_days_and_hours() -> None:
         ({"within": ""}, "not a duration"),
         ({"within": 3}, "not a duration"),
         ({"within": "9999999y"}, "thousand years"),
-        ({"tags": "keep"}, "several texts"),
+        ({"tags": "keep"}, "list of strings"),
         ({"tags": ("a,",)}, "not a tag"),
         ({"tags": ()}, "would delete every snapshot"),
     ],

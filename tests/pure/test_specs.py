@@ -46,14 +46,18 @@ def test_every_form_of_file_is_read(suffix: str, text: str) -> None:
         (".json", "[]", "nothing to create"),
         (".json", "[1]", "volume 1: not an object"),
         (".json", '[{"name":"a"}]', "volume 1: region must be given"),
-        (".json", '[{"name":"a","region":"nyc3"}]', "size_gigabytes is needed"),
+        (".json", '[{"name":"a","region":"nyc3"}]', "give size_gigabytes or snapshot_id"),
         (".json", '[{"name":"a","region":"nyc3","size":1}]', "unknown field size"),
         (".json", '[{"name":"A b","region":"nyc3","size_gigabytes":1}]', "lower-case"),
         (".json", '[{"name":"%s","region":"nyc3","size_gigabytes":1}]' % ("a" * 65), "64"),
         (".json", '[{"name":"a","region":"nyc3","size_gigabytes":0}]', "size_gigabytes"),
         (".json", '[{"name":"a","region":"nyc3","size_gigabytes":"1"}]', "size_gigabytes"),
         (".json", '[{"name":"a","region":"nyc3","size_gigabytes":1,"tags":"x"}]', "tags"),
-        (".json", '[{"name":"a","region":"nyc3","size_gigabytes":1,"description":3}]', "text"),
+        (
+            ".json",
+            '[{"name":"a","region":"nyc3","size_gigabytes":1,"description":3}]',
+            "must be a string",
+        ),
         (".jsonl", "{}\nx", "cannot be read"),
         (".csv", "", "nothing to create"),
         (".csv", "name,region\na,nyc3,10\n", "more cells"),
@@ -83,7 +87,7 @@ def test_too_many_are_refused_before_they_are_all_read() -> None:
 
 
 def test_one_text_is_no_list_of_tags() -> None:
-    with pytest.raises(InvalidArgumentError, match="list of texts"):
+    with pytest.raises(InvalidArgumentError, match="list of strings"):
         VolumeSpec(name="a", region="nyc3", size_gigabytes=1, tags="prod")
 
 

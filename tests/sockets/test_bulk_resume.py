@@ -224,7 +224,7 @@ async def test_retry_failed_repeats_the_failures_and_what_waited_for_them(tmp_pa
 async def test_retry_failed_needs_a_run_that_failed(tmp_path: Path) -> None:
     async with account() as (store, world):
         plan = await store.bulk.plan_snapshots(at=at(world))
-        with pytest.raises(PlanError, match="nothing in this journal has ended yet"):
+        with pytest.raises(PlanError, match="no step in this journal has an outcome yet"):
             await rest(store.bulk.run(plan, journal=tmp_path / "j", retry_failed=True))
         assert not posts(world)
 
@@ -285,7 +285,7 @@ async def test_a_journal_that_cannot_be_written_stops_the_run(
 
         run = store.bulk.run(plan, journal=tmp_path / "j", concurrency=2)
         monkeypatch.setattr(os, "write", full)
-        with pytest.raises(JournalError, match="make room and resume"):
+        with pytest.raises(JournalError, match="free some disk space and resume"):
             await rest(run)
         monkeypatch.undo()
         assert run.stopped == "journal"
@@ -316,7 +316,7 @@ async def test_an_outcome_that_did_not_reach_the_disk_is_not_given(
                 async for outcome in run:
                     given.append(outcome)  # noqa: PERF401 -- it raises on the way
 
-        with pytest.raises(JournalError, match="make room and resume"):
+        with pytest.raises(JournalError, match="free some disk space and resume"):
             await read()
         assert not given  # X2
         monkeypatch.undo()

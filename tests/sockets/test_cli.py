@@ -139,7 +139,7 @@ def test_regions_and_quota(here: Here) -> None:
         (["volumes", "list", "--timeout", "0"], 2, "--timeout"),
         (["volumes", "list", "--limits", "many"], 2, "REQUESTS/SECONDS"),
         (["volumes", "list", "--limits", "none"], 2, "--simulate"),
-        (["volumes", "list", "--simulate"], 2, "leave the other one out"),
+        (["volumes", "list", "--simulate"], 2, "drop the other option"),
         (["volumes", "list", "--api-url", "http://example.com"], 2, "https"),
         (["volumes", "list", "--token", CANARY], 2, "--token-file FILE or DIGITALOCEAN_TOKEN"),
         (["volumes", "list", f"--access-token={CANARY}"], 2, "visible to others"),

@@ -135,7 +135,7 @@ def test_create_and_delete_many(here: Here, home: Path, tmp_path: Path) -> None:
         (["snapshot", "--name", "nobody-*", "--yes"], 2, "nothing is selected"),
         (["snapshot", "--template", "same", "--yes"], 2, "same"),
         (["snapshot", "--resume", "--yes"], 2, "--journal FILE"),
-        (["create", "--yes"], 2, "name the file"),
+        (["create", "--yes"], 2, "missing FILE"),
         (["create", "absent.csv", "--yes"], 2, "absent.csv"),
         (["snapshot", "--report", "/no/such/folder/r.csv", "--yes"], 2, "cannot be written"),
     ],
@@ -180,7 +180,7 @@ def test_too_many_failures_stop_the_job(home: Path, tmp_path: Path) -> None:
                   env=api.env(home))  # fmt: skip
         assert done.code == 4
         assert "too many failures" in done.err
-        assert "to go on: do-blockstore bulk snapshot --journal" in done.err
+        assert "to continue: do-blockstore bulk snapshot --journal" in done.err
         if report:
             assert "report could not be written to /dev/full: No space left" in done.err
 
@@ -253,12 +253,12 @@ def test_ctrl_c_ends_in_order_and_resume_goes_on(home: Path, tmp_path: Path) -> 
         env = server.env(home)
         job = ("bulk", "snapshot", "--journal", str(journal), "--job", "interrupted")
         terminal = Terminal(*job, "--yes", "--concurrency", "4", env=env, columns=200)
-        terminal.until(r"snapshot made")
+        terminal.until(r"snapshot taken")
         terminal.interrupt()
-        terminal.until(r"stopping: \d+ under way end")
+        terminal.until(r"stopping: waiting for \d+ in flight")
         end = without_styles(terminal.rest())
         assert terminal.code == 130
-        assert re.search(r"stopped in .* snapshots? taken, \d+ not begun", end)
+        assert re.search(r"stopped in .* snapshots? taken, \d+ not started", end)
         assert f"do-blockstore bulk snapshot --journal {journal} --resume" in end
 
         done = do(*job[:4], "--resume", "-o", "json", env=env)
@@ -283,11 +283,11 @@ def test_a_second_ctrl_c_leaves_at_once(home: Path, tmp_path: Path) -> None:
         # Two listings and sixteen snapshots have left; what has not left is simply given up.
         terminal.until(r"232/250 a minute")
         terminal.interrupt()
-        terminal.until(r"stopping: 16 under way end")
+        terminal.until(r"stopping: waiting for 16 in flight")
         terminal.interrupt()
         end = terminal.rest()
         assert terminal.code == 130
-        assert f"left at once; to go on: do-blockstore bulk snapshot --journal {journal}" in end
+        assert f"quit at once; to continue: do-blockstore bulk snapshot --journal {journal}" in end
         assert "\x1b[?25h" in end
         assert journal.read_text().count("\n") > 1
 

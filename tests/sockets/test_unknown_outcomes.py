@@ -111,7 +111,7 @@ async def test_cancelled_in_the_middle_of_a_create() -> None:
             cancelled = caught.value.__cause__
             assert cancelled is not None
             assert cancelled.__notes__ == [
-                "POST /v2/volumes may have taken effect: look for volume 'db' in nyc3"
+                "POST /v2/volumes may have taken effect: check for a volume 'db' in nyc3"
             ]
             assert [e.resolution for e in seen if isinstance(e, OutcomeReconciled)] == ["unknown"]
             found = await store.volumes.find("db", region="nyc3")
@@ -138,4 +138,4 @@ async def test_a_server_that_is_gone_afterwards_leaves_the_outcome_unknown() -> 
     finally:
         await simulator.aclose()
     assert isinstance(error, OutcomeUnknownError)
-    assert "look for volume 'db' in nyc3" in str(error)
+    assert "check for a volume 'db' in nyc3" in str(error)

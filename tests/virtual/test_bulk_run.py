@@ -328,7 +328,7 @@ def test_what_changed_since_is_reported_and_not_acted_on() -> None:
         assert len(outcomes) == 24
         assert "GiB now" in outcomes[grown.id].reason
         assert "attached now" in outcomes[attached.id].reason
-        assert outcomes[gone.id].reason == "changed: the volume is gone"
+        assert outcomes[gone.id].reason == "changed: the volume was deleted"
         assert outcomes[replaced.id].reason == "changed: another volume has its name now"
         assert Counter((o.status, o.code) for o in outcomes.values()) == {
             ("done", ""): 20,

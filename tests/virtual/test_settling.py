@@ -154,7 +154,7 @@ def test_create_of_a_name_that_somebody_else_takes_meanwhile(
     if isinstance(error, OutcomeUnknownError):
         assert error.candidate.name == "db"
         assert error.__cause__ is not None
-        assert "look for volume 'db' in nyc3" in str(error)
+        assert "check for a volume 'db' in nyc3" in str(error)
 
 
 @EVERY_LOSS
@@ -645,7 +645,7 @@ def test_a_look_that_fails_leaves_the_outcome_unknown(kind: str) -> None:
     error = play(scene, lambda store: told(create(store)))
     assert isinstance(error, OutcomeUnknownError)
     assert isinstance(error.__cause__, TransportError)
-    assert "look for volume 'db' in nyc3" in str(error)
+    assert "check for a volume 'db' in nyc3" in str(error)
     assert (error.method, error.path) == ("POST", "/v2/volumes")
     assert len(scene.world.volumes) == 1
 
@@ -692,7 +692,7 @@ def test_a_cancelled_create_can_be_found_out(how: str, after_s: float) -> None:
         scene.faults.add("stall", method="POST", commit=1.0, times=1)
     error, found = play(scene, body)
     notes = getattr(error, "__notes__", [])
-    assert notes == ["POST /v2/volumes may have taken effect: look for volume 'db' in nyc3"]
+    assert notes == ["POST /v2/volumes may have taken effect: check for a volume 'db' in nyc3"]
     assert [e.resolution for e in scene.seen if isinstance(e, OutcomeReconciled)] == ["unknown"]
     assert [volume.id for volume in scene.named("db")] == [found.id]
 
@@ -728,7 +728,7 @@ def test_cancelled_while_it_looks() -> None:
 
     error = play(scene, body)
     assert error.__notes__ == [
-        "POST /v2/volumes may have taken effect: look for volume 'db' in nyc3"
+        "POST /v2/volumes may have taken effect: check for a volume 'db' in nyc3"
     ]
 
 

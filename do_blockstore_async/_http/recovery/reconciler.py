@@ -1,4 +1,4 @@
-"""Reconcile lost responses: query what became of a request, by the rules of `settle.py`.
+"""Reconcile lost responses: query what became of a request, by the rules of `rules.py`.
 
 A query's response goes to the request's own `classify`; where it finds nothing, the query is
 repeated for as long as the lost request may still arrive. What is remembered is what this client
@@ -55,7 +55,7 @@ class Reconciler:
         self._doubtful: dict[Hashable, float] = {}
 
     def remember(self, identity: Hashable) -> None:
-        """Note that this client created the thing with this id: it is never adopted again."""
+        """Note that this client created the resource with this id: it is never adopted again."""
         self._created.append(identity)
 
     @contextmanager

@@ -9,7 +9,7 @@ S1. Nothing found: the request has had no effect so far. It is sent again at onc
     arrive.
 S2. Found, and known to this client from an earlier create, or clearly created before the request
     was sent (by 5 s; by a day where no earlier response shows that the server's clock runs as
-    ours): somebody else's. A conflict, never adopted.
+    ours): another client's. A conflict, never adopted.
 S3. Found, created since, and matching the request: ours.
 S4. Found and created since, but not matching the request; or another call of this client asks for
     the same at the same time, or did so shortly before and ended without knowing; or the dates of
@@ -18,9 +18,10 @@ S4. Found and created since, but not matching the request; or another call of th
 
 The server's clock decides "before" and "since": its `Date` at the query, less the time that has
 passed here since the request was sent, is the server's time of sending. Both `Date` and
-`created_at` are whole seconds, so two things created within the same second cannot be told apart:
-a volume with exactly the same properties, created by another process less than two seconds (plus
-one round trip) before ours, would be adopted. One created by this client is remembered by its id.
+`created_at` are whole seconds, so two resources created within the same second cannot be told
+apart: a volume with exactly the same properties, created by another process less than two seconds
+(plus one round trip) before ours, would be adopted. One created by this client is remembered by its
+id.
 """
 
 from __future__ import annotations

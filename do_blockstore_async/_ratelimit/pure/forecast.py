@@ -2,13 +2,13 @@
 
 The grants to come are computed as the dispatcher would make them: each takes a slot that is free,
 or the next one to come free, in every window, and keeps to the pace. Slots of answered requests
-have known release times; a request in flight, or yet to be sent, is taken to need the mean latency
-so far. What others use is taken to stay as it is while they are at work; what a predecessor used
-comes free evenly over the window.
+have known release times; a request in flight, or yet to be sent, is assumed to take the mean
+latency so far. What others use is assumed to stay as it is while they are active; what a
+predecessor used comes free evenly over the window.
 
-A replay of n grants costs O(n). Asking for many positions in line, as a crowd of callers with
-deadlines does, shares one replay: it is kept until its age is a hundredth of the wait in question
-(or of the shortest window), or the ledger has been told something that a replay cannot foresee.
+A replay of n grants costs O(n). Queries for many positions in the queue, as from many callers with
+deadlines, share one replay: it is kept until its age is a hundredth of the wait in question
+(or of the shortest window), or something happened that a replay cannot foresee.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def replay(
 
 
 class Forecast:
-    """Replays of one ledger, shared between those who ask at about the same time."""
+    """Replays of one ledger, shared between callers at about the same time."""
 
     __slots__ = ("_fresh_s", "_kept", "_ledger", "_pace")
 
@@ -159,6 +159,6 @@ class Forecast:
         """When the last of `count` requests would be answered."""
         grants = replay(self._ledger, self._pace, now, count, background)
         latency_s, spread_s = self._ledger.latency_s, self._ledger.latency_spread_s
-        # Of several answers under way at the end, the slowest counts.
+        # Of several responses outstanding at the end, the slowest counts.
         crowd = sum(1 for at in grants[-16:] if at > grants[-1] - latency_s)
         return grants[-1] + latency_s + (spread_s * 2 * (1 - 2 / (crowd + 1)) if crowd > 1 else 0)

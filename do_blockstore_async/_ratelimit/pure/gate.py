@@ -1,18 +1,18 @@
 """Whether anything may be sent at all: cold start, pauses, and half-open probing.
 
-The ledger counts slots; the gate stands before it and answers what a count cannot.
+The ledger counts slots; the gate comes before it and holds what a count cannot express.
 
- cold     Nothing is known of what a predecessor or a neighbour did with the token, so only a few
-          requests may be in flight until the first answer has brought its headers.
- paused   The server named a time to wait (429 with retry-after): nobody sends before it is over.
+ cold     What other clients did with the token is unknown, so only a few
+          requests may be in flight until the first response has brought its headers.
+ paused   The server named a time to wait (429 with retry-after): nothing is sent before it is over.
  probing  The server said that nothing is left without naming a time, or what it named has passed:
-          one request at a time asks whether there is budget again. Each refusal doubles the wait
-          between probes up to a cap; an answer that is no refusal ends the probing.
+          one request at a time finds out whether there is budget again. Each 429 doubles the wait
+          between probes up to a cap; any other response ends the probing.
 
 Invariants:
  1. Nothing is granted while `now < paused_until` (I9).
  2. While probing a request is granted only when nothing else is in flight (I10).
- 3. Every wait ends: a pause by its time, a probe by its own clock; neither needs an answer.
+ 3. Every wait ends: a pause by its time, a probe by its own clock; neither needs a response.
 
 Pure: no clock, no I/O.
 """
@@ -31,7 +31,7 @@ class Gate:
     """Cold start, pause and probing of one token. Times are seconds on the caller's clock.
 
     Args:
-        cold_start_concurrency: requests in flight at most before the first answer.
+        cold_start_concurrency: requests in flight at most before the first response.
         shortest_probe_s, longest_probe_s: bounds on the wait between two probes.
     """
 
@@ -77,12 +77,12 @@ class Gate:
         return now
 
     def pause(self, now: float, wait_s: float) -> None:
-        """Nobody sends for `wait_s` seconds; of two pauses the later end counts."""
+        """Send nothing for `wait_s` seconds; of two pauses the later end counts."""
         wait_s = min(max(wait_s, 0.0), LONGEST_WAIT_S)
         self.paused_until = max(self.paused_until, now + wait_s)
 
     def begin_probing(self, now: float, wait_s: float | None) -> None:
-        """Nothing is left. The first probe goes after `wait_s`, or after the back-off."""
+        """Start probing, since nothing remains: the first probe after `wait_s`, or the back-off."""
         if not self.probing:
             self.probing = True
             self.probe_later(now, wait_s)
@@ -92,14 +92,14 @@ class Gate:
         self.probe_at = now + max(self.backoff_s, min(wait_s or 0.0, LONGEST_WAIT_S))
 
     def probe_failed(self, now: float, wait_s: float | None) -> None:
-        """A probe was refused: wait twice as long before the next, or `wait_s` if that is more."""
+        """Take in a rejected probe: double the wait before the next, at least `wait_s`."""
         self.probing = True
         self.successes = 0
         self.backoff_s = min(self.backoff_s * 2, self.longest_probe_s)
         self.probe_later(now, wait_s)
 
     def probe_succeeded(self, now: float, contested: bool) -> None:
-        """A probe was let through. `contested` says that others want the same slots."""
+        """Take in an accepted probe; `contested`: other clients compete for the slots."""
         self.probing = False
         self.successes += 1
         if contested:

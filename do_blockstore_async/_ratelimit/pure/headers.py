@@ -1,4 +1,4 @@
-"""Reading the budget headers of one answer, which may be missing, broken or hostile.
+"""Read the budget headers of one response, which may be missing, broken or hostile.
 
     ratelimit-limit       requests allowed in the longest window (an hour)
     ratelimit-remaining   of these, how many are left
@@ -7,10 +7,10 @@
 
 (API reference, "Rate Limit".) Two rules shape this module.
 
-1. Times are compared with the `Date` of the same answer only, never with a local clock: the
+1. Times are compared with the `Date` of the same response only, never with a local clock: the
    difference of two of the server's own times is right even when both clocks are wrong.
 2. A value that makes no sense is left out and reported in `ignored`; it is never repaired into
-   something that looks plausible. Whoever reads the sample must do well without it.
+   something that looks plausible. Callers must cope without it.
 
 Pure: no clock, no I/O.
 """
@@ -28,7 +28,7 @@ from ...errors import RateLimitKind
 __all__ = ["LONGEST_WAIT_S", "Sample", "read_sample", "refusal_kind", "reset_in_s", "retry_after_s"]
 
 LONGEST_WAIT_S = 3600.0
-"""No header makes anybody wait longer than this at once."""
+"""No header makes a request wait longer than this at once."""
 
 _LARGEST_COUNT = 1_000_000_000
 _LARGEST_TIME_S = 100_000_000_000
@@ -38,7 +38,7 @@ Ignored = list[tuple[str, str]]
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """What one answer said about the token.
+    """What one response said about the token.
 
     Attributes:
         limit: requests allowed in the longest window, at least 1; None when it was not usable.
@@ -63,7 +63,7 @@ def _count(
         ignored.append((name, "negative" if negative else "not a whole number"))
         return None
     if len(text) > 18 or (value := int(text)) > largest:
-        ignored.append((name, "too large to be true"))
+        ignored.append((name, "implausibly large"))
         return None
     return value
 
@@ -72,7 +72,7 @@ def read_sample(headers: Mapping[str, str], ignored: Ignored) -> Sample | None:
     """Read limit and remaining from `headers`.
 
     Args:
-        headers: of one answer; a case-insensitive mapping or a dict with lower-case names.
+        headers: of one response; a case-insensitive mapping or a dict with lower-case names.
         ignored: gets a (header, reason) pair for each value that made no sense.
 
     Returns:
@@ -108,7 +108,7 @@ def reset_in_s(headers: Mapping[str, str], longest_s: float, ignored: Ignored) -
         longest_s: length of the longest window, seconds. No request can expire later than that.
 
     Returns:
-        Seconds in [0, `longest_s`], or None when it is missing or cannot be true (resets in the
+        Seconds in [0, `longest_s`], or None when it is missing or impossible (resets in the
         past have been seen: DNSControl/dnscontrol#636).
     """
     reset = _count(headers, "ratelimit-reset", ignored, _LARGEST_TIME_S)
@@ -128,9 +128,9 @@ def reset_in_s(headers: Mapping[str, str], longest_s: float, ignored: Ignored) -
 
 
 def retry_after_s(headers: Mapping[str, str], ignored: Ignored | None = None) -> float | None:
-    """The `retry-after` of an answer in seconds, clamped to [0, 3600]; None without a usable one.
+    """The `retry-after` of a response in seconds, clamped to [0, 3600]; None without a usable one.
 
-    It may be a number or an HTTP date (RFC 9110, 10.2.3); a date counts from the answer's `Date`.
+    It may be a number or an HTTP date (RFC 9110, 10.2.3); a date counts from the response's `Date`.
     """
     ignored = [] if ignored is None else ignored
     text = headers.get("retry-after")
@@ -147,13 +147,13 @@ def retry_after_s(headers: Mapping[str, str], ignored: Ignored | None = None) ->
             return None
         wait_s = max(0.0, then_s - date_s)
     if not math.isfinite(wait_s) or wait_s < 0:
-        ignored.append(("retry-after", "not a time to wait"))
+        ignored.append(("retry-after", "not a number of seconds to wait"))
         return None
     return min(wait_s, LONGEST_WAIT_S)
 
 
 def refusal_kind(headers: Mapping[str, str]) -> RateLimitKind | None:
-    """What the headers alone say about a 429.
+    """Classify a 429 by its headers alone.
 
     Returns:
         `burst` when nothing remains and there is a retry-after, `hourly` when nothing remains and

@@ -1,21 +1,16 @@
 """How many requests may be sent: the ledger of one token. Pure: time comes in as an argument.
 
-Theory. A request sent at S is counted by the server at some unknown A and answered at R, with
-S <= A <= R. In a window of N requests in W seconds a slot is occupied from S until R + W. Take the
-requests a server counts in (a-W, a], and let m be the last of them sent: each of the others has
-R >= A > a-W >= S_m-W, so it still held its slot when m was sent; hence they are at most N. Fixed
-windows count a subset of that, and a token bucket allows more. Three things would break it:
-
-  a request whose answer never came may arrive late     lost slots are held for `linger` longer
-  clocks drift, servers count in whole seconds          each window is `guard` longer
-  others use the same token                             `others.py` estimates them from headers
+A request holds a slot in every window from when it is sent until one window after its response:
+then the server never counts more than the limit, whenever it counts (docs/design/budget.md). A lost
+request holds its slot `late_arrival_s` longer, each window is `window_margin_s` longer, and
+`estimator.py` estimates what other clients use.
 
 Slots are freed in the order in which requests end, so a window is two queues of release times
 (answered, lost; each in rising order by itself) and a count in flight: every operation is O(1).
 
 Invariants:
  1. opened = in flight + done + lost + unused (I2), and in the end every slot comes free.
- 2. In each window: held = in flight + answered within W + guard + lost within linger + W + guard.
+ 2. In each window: held = in flight + answered within W + margin + lost within late + W + margin.
  3. A request is granted only while held + others < limit, for a background request
     held + others < limit - reserve - reservations, in every window (I1, I5), where the
     reservations are those due before a slot taken now is free again.
@@ -69,7 +64,7 @@ class Ledger:
     """The budget of one token as this process knows it.
 
     Args:
-        config: windows, guard, linger, reserve and cold start are taken from it.
+        config: windows, margin, late arrival, reserve and cold start are taken from it.
     """
 
     def __init__(self, config: Config) -> None:
@@ -92,11 +87,11 @@ class Ledger:
         # Refused requests hold slots here, though the server has probably not counted them:
         # the times at which these slots come free.
         self._refused: deque[float] = deque()
-        # When interactive requests return that were told to come back later; in rising order.
+        # When interactive requests are due that were given a time to return; in rising order.
         self.reservations: list[float] = []
         self.version = 0  # rises with whatever a replay of the ledger could not foresee
 
-    # -- may one be sent? -------------------------------------------------------------------
+    # -- admission --------------------------------------------------------------------------
 
     def admission(self, now: float, background: bool) -> Admission:
         """Tell when one more request may be sent, and what could change that before.
@@ -167,11 +162,11 @@ class Ledger:
         if reservations[0] + _LATE_S <= now:
             del reservations[: bisect_right(reservations, now - _LATE_S)]
         # A slot taken now is free again only `hold_s` after its response, whose time is not
-        # known yet: whoever returns before that would miss it.
+        # known yet: a reservation due before that would miss it.
         return window.reserved + bisect_left(reservations, now + window.hold_s + _LATE_S)
 
     def _own_until(self, now: float, background: bool) -> float:
-        """When our own slots allow one more, whatever the server thinks of it."""
+        """When our own slots allow one more, whatever the server reports."""
         until = now
         for window in self.windows:
             taken = self.in_flight + window.closed(now)
@@ -269,7 +264,7 @@ class Ledger:
         lease.is_open = True
 
     def close_unused(self, lease: LeaseRecord, now: float) -> None:
-        """Nothing was written to the wire: the slot is free at once."""
+        """Free the slot at once: nothing was written to the wire."""
         lease.is_open = False
         self.in_flight -= 1
         self.unused += 1
@@ -278,7 +273,7 @@ class Ledger:
             self.gate.probe_later(now, None)
 
     def close_lost(self, lease: LeaseRecord, now: float) -> None:
-        """No answer: the request may still arrive, so its slot lingers."""
+        """Hold the slot longer: there was no response, but the request may still arrive."""
         lease.is_open = False
         self.in_flight -= 1
         self.lost += 1
@@ -296,7 +291,11 @@ class Ledger:
         status: int,
         ignored: list[tuple[str, str]],
     ) -> RateLimitKind | None:
-        """An answer arrived. Returns the kind of 429 it was, as far as its headers tell."""
+        """Hold the slot for a window from now, and learn from the response's headers.
+
+        Returns:
+            The kind of 429 it was, as far as the headers tell; None for none.
+        """
         lease.is_open = False
         self.in_flight -= 1
         self.done += 1
@@ -369,7 +368,7 @@ class Ledger:
             self.gate.probe_later(now, self._reset_in_s(headers, ignored))
 
     def _room(self, now: float) -> list[bool]:
-        """For each short window, whether a request more or two would not have filled it."""
+        """For each short window, whether it had space for two requests more."""
         return [
             window.limit - self.in_flight - window.closed(now) - self.others.growth(i, now) >= 2
             for i, window in enumerate(self.windows[:-1])
@@ -391,7 +390,7 @@ class Ledger:
         retry_after_s: float | None,
         reset_s: float | None = None,
     ) -> None:
-        """The server refused for the budget's sake. Other kinds say nothing about it."""
+        """Take in a 429 of the budget; other kinds say nothing about it."""
         if kind not in ("burst", "hourly"):
             return
         self.version += 1

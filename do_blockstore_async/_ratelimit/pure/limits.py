@@ -2,8 +2,8 @@
 
 A raised limit raises every window in proportion; DigitalOcean's minute is 5 % of the hour. It is
 adopted from a server that has announced the configured limit before, or where the configured hour
-is the documented one: whoever configures less than the server allows wants to use less of it. A
-raise beyond twenty times the configured limit is taken for an error of the server.
+is the documented one: a smaller configured limit than the server allows is deliberate. A
+raise beyond twenty times the configured limit is treated as an error of the server.
 
 A lowered limit needs no adopting to be kept, since `ratelimit-remaining` sees to that; it is
 adopted under the same condition, so that status, reserve and forecast show it. The shorter windows
@@ -28,7 +28,7 @@ class Limits:
     """Adopts announced limits into `windows` and gives them back.
 
     Attributes:
-        changes: (limit, previous, reason) of the longest window, to be told and then cleared.
+        changes: (limit, previous, reason) of the longest window, to be reported and then cleared.
     """
 
     __slots__ = ("_announced", "_base", "_distrusted", "_matched", "_windows", "changes")
@@ -42,11 +42,11 @@ class Limits:
         self.changes: list[tuple[int, int, str]] = []
 
     def plausible(self, announced: int) -> bool:
-        """Whether a limit for the longest window can be meant."""
+        """Whether a limit for the longest window is plausible."""
         return not self._matched or announced <= self._base[-1][0] * _LARGEST_RAISE
 
     def announce(self, announced: int) -> None:
-        """The server announces `announced` requests for the longest window."""
+        """Take in that the server announces `announced` requests for the longest window."""
         if announced == self._announced:
             self._matched = self._matched or announced == self._base[-1][0]
             return
@@ -69,7 +69,7 @@ class Limits:
             self.changes.append((longest.limit, previous, "announced"))
 
     def give_back(self, index: int, held: int, reason: str) -> None:
-        """The server refused while we held `held` slots of window `index`."""
+        """Take back a raise, since a 429 came while we held `held` slots of window `index`."""
         window, base = self._windows[index], self._base[index][0]
         if window.limit <= base or held < base:
             return

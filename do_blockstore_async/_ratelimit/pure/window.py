@@ -70,6 +70,6 @@ class Window:
         return len(answered) + len(lost)
 
     def next_release(self) -> float:
-        """When the next slot comes free by itself; infinity when all wait for an answer."""
+        """When the next slot comes free by itself; infinity when all wait for a response."""
         first = self.answered[0] if self.answered else _NEVER
         return min(first, self.lost[0]) if self.lost else first

@@ -16,7 +16,7 @@ __all__ = ["Executor", "outcome_of"]
 
 
 class Executor:
-    """Executes the steps of one run; nothing here sends anything twice without having looked."""
+    """Executes the steps of one run; nothing is sent twice without reading the account first."""
 
     def __init__(self, clock: Clock, account: AccountWriter) -> None:
         self._clock = clock
@@ -39,14 +39,14 @@ class Executor:
             ]
         took_s = self._clock.monotonic() - started_s
         done = StepVerdict("done", "", "", value)
-        not_found = StepVerdict("skipped", "not_found", "changed: the volume is gone")
+        not_found = StepVerdict("skipped", "not_found", "changed: the volume was deleted")
         return [
             outcome_of(step, not_found if step in vanished else done, took_s=took_s)
             for step in steps
         ]
 
     async def _execute_existing(self, steps: Sequence[Step]) -> tuple[Any, list[Step]]:
-        """Return the result, and the steps left out of the batch because their volume is gone.
+        """Return the result, and the steps left out of the batch because their volume was deleted.
 
         The API rejects a whole batch for one volume that does not exist, without saying which. So
         the volumes are listed, and the batch is sent again with those that exist. Each round leaves

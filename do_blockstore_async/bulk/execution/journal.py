@@ -5,10 +5,10 @@ holds the plan. Before a step's request is sent, its intent is on disk (fsync); 
 finished, its outcome is. So after a crash at any moment every step is one of three: not started,
 finished, or in doubt; only the last have to be reconciled with the account.
 
-Why lines and not an embedded database: the run only ever appends, so all that a database would add
-is its own recovery. Here one write and one fsync serve all steps of a moment (group commit), a
-thread does them, so the event loop never waits for a disk; a torn end is seen by its checksum; one
-file is everything, readable with any text tool, without side files to lose or to clean up.
+Why lines and not an embedded database: the run only ever appends, so a database would add only its
+own recovery. Here one write and one fsync serve all steps of a moment (group commit), a thread does
+them, so the event loop never waits for a disk; a torn end is seen by its checksum; one file is
+everything, readable with any text tool, without side files to lose or to clean up.
 
 J1. A record that `write` returned for has reached the disk.
 J2. A torn end (the last lines of a write that was cut off) is truncated on opening: its requests
@@ -107,8 +107,7 @@ class Journal:
                 raise JournalError(f"the journal {where} is empty: run the plan itself")
             if plan is None or not _is_torn(data, _header(plan)):
                 raise JournalError(
-                    f"{where} holds something else than a journal, and is left as it is: "
-                    "name another file"
+                    f"{where} is not a journal; it was not changed: name another file"
                 )
             os.ftruncate(file, 0)
             journal = cls(where, file, plan)
@@ -185,7 +184,7 @@ class Journal:
     async def _flushed(self) -> None:
         """Wait until what is in `_lines` now has reached the disk (J1).
 
-        Group commit: whoever comes while a write is in progress shares the next one.
+        Group commit: callers that arrive while a write is in progress share the next one.
         """
         if self._broken is not None:
             raise self._broken
@@ -217,7 +216,7 @@ class Journal:
     def _full(self, error: OSError) -> JournalError:
         return JournalError(
             f"the journal {self.path} cannot be written ({error.strerror}): "
-            "nothing more is begun; make room and resume"
+            "nothing more is started; free some disk space and resume"
         )
 
     def _check_place(self) -> None:
@@ -231,7 +230,7 @@ class Journal:
         if not is_there:
             raise JournalError(
                 f"the journal {self.path} was moved or replaced while it was in use: nothing more "
-                "is begun; put it back and resume"
+                "is started; put it back and resume"
             )
 
     def _append(self, lines: list[bytes]) -> None:
@@ -286,7 +285,7 @@ def read_lines(data: bytes, where: Path) -> tuple[list[dict[str, Any]], int]:
         elif torn is not None:
             raise JournalError(
                 f"the journal {where} is damaged in line {torn}: it was edited, or the disk "
-                "failed. Move it away and plan again; what is there already will be seen"
+                "failed. Move it away and plan again; what exists already will be skipped"
             )
         else:
             records.append(record)

@@ -64,7 +64,7 @@ async def compute_remaining(
     started = {} if journal is None else journal.started
     finished = {} if journal is None else journal.finished
     if retry_failed and not finished:
-        raise PlanError("nothing in this journal has ended yet: run without retry_failed")
+        raise PlanError("no step in this journal has an outcome yet: run without retry_failed")
     pending = pending_steps(plan, finished, retry_failed=retry_failed)
     doubtful = in_doubt(pending, started, finished)
     dependencies = _earlier_dependencies(plan, pending)

@@ -13,7 +13,7 @@ X3. Each step is started at most once in a run. In all runs of one journal, a st
     outcome is not started again, but for `retry_failed` and for those whose outcome is unknown;
     these, and steps in flight when a run died, are reconciled first and repeated only if the
     account does not show them.
-X4. A step with `depends_on` only starts once that step has done its part (`standing.py`, G1).
+X4. A step with `depends_on` only starts once that step was done (`dependencies.py`, G1).
 X5. However a run ends, each step whose request has left has an outcome, `unknown` at worst.
     Stopping gives up those whose request still waits for quota: they remain to be done.
 """

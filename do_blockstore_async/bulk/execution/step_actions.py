@@ -1,15 +1,17 @@
 """What a run knows of each kind of step: how to do it, check it, reconcile it, read its error.
 
-One class for each `StepAction`, because these four answers belong together: whoever adds an action
-writes one class (and its planner), and nothing else in the run changes. All but `execute` is pure.
+One class for each `StepAction`, because these four belong together: to add an action,
+write one class (and its planner), and nothing else in the run changes. All but `execute` is
+pure.
 
 The guarantee of `detect_drift`: nothing is done to a volume or snapshot that, at the last reading
 of the listing, was gone, had another name, region, size or state of attachment, was not selected
 any more, or (when it is to be deleted) had lost a tag; no snapshot is deleted once the newest of
-those that the retention kept is gone; and, by `check_dependency`, nothing is deleted that waited
-for a snapshot of an earlier run, now gone. That reading is at most `max_plan_age_s` before the run
-begins. What changes later is left to the API's own rejections: a volume attached since is not
-deleted (409), one that is gone cannot be snapshotted (404), an existing name stays taken (409).
+those that the retention kept is gone; and, by `check_dependency`, nothing is deleted that depends
+on a snapshot of an earlier run that no longer exists. That reading is at most `max_plan_age_s`
+before the run begins. What changes later is left to the API's own rejections: a volume attached
+since is not deleted (409), one that is gone cannot be snapshotted (404), an existing name stays
+taken (409).
 """
 
 from __future__ import annotations
@@ -94,9 +96,10 @@ class _Deletion(StepHandler):
 
     def classify_error(self, error: Exception) -> StepVerdict:
         if isinstance(error, NotFoundError):
-            return StepVerdict("skipped", "not_found", "changed: it is gone already")
+            return StepVerdict("skipped", "not_found", "changed: it was deleted already")
         if _may_have_taken_effect(error):
-            # Repeating a deletion by id does no harm, so the next run looks and repeats it.
+            # Repeating a deletion by id is harmless, so the next run reads the account and repeats
+            # it.
             return StepVerdict("unknown", "", _reason_of(error))
         return super().classify_error(error)
 
@@ -115,7 +118,7 @@ class _OfVolume(StepHandler):
         if volume is None:
             if (step.volume_name, step.region) in view.volumes_by_name:
                 return _drifted("another volume has its name now")
-            return _drifted("the volume is gone", self.missing_code)
+            return _drifted("the volume was deleted", self.missing_code)
         differences = self._differences(step, volume)
         if not differences and not selection.matches(volume):
             differences.append("it is not selected any more")
@@ -164,14 +167,14 @@ class CreateSnapshot(_OfVolume, _Creation):
         return StepVerdict("done", "", "", found)
 
     def check_dependency(self, step: Step, view: AccountView) -> StepVerdict | None:
-        # The journal knows that the snapshot was made, not that nobody has deleted it since.
+        # The journal knows that the snapshot was made, not whether it was deleted since.
         if (step.volume_id, step.name) in view.snapshots_by_name:
             return None
-        return _drifted(f"the new snapshot {step.name} is gone; plan again")
+        return _drifted(f"the new snapshot {step.name} was deleted; plan again")
 
     def classify_error(self, error: Exception) -> StepVerdict:
         if isinstance(error, NotFoundError):
-            return _drifted("the volume is gone")
+            return _drifted("the volume was deleted")
         if isinstance(error, RateLimitedError) and error.kind == "snapshot_cooldown":
             return StepVerdict("skipped", "cooldown", error.message)
         return super().classify_error(error)
@@ -196,14 +199,14 @@ class DeleteSnapshot(_Deletion):
             return None
         snapshot = view.snapshots.get(step.target_id)
         if snapshot is None:
-            return _drifted("the snapshot is gone already", "not_found")
+            return _drifted("the snapshot was deleted already", "not_found")
         if snapshot.name != step.name or snapshot.resource_id != step.volume_id:
             return _drifted(f"its name is {snapshot.name} now")
         if set(snapshot.tags) != set(step.tags):
-            return _drifted("its tags are others now")
+            return _drifted("its tags have changed")
         if step.retained_snapshot_id and step.retained_snapshot_id not in view.snapshots:
             # The retention counted on it: without it this deletion could remove the last one.
-            return _drifted("the newer snapshot that was to stay is gone; plan again")
+            return _drifted("the newer snapshot that was to be kept was deleted; plan again")
         return None
 
     def reconcile_step(self, step: Step, view: AccountView) -> StepVerdict | None:
@@ -223,7 +226,7 @@ class DeleteVolume(_OfVolume, _Deletion):
     def _differences(self, step: Step, volume: Volume) -> list[str]:
         found = super()._differences(step, volume)
         if not set(step.tags) <= set(volume.tags):
-            found.append("it lost a tag that the deletion rests on")
+            found.append("it lost the tag that this deletion requires")
         return found
 
     def reconcile_step(self, step: Step, view: AccountView) -> StepVerdict | None:
@@ -274,7 +277,7 @@ class TagVolume(_OfVolume):
     ) -> StepVerdict | None:
         drift = super().detect_drift(step, view, selection)
         if drift is None and _carries(step, view) is True:
-            return StepVerdict("done", "", "it carried the tag already")
+            return StepVerdict("done", "", "it has the tag already")
         return drift
 
     def reconcile_step(self, step: Step, view: AccountView) -> StepVerdict | None:
@@ -292,7 +295,7 @@ class UntagVolume(_OfVolume):
     ) -> StepVerdict | None:
         drift = super().detect_drift(step, view, selection)
         if drift is None and _carries(step, view) is False:
-            return StepVerdict("done", "", "it did not carry the tag any more")
+            return StepVerdict("done", "", "it does not have the tag any more")
         return drift
 
     def reconcile_step(self, step: Step, view: AccountView) -> StepVerdict | None:

@@ -1,4 +1,4 @@
-"""Guards: how much a run may delete before somebody has to say so explicitly. Pure.
+"""Guards: how much a run may delete without an explicit override. Pure.
 
 | deletes | at most | and at most |
 | --- | --- | --- |
@@ -31,10 +31,10 @@ class Guards:
 
     Args:
         max_items: at most so many, of each kind; `math.inf` for any number.
-        max_share: at most this share of what there is (see above), in [0, 1].
+        max_share: at most this share of what exists (see above), in [0, 1].
 
     Raises:
-        InvalidArgumentError: a value that cannot be.
+        InvalidArgumentError: a value is out of range.
     """
 
     max_items: float | None = None
@@ -47,7 +47,7 @@ class Guards:
             raise InvalidArgumentError(f"max_share must be in [0, 1], not {self.max_share!r}")
 
     def check(self, plan: Plan) -> None:
-        """Refuse a plan that deletes more.
+        """Reject a plan that deletes more.
 
         Raises:
             GuardError: it does; nothing was sent.
@@ -65,8 +65,8 @@ class Guards:
             if items and (items > most or items > share * fleet):
                 over = f"{most:g}" if items > most else f"{share:.0%} of {fleet}"
                 raise GuardError(
-                    f"the plan deletes {items} {_WORDS[action]}, and the guard lets {over} go: "
-                    "look at the plan, then narrow the selection, or allow more with max_items "
+                    f"the plan deletes {items} {_WORDS[action]}, but at most {over} are allowed: "
+                    "check the plan, then narrow the selection, or allow more with max_items "
                     "and max_share",
                     items=items,
                     fleet=fleet,

@@ -18,7 +18,7 @@ __all__ = ["Inventory", "InventoryRow", "InventoryTotal", "by_volume", "take_inv
 
 @attrs.frozen(kw_only=True)
 class InventoryRow:
-    """One volume, or (`orphaned`) the snapshots of a volume that is gone.
+    """One volume, or (`orphaned`) the snapshots of a deleted volume.
 
     Attributes:
         age_days: since the volume was made.
@@ -57,7 +57,7 @@ class InventoryTotal:
     monthly_cost: float = 0.0
 
     def plus(self, row: InventoryRow) -> InventoryTotal:
-        """With one more row."""
+        """Return the sums with one more row."""
         return InventoryTotal(
             volumes=self.volumes + (not row.orphaned),
             attached=self.attached + (row.droplet_id is not None),
@@ -70,7 +70,7 @@ class InventoryTotal:
 
 @attrs.frozen
 class Inventory:
-    """What there is, by volume.
+    """What the account holds, by volume.
 
     Attributes:
         rows: in the order of the listing.
@@ -84,7 +84,7 @@ class Inventory:
 
     @property
     def total(self) -> InventoryTotal:
-        """Over everything."""
+        """Sums over all rows."""
         total = InventoryTotal()
         for row in self.rows:
             total = total.plus(row)
@@ -92,14 +92,14 @@ class Inventory:
 
     @property
     def by_region(self) -> dict[str, InventoryTotal]:
-        """Over each region, by slug."""
+        """Sums over each region, by slug."""
         regions: dict[str, InventoryTotal] = {}
         for row in self.rows:
             regions[row.region] = regions.get(row.region, InventoryTotal()).plus(row)
         return dict(sorted(regions.items()))
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Header and rows of texts."""
+        """Return header and rows as strings."""
         header = (
             "region", "volume", "GiB", "age in days", "Droplet", "snapshots", "their GiB",
             f"{self.currency} a month",
@@ -119,7 +119,7 @@ class Inventory:
         ]
 
     def to_json(self) -> str:
-        """Everything as one JSON object."""
+        """Return everything as one JSON object."""
         document = {
             "taken_at": self.taken_at,
             "currency": self.currency,
@@ -130,12 +130,12 @@ class Inventory:
         return json_text(document)
 
     def to_csv(self) -> str:
-        """One line for each volume, with a header; tags are separated by semicolons."""
+        """Return one line of CSV for each volume, with a header; tags separated by semicolons."""
         return csv_text(_COLUMNS, map(attrgetter(*_COLUMNS), self.rows))
 
 
 def by_volume(snapshots: Iterable[VolumeSnapshot]) -> dict[str, list[VolumeSnapshot]]:
-    """Snapshots by the id of their volume, each list from the oldest to the newest."""
+    """Group snapshots by the id of their volume, each list from the oldest to the newest."""
     grouped: dict[str, list[VolumeSnapshot]] = {}
     for snapshot in snapshots:
         grouped.setdefault(snapshot.resource_id, []).append(snapshot)
@@ -152,7 +152,7 @@ def take_inventory(
     *,
     with_orphaned: bool,
 ) -> Inventory:
-    """Rows of the volumes, and of the snapshots whose volume is not among them."""
+    """Make rows of the volumes, and of the snapshots whose volume is not among them."""
     grouped = by_volume(snapshots)
     rows: list[InventoryRow] = []
     for volume in volumes:

@@ -20,7 +20,7 @@ class Outcome(Generic[T_co]):
     Attributes:
         item: what was given: a `Step` of a plan, or an item of `map`.
         status: `done`; `skipped`, with the reason; `failed`, with the error; `unknown`: it may
-            have taken effect or not, and `reason` says where to look.
+            have taken effect or not, and `reason` says where to check.
         key: the step's key; for `map` the item's number, from 0.
         region: slug of the region, or empty.
         reason: why it is not `done`, in words.
@@ -28,8 +28,8 @@ class Outcome(Generic[T_co]):
             `dependency_failed`.
         error: what was raised.
         value: what the operation returned.
-        duration_s: seconds from its begin to its end, the wait for quota included.
-        resumed: it was found done when a journal was taken up again; nothing was sent for it.
+        duration_s: seconds from its start to its end, the wait for quota included.
+        resumed: it was found done when a journal was resumed; nothing was sent for it.
     """
 
     item: T_co
@@ -75,7 +75,7 @@ class StepVerdict:
 
 
 class Skip(Exception):  # noqa: N818 -- a decision of the operation, not an error
-    """Raised in an operation of `map`: nothing is to be done with this item.
+    """Raise it in an operation of `map` to skip the item.
 
     Args:
         reason: why, in words.

@@ -4,7 +4,8 @@ P1. A plan is never changed. Its digest covers everything that is saved of it, s
     belongs to one plan, and a file that was edited is noticed.
 P2. The key of each step is unique in its plan. A step stands behind the one it depends on.
 P3. It holds no token and nothing made from one. What ties it to an account are some of the ids that
-    were seen there. Ids are unique everywhere, so an account that has none of them is another one.
+    were listed there. Ids are unique everywhere, so an account that has none of them is another
+    one.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Step:
     Attributes:
         key: unique in the plan.
         action: what is done.
-        name: of the snapshot or volume that is made or deleted, or the tag that is set or taken.
+        name: of the snapshot or volume that is made or deleted, or the tag that is set or removed.
         region: slug of the region.
         volume_id, volume_name: the volume it concerns; empty where there is none, or not known.
         target_id: what is deleted or tagged; empty for creations.
@@ -75,11 +76,11 @@ class Step:
         attached: whether the volume was attached.
         tags: given to what is created; of a snapshot to be deleted, its tags; those that a volume
             to be deleted must still carry.
-        depends_on: key of the step that must have been done before this one is begun; or empty.
+        depends_on: key of the step that must be done before this one starts; or empty.
         retained_snapshot_id: for `delete_snapshot`, a snapshot of the volume that is kept: without
             it the deletion would be wrong; or empty, where only the new one is kept.
         batch: steps of one batch share a request; empty for a request of its own.
-        reason: in words, for whoever reads the plan.
+        reason: in words, for people.
         monthly_cost: what it changes in the storage cost of a month.
         spec: what to create, for `create_volume`.
     """
@@ -103,7 +104,7 @@ class Step:
 
     @property
     def is_destructive(self) -> bool:
-        """Whether something is gone for good afterwards."""
+        """Whether it deletes something permanently."""
         return self.action in {"delete_snapshot", "delete_volume"}
 
     @property
@@ -114,7 +115,7 @@ class Step:
 
 @attrs.frozen(kw_only=True)
 class SkippedStep:
-    """Something selected that nothing is done with.
+    """Something that was selected and is left untouched.
 
     Attributes:
         code: `exists`, `cooldown`, `snapshot_limit`, `attached`, `untagged`, `grace_period` or
@@ -165,15 +166,15 @@ class Plan:
     Attributes:
         kind: which planner made it.
         job: the job's name.
-        made_at: when, in UTC; names and retention are reckoned from here.
+        made_at: when, in UTC; names and retention count from here.
         selection: the volumes asked for.
-        steps: in the order in which they are begun.
-        skips: what was selected and is not touched, and why.
+        steps: in the order in which they start.
+        skips: what was selected and is left untouched, and why.
         listing_counts: the sizes of the listings it was made from.
         duration_s: how long its requests take by the budget of the moment it was made.
         currency: of all amounts.
-        options: how it was asked for, in words.
-        account_sample_ids: some of the ids seen in the account.
+        options: the options it was made with, in words.
+        account_sample_ids: some of the ids listed in the account.
     """
 
     kind: PlanKind
@@ -208,7 +209,7 @@ class Plan:
         """What a run sends beforehand when it must read the listings again.
 
         ceil(V / 200) where a step concerns a volume, and ceil(S / 200) where one deletes a
-        snapshot or waits for a new one, of V volumes and S snapshots then in the account; at least
+        snapshot or depends on a new one, of V volumes and S snapshots then in the account; at least
         one each.
         """
         return sum(
@@ -231,7 +232,7 @@ class Plan:
         return self.needs_snapshots_for(self.steps)
 
     def needs_snapshots_for(self, steps: Iterable[Step]) -> bool:
-        """The same for some of its steps: one deletes a snapshot, or waits for one to be made."""
+        """The same for some of its steps: one deletes a snapshot, or depends on one to be made."""
         made = {step.key for step in self.steps if step.action == "create_snapshot"}
         return any(step.action == "delete_snapshot" or step.depends_on in made for step in steps)
 
@@ -251,7 +252,7 @@ class Plan:
 
     @property
     def deletion_count(self) -> int:
-        """How many things are gone for good afterwards."""
+        """How many volumes and snapshots it deletes."""
         return sum(step.is_destructive for step in self.steps)
 
     def was_read_by(self, engine: object, *, since_s: float) -> bool:
@@ -269,7 +270,7 @@ class Plan:
         return dict(sorted(regions.items()))
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Header and rows, one for each step and each thing skipped."""
+        """Return header and rows, one for each step and each skip."""
         rows: list[tuple[str, ...]] = [
             (
                 s.action,
@@ -288,7 +289,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Tells this plan from every other; 64 hexadecimal digits."""
+        """A digest of the whole plan: 64 hexadecimal digits."""
         return hashlib.sha256(encode_json(self._saved())).hexdigest()
 
     def _saved(self) -> dict[str, Any]:
@@ -308,7 +309,7 @@ class Plan:
         """Read what `to_json` wrote.
 
         Raises:
-            PlanError: another format, edited since, or no plan at all.
+            PlanError: another format, edited since, or not a plan at all.
         """
         try:
             document = msgspec.json.decode(text)
@@ -328,12 +329,12 @@ class Plan:
             raise PlanError(f"the saved plan cannot be read: {error}; plan again") from None
         plan = attrs.evolve(plan, sighting=None)
         if plan.digest != document.get("digest"):
-            raise PlanError("the saved plan was edited: a plan is run as it was made; plan again")
+            raise PlanError("the saved plan was edited: plan again")
         return plan
 
 
 def _check_steps(steps: Iterable[Step]) -> None:
-    """P2, and tags that can be tags: their names become part of an address.
+    """Check P2, and the tags, whose names become part of a URL.
 
     Raises:
         PlanError, InvalidArgumentError: it does not hold.
@@ -344,7 +345,7 @@ def _check_steps(steps: Iterable[Step]) -> None:
             raise PlanError(f"two steps have the key {step.key!r}")
         if step.depends_on and step.depends_on not in keys:
             raise PlanError(
-                f"{step.key!r} waits for {step.depends_on!r}, which is no step before it"
+                f"{step.key!r} depends on {step.depends_on!r}, which is no step before it"
             )
         keys.add(step.key)
         if step.action in {"tag_volume", "untag_volume"}:
@@ -354,12 +355,12 @@ def _check_steps(steps: Iterable[Step]) -> None:
 
 
 def pages_of(count: int) -> int:
-    """How many requests the listing of so many things costs."""
+    """How many requests it takes to list so many items."""
     return max(1, -(-count // _PER_PAGE))
 
 
 def account_sample(ids: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:
-    """Some of the ids, spread evenly; those that are no target of the plan come first.
+    """Sample the ids evenly; those that are no target of the plan come first.
 
     Targets may already be deleted on resume, so they cannot identify the account.
     """

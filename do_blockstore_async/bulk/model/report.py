@@ -53,7 +53,7 @@ class Report:
 
     Attributes:
         rows: every item that has an outcome, what the plan skipped included.
-        remaining: how many steps have none yet: the run was stopped before it began them.
+        remaining: how many steps have none yet: the run was stopped before it started them.
         stopped: why it was stopped: `stopped`, `max_failures`, `cancelled`; None if it was not.
         requests: requests that this run sent, the checking and retries included.
         rate_limited: how many of them were answered 429.
@@ -74,7 +74,7 @@ class Report:
 
     @property
     def counts(self) -> dict[Status, int]:
-        """How many items ended in each status."""
+        """How many items finished in each status."""
         found = Counter(row.status for row in self.rows)
         return {status: found[status] for status in _STATUSES}
 
@@ -121,7 +121,7 @@ class Report:
     def table(
         self, by: Literal["region", "item"] = "region"
     ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Header and rows of texts, for each region or for each item."""
+        """Return header and rows as strings, for each region or for each item."""
         if by == "region":
             rows = [
                 (region, *(str(found[status]) for status in _STATUSES))
@@ -136,7 +136,7 @@ class Report:
         ]
 
     def summary(self) -> Mapping[str, Any]:
-        """Everything but the items."""
+        """Return everything but the items."""
         return {
             "kind": self.kind,
             "job": self.job,
@@ -155,13 +155,13 @@ class Report:
         }
 
     def to_json(self) -> str:
-        """The summary and every item, as one JSON object."""
+        """Return the summary and every item as one JSON object."""
         return json_text({**self.summary(), "items": self.rows})
 
     def to_csv(self) -> str:
-        """One line for each item, with a header.
+        """Return one line of CSV for each item, with a header.
 
-        Texts that a spreadsheet would take for a formula are led by an apostrophe.
+        A string that a spreadsheet would take for a formula gets an apostrophe in front.
         """
         return csv_text(_COLUMNS, map(attrgetter(*_COLUMNS), self.rows))
 
@@ -176,7 +176,7 @@ def report_of(
     rate_limited: int,
     duration_s: float,
 ) -> Report:
-    """The report of a plan, of whose steps these have ended, some of them in an earlier run."""
+    """Make the report of a plan from the outcomes of its steps, of earlier runs too."""
     rows: list[ReportRow] = []
     monthly_change = 0.0
     for step in plan.steps:

@@ -1,6 +1,6 @@
 """Which snapshots to keep: the rules of `restic forget`, for the snapshots of one volume.
 
-Theory: the snapshots are gone through from the newest to the oldest. Each rule looks at each of
+Theory: the snapshots are gone through from the newest to the oldest. Each rule considers each of
 them by itself, and a snapshot is kept if any rule keeps it.
 
 - last n: the n newest.
@@ -9,8 +9,8 @@ them by itself, and a snapshot is kept if any rule keeps it.
   such a rule has some of its n left when it comes to the oldest snapshot, it keeps that one too, so
   that history is as long as the rule can make it before it is full.
 - within: everything less than so long before the newest snapshot. Measured from the newest one, not
-  from now: when the job stops running, its last snapshots do not melt away.
-- tags: everything that carries all tags of one of the given texts (`"a"`, or `"a,b"` for both).
+  from now: when the job stops running, its last snapshots stay.
+- tags: everything that carries all tags of one of the given strings (`"a"`, or `"a,b"` for both).
 
 n = -1 means without limit, 0 that the rule is not used. Periods are those of UTC.
 (restic documentation, "Removing backup snapshots", "Removing snapshots according to a policy".)
@@ -71,10 +71,10 @@ class Duration:
 
     @classmethod
     def parse(cls, value: str | timedelta | Duration) -> Duration:
-        """From text such as `2d`, or a timedelta of whole hours.
+        """Parse a string such as `2d`, or a timedelta of whole hours.
 
         Raises:
-            InvalidArgumentError: it is neither, or no time at all.
+            InvalidArgumentError: it is neither, or zero.
         """
         if isinstance(value, Duration):
             found = value
@@ -99,7 +99,7 @@ class Duration:
         return "".join(f"{number}{unit}" for number, unit in parts if number) or "0h"
 
     def before(self, at: datetime) -> datetime:
-        """The moment so long before `at`; a day that a month lacks runs over into the next."""
+        """Return the time so long before `at`; a day missing in a month runs into the next."""
         month = (at.year - self.years) * 12 + at.month - 1 - self.months
         if month < 24:
             return datetime.min.replace(tzinfo=UTC)
@@ -119,7 +119,7 @@ def _count(instance: Any, attribute: attrs.Attribute[Any], value: int) -> None:
 
 def _tag_lists(value: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str):
-        raise InvalidArgumentError("keep tags must be several texts, not one text")
+        raise InvalidArgumentError("keep tags must be a list of strings, not one string")
     lists = tuple(value)
     for text in lists:
         if not isinstance(text, str) or not all(tag.strip() for tag in text.split(",")):
@@ -145,8 +145,8 @@ class Retention:
         tags: everything with one of these tags; `"a,b"` asks for both.
 
     Raises:
-        InvalidArgumentError: no rule at all, which would delete everything; or a value that
-            cannot be.
+        InvalidArgumentError: no rule at all, which would delete everything; or an
+            invalid value.
     """
 
     last: int = attrs.field(default=0, validator=_count)
@@ -222,7 +222,7 @@ class _Rule:
 
 
 def apply(retention: Retention, snapshots: Iterable[S], *, now: datetime) -> Verdict[S]:
-    """Judge the snapshots of one volume.
+    """Apply the rules to the snapshots of one volume.
 
     Args:
         retention: the rules.
@@ -230,7 +230,7 @@ def apply(retention: Retention, snapshots: Iterable[S], *, now: datetime) -> Ver
         now: snapshots dated later than this do not move the point `within` is measured from.
 
     Returns:
-        The verdict. Snapshots of the same second are ordered by id.
+        What is kept and removed. Snapshots of the same second are ordered by id.
     """
     ordered = sorted(snapshots, key=lambda each: (each.created_at, each.id), reverse=True)
     rules = [
@@ -269,5 +269,5 @@ def _horizon(retention: Retention, ordered: list[S], now: datetime) -> datetime 
     for snapshot in ordered:
         if snapshot.created_at <= now:
             return retention.within.before(snapshot.created_at.astimezone(UTC))
-    # All of them claim to be of the future: which clock is wrong cannot be told, so all stay.
+    # All are dated in the future: which clock is wrong is unknown, so all are kept.
     return datetime.min.replace(tzinfo=UTC)

@@ -16,7 +16,7 @@ __all__ = ["Selection"]
 
 def _regions(value: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str):
-        raise InvalidArgumentError("regions must be several slugs, not one text")
+        raise InvalidArgumentError("regions must be a list of slugs, not one string")
     return tuple(dict.fromkeys(check_region(slug) for slug in value))
 
 
@@ -30,13 +30,13 @@ class Selection:
 
     Args:
         regions: in one of these.
-        tags: carrying all of these.
-        exclude_tags: carrying none of these.
-        name: a pattern with `*`, `?` and `[...]`, case counts.
+        tags: with all of these.
+        exclude_tags: with none of these.
+        name: a pattern with `*`, `?` and `[...]`, case-sensitive.
         attached: True for attached ones only, False for the others only.
 
     Raises:
-        InvalidArgumentError: a slug, tag or pattern that cannot be.
+        InvalidArgumentError: a slug, tag or pattern is invalid.
     """
 
     regions: tuple[str, ...] = attrs.field(default=(), converter=_regions)

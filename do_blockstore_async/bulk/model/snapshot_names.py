@@ -1,7 +1,7 @@
 """Names of snapshots from a template: the same volume on the same day gets the same name.
 
-That the names are deterministic is what makes a job repeatable: whether an item was done can be
-looked up, so nothing has to be done twice to be sure that it was done.
+Deterministic names make a job repeatable: a listing shows whether an item was done, so nothing has
+to be done twice to be sure.
 
 N1. A template holds known fields only; nothing of an object can be reached through it.
 N2. `matches` accepts every name that `render` makes for that volume at any time, of that job.
@@ -33,7 +33,7 @@ _TIMES: Final = {"date": "0000-00-00", "time": "000000"}
 
 
 def check_job(job: str) -> str:
-    """A job's name, which is also part of a tag: letters, digits, `_`, `-` and `:`, at most 64."""
+    """Check a job's name, part of a tag: letters, digits, `_`, `-` and `:`, at most 64."""
     if not isinstance(job, str) or not _JOB.fullmatch(job):
         raise PlanError(
             "a job's name is part of a tag: letters, digits, _, - and :, at most 64 long; "
@@ -43,12 +43,12 @@ def check_job(job: str) -> str:
 
 
 def job_tag(job: str) -> str:
-    """The tag by which a job knows its snapshots: nobody sets one like it by hand, or by chance."""
+    """Return the tag by which a job recognizes its snapshots; not one that is set by chance."""
     return _JOB_TAG + job
 
 
 def check_own_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse tags that would make a job's snapshots those of another job."""
+    """Reject tags that would make a job's snapshots those of another job."""
     for tag in tags:
         if tag.lower().startswith(_JOB_TAG):
             raise PlanError(f"{tag} marks the snapshots of a job, and is set by that job alone")
@@ -57,12 +57,12 @@ def check_own_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
 
 @attrs.frozen
 class Template:
-    """A text with `{volume}`, `{volume_id}`, `{region}`, `{date}`, `{time}` and `{job}`.
+    """A string with `{volume}`, `{volume_id}`, `{region}`, `{date}`, `{time}` and `{job}`.
 
     Dates are those of UTC, as 2026-11-23 and 231500. `{volume:.40}` takes the first 40 letters.
 
     Raises:
-        PlanError: an unknown field, or a template that is no template.
+        PlanError: an unknown field, or invalid braces.
     """
 
     text: str
@@ -73,21 +73,21 @@ class Template:
         try:
             parsed = list(Formatter().parse(self.text))
         except (ValueError, TypeError):
-            raise PlanError(f"not a template: {self.text!r}; braces come in pairs") from None
+            raise PlanError(f"not a template: {self.text!r}; braces must come in pairs") from None
         parts: list[tuple[str, str, str]] = []
         for literal, field, spec, conversion in parsed:
             if field is not None and field not in _FIELDS:
                 known = ", ".join(f"{{{name}}}" for name in _FIELDS)
                 raise PlanError(f"the template has no field {{{field}}}; it knows {known}")
             if conversion or (spec and not _SPEC.fullmatch(spec)):
-                raise PlanError(f"in a template only {{{field}:.40}} is possible, to shorten")
+                raise PlanError(f"in a template only {{{field}:.40}} is allowed, to shorten")
             parts.append((literal, field or "", spec or ""))
         if not any(field for _, field, _ in parts):
             raise PlanError("the template gives every volume the same name: use {volume} in it")
         return tuple(parts)
 
     def render(self, volume: Volume, at: datetime, job: str) -> str:
-        """The name for a snapshot of `volume` taken at `at`.
+        """Return the name for a snapshot of `volume` taken at `at`.
 
         Raises:
             PlanError: the name is longer than 64 characters.
@@ -107,7 +107,7 @@ class Template:
         )
         if len(name) > MAX_NAME:
             raise PlanError(
-                f"the name {name!r} is {len(name)} long and may be {MAX_NAME}: "
+                f"the name {name!r} has {len(name)} characters, at most {MAX_NAME} are allowed: "
                 "shorten it in the template, as in {volume:.40}"
             )
         return name

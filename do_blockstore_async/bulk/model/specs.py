@@ -35,7 +35,7 @@ _MAX_SPECS: Final = 100_000
 
 def _texts(value: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str):
-        raise InvalidArgumentError("tags must be a list of texts")
+        raise InvalidArgumentError("tags must be a list of strings")
     return tuple(value)
 
 
@@ -44,7 +44,7 @@ class VolumeSpec:
     """A volume to be created; the fields are those of `store.volumes.create`.
 
     Raises:
-        InvalidArgumentError: tags are one text and not several.
+        InvalidArgumentError: tags are one string and not a list.
     """
 
     name: str
@@ -57,10 +57,10 @@ class VolumeSpec:
     tags: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     def check(self) -> None:
-        """Refuse what `store.volumes.create` would refuse.
+        """Reject what `store.volumes.create` would reject.
 
         Raises:
-            InvalidArgumentError: an argument that cannot be.
+            InvalidArgumentError: an argument is invalid.
         """
         check_volume_name(self.name)
         check_region(self.region)
@@ -68,11 +68,11 @@ class VolumeSpec:
         if self.size_gigabytes is not None:
             check_size(self.size_gigabytes)
         elif self.snapshot_id is None:
-            raise InvalidArgumentError("size_gigabytes is needed where there is no snapshot_id")
+            raise InvalidArgumentError("give size_gigabytes or snapshot_id")
         if self.snapshot_id is not None:
             check_id(self.snapshot_id, "snapshot id")
         if self.description is not None and not isinstance(self.description, str):
-            raise InvalidArgumentError("description must be a text")
+            raise InvalidArgumentError("description must be a string")
         check_tags(self.tags)
 
 
@@ -80,7 +80,7 @@ _FIELDS: Final = tuple(field.name for field in attrs.fields(VolumeSpec))
 
 
 def parse_specs(text: str, suffix: str) -> list[VolumeSpec]:
-    """The specs in a file's text.
+    """Parse the specs in a file's text.
 
     Args:
         text: the file's text.
@@ -123,7 +123,7 @@ def read_specs(rows: Iterable[VolumeSpec | Mapping[str, Any]]) -> list[VolumeSpe
     """Check specs, or make them out of mappings.
 
     Raises:
-        PlanError: there are none or too many, one is not usable, or two have the same name in the
+        PlanError: there are none or too many, one is invalid, or two have the same name in the
             same region. Says which.
     """
     specs: list[VolumeSpec] = []
@@ -137,7 +137,7 @@ def read_specs(rows: Iterable[VolumeSpec | Mapping[str, Any]]) -> list[VolumeSpe
             raise PlanError(f"volume {number}: {error}") from None
         specs.append(spec)
     if not specs:
-        raise PlanError("there is nothing to create: name at least one volume")
+        raise PlanError("nothing to create: give at least one volume")
     seen: dict[tuple[str, str], int] = {}
     for number, spec in enumerate(specs, 1):
         first = seen.setdefault((spec.name, spec.region), number)

@@ -51,7 +51,8 @@ def deletion_steps(
             existing = grouped.get(volume.id, [])
             skip = skip_reason(volume, existing, names[volume.id], policy.at)
             if skip is not None and skip.code == "exists":
-                # However it got existing, it may be old: the last one is the one taken now.
+                # An existing snapshot with this name may be stale; only one taken by this run
+                # counts.
                 reason = f"{skip.reason} already, which may be old: add {{time}} to the template"
                 skip = attrs.evolve(skip, reason=reason)
             if skip is None and len(existing) >= MAX_SNAPSHOTS:

@@ -1,9 +1,9 @@
-"""Orphans: volumes that nobody has attached for longer than a grace. Pure.
+"""Orphans: volumes that have been unattached for longer than a grace period. Pure.
 
-The API does not tell since when a volume has been unattached. So the first run that sees it so
-writes the day into a tag, `orphan-since:2026-11-23`; a run that sees it attached takes the tag off;
+The API does not say since when a volume has been unattached. So the first run that finds it so
+sets a tag with the date, `orphan-since:2026-11-23`; a run that finds it attached removes the tag;
 and one that finds the tag older than the grace may delete. A volume that was attached only between
-two marking runs is not noticed: mark more often than volumes are lent out, say daily.
+two runs is not noticed: tag more often than volumes are typically attached, say daily.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from ..model.plan import SkippedStep, Step
 __all__ = ["BATCH", "MARK", "check_mark", "expired", "mark_steps", "marks_of"]
 
 MARK: Final = "orphan-since"
-# One request tags so many. The API names no limit; this one keeps bodies and answers small.
+# One request tags so many. The API names no limit; this one keeps bodies and responses small.
 BATCH: Final = 200
 _MARK: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def check_mark(prefix: str) -> str:
-    """A prefix of marks: letters, digits, `_` and `-`."""
+    """Check the prefix of the tags: letters, digits, `_` and `-`."""
     if not isinstance(prefix, str) or not _MARK.fullmatch(prefix):
-        raise PlanError(f"a mark's prefix has letters, digits, _ and - only; not {prefix!r}")
+        raise PlanError(f"an orphan tag's prefix has letters, digits, _ and - only; not {prefix!r}")
     return prefix
 
 
 def marks_of(volume: Volume, prefix: str) -> dict[str, date]:
-    """The marks a volume carries, and their days; what is no date is no mark."""
+    """Return the orphan tags of a volume with their dates; others are ignored."""
     found: dict[str, date] = {}
     for tag in volume.tags:
         head, _, day = tag.rpartition(":")
@@ -48,7 +48,7 @@ def marks_of(volume: Volume, prefix: str) -> dict[str, date]:
 def mark_steps(
     volumes: Iterable[Volume], prefix: str, at: datetime
 ) -> tuple[list[Step], list[SkippedStep]]:
-    """Mark the unattached ones that are not marked, unmark the attached ones that are."""
+    """Tag the unattached volumes that have no tag, untag the attached ones that have."""
     today = f"{prefix}:{at.astimezone(UTC):%Y-%m-%d}"
     wanted: dict[tuple[str, str], list[Volume]] = {}
     for volume in volumes:
@@ -81,12 +81,12 @@ def mark_steps(
 def expired(
     volumes: Iterable[Volume], prefix: str, grace: timedelta, at: datetime
 ) -> tuple[Sequence[Volume], list[SkippedStep]]:
-    """The unattached volumes whose newest mark is older than the grace, and why not the others.
+    """Return the unattached volumes whose newest tag is older than the grace, and skips for others.
 
-    Attached volumes are answered too, for `deletion_steps` to say so, if they carry a mark.
+    Attached volumes with a tag are returned too, for `deletion_steps` to skip with a reason.
     """
     if grace < timedelta(0):
-        raise PlanError(f"a grace is no time or more, not {grace!r}")
+        raise PlanError(f"grace must be 0 or more, not {grace!r}")
     today = at.astimezone(UTC).date()
     found: list[Volume] = []
     skips: list[SkippedStep] = []
@@ -100,10 +100,11 @@ def expired(
         if since is not None and timedelta(days=(today - since).days) >= grace:
             found.append(volume)
             continue
-        code, reason = "untagged", "unattached, but not marked yet: mark orphans first"
+        code, reason = "untagged", "unattached, but not tagged yet: tag orphans first"
         if since is not None:
             until = since + grace
-            code, reason = "grace_period", f"unattached since {since}, in its grace until {until}"
+            code = "grace_period"
+            reason = f"unattached since {since}, in its grace period until {until}"
         skips.append(
             SkippedStep(
                 name=volume.name,

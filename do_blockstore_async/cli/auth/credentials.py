@@ -1,7 +1,7 @@
-"""Where the token comes from. It is never an argument's value and is never printed.
+"""Find the token. It is never an argument's value and is never printed.
 
 In this order: `--token-file`, `--context` (doctl's), DIGITALOCEAN_TOKEN, DIGITALOCEAN_ACCESS_TOKEN,
-the context that doctl uses at the moment. An option on the line beats the environment, the
+the current context of doctl. An option on the line beats the environment, the
 environment beats a file that another program wrote.
 """
 
@@ -22,7 +22,7 @@ _LONGEST_FILE = 65_536
 
 
 def find_token(settings: Settings, environ: Mapping[str, str] | None = None) -> str:
-    """The token for these settings.
+    """Return the token for these settings.
 
     Raises:
         UsageError: there is none, or the file named cannot be used; the message says what to do.

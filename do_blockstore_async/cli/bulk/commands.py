@@ -1,4 +1,4 @@
-"""`do-blockstore bulk ...`: each command makes a plan; `bulk_run` shows and runs it."""
+"""`do-blockstore bulk ...`: each command makes a plan; `run.py` shows and runs it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def prune(
 
     retention = keep.retention()
     if retention is None and not running.resume:
-        raise UsageError("say what to keep, such as --keep-last 7: else nothing would be left")
+        raise UsageError("say what to keep, such as --keep-last 7: otherwise nothing would be left")
 
     async def plan(bulk: Bulk) -> Plan:
         if retention is None:
@@ -83,7 +83,7 @@ async def delete(
     job: Job = Job(job="delete"),  # noqa: B008 -- frozen
     running: RunFlags = _RUNNING,
 ) -> int:
-    """Delete volumes and their data, for good. Attached ones are skipped.
+    """Delete volumes and their data permanently. Attached ones are skipped.
 
     Args:
         snapshot_first: take a last snapshot of each, and delete only what has one.
@@ -121,7 +121,7 @@ async def create(
 
     async def plan(bulk: Bulk) -> Plan:
         if file is None:
-            raise UsageError("name the file with the volumes to create")
+            raise UsageError("missing FILE: the volumes to create")
         return await bulk.plan_creations(file, tags=add_tag)
 
     return await carry_out("create", plan, running)

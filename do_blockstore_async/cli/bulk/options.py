@@ -50,7 +50,7 @@ class Pick:
     unattached: bool = False
 
     def selection(self) -> Selection:
-        """The same for `store.bulk`."""
+        """Return the same for `store.bulk`."""
         from ...bulk.model.selection import Selection
 
         if self.attached and self.unattached:
@@ -70,13 +70,13 @@ class Keep:
     """What to keep.
 
     Args:
-        keep_last: the newest so many.
-        keep_hourly: the newest of each of the last so many hours that have one.
-        keep_daily: of each of the last so many days.
-        keep_weekly: of each of the last so many weeks.
-        keep_monthly: of each of the last so many months.
-        keep_yearly: of each of the last so many years.
-        keep_within: all less than so long before the newest, such as 2d or 1y6m.
+        keep_last: keep the newest N.
+        keep_hourly: the newest of each of the last N hours that have one.
+        keep_daily: of each of the last N days.
+        keep_weekly: of each of the last N weeks.
+        keep_monthly: of each of the last N months.
+        keep_yearly: of each of the last N years.
+        keep_within: all within this time before the newest, such as 2d or 1y6m.
         keep_tag: all with this tag; a,b asks for both; repeat it for more.
     """
 
@@ -132,12 +132,12 @@ class RunFlags:
         dry_run: show the plan with every step, and stop.
         yes: do not ask.
         journal: where the run is recorded; by default a new file in the state directory.
-        resume: go on with the run recorded in --journal.
+        resume: continue the run recorded in --journal.
         retry_failed: with --resume: repeat only what failed.
-        max_failures: stop when more than so many have failed (default 10).
-        max_items: allow so many deletions (100 volumes, 10000 snapshots).
+        max_failures: stop after more than N failures (default 10).
+        max_items: allow N deletions (100 volumes, 10000 snapshots).
         max_share: allow deletion of this share of all (0.25 of volumes, 0.9 of snapshots).
-        concurrency: requests under way at most (default 16).
+        concurrency: maximum concurrent requests (default 16).
         report: write the outcome of every item to this file: .json, .csv, or text.
     """
 
@@ -153,20 +153,20 @@ class RunFlags:
     report: Path | None = None
 
     def check(self) -> None:
-        """Refuse what does not make sense together.
+        """Reject options that exclude each other.
 
         Raises:
             UsageError: see its message.
         """
         if self.resume and self.journal is None:
-            raise UsageError("--resume goes on with a journal: name it with --journal FILE")
+            raise UsageError("--resume continues a journal: name it with --journal FILE")
         if self.retry_failed and not self.resume:
             raise UsageError("--retry-failed repeats the failures of an earlier run: add --resume")
         if self.resume and self.dry_run:
             raise UsageError("--resume runs the plan in the journal: leave --dry-run out")
         if self.journal is not None and not self.resume and self.journal.exists():
             raise UsageError(
-                f"the journal {self.journal} exists: add --resume to go on with it, "
+                f"the journal {self.journal} exists: add --resume to continue it, "
                 "or name another file"
             )
         if self.report is not None:

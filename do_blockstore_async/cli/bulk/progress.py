@@ -1,7 +1,7 @@
 """Watching a bulk job: a display on a terminal, plain lines elsewhere; both on stderr.
 
-Both tell the same: how many items are done, skipped and failed, what is left of the budget, when
-it will be over (the throttle's forecast for the requests that remain), and why it waits when it
+Both show the same: how many items are done, skipped and failed, what is left of the budget, when
+it will finish (the throttle's forecast for the requests that remain), and why it waits if it
 does.
 """
 
@@ -32,10 +32,10 @@ _LINE_EVERY_S = 10.0
 _LINES_APART_S = 1.0
 
 _DONE = {
-    "create_snapshot": "snapshot made",
+    "create_snapshot": "snapshot taken",
     "delete_snapshot": "snapshot deleted",
     "delete_volume": "volume deleted",
-    "create_volume": "volume made",
+    "create_volume": "volume created",
     "tag_volume": "tagged",
     "untag_volume": "untagged",
 }
@@ -68,15 +68,15 @@ class Progress:
         return ", ".join(parts)
 
     def eta_s(self) -> float:
-        """Seconds until the rest would have been answered, by the throttle's forecast."""
+        """Seconds until the rest would be done, by the throttle's forecast."""
         left = max(0, self._run.remaining - self._store.quota.waiting_background)
         return self._store.throttle.forecast(left, background=True).total_seconds()
 
     def reason(self) -> str:
-        """Why nothing moves, where that is so."""
+        """Say why nothing progresses, if so."""
         status = self._store.quota
         if self.stopping:
-            return f"stopping: {status.in_flight} under way end; Ctrl-C again leaves at once"
+            return f"stopping: waiting for {status.in_flight} in flight; Ctrl-C again to quit now"
         return waiting_reason(status)
 
     @property
@@ -125,7 +125,7 @@ class Progress:
 
 @asynccontextmanager
 async def watching(run: Run, store: BlockStore, title: str) -> AsyncIterator[Progress]:
-    """Show how a run gets on while the block lasts."""
+    """Show the progress of a run while the block lasts."""
     progress = Progress(run, store, title)
     show = _draw if is_live(errors()) else _write_lines
     ready: asyncio.Event = asyncio.Event()

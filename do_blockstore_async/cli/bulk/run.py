@@ -60,7 +60,7 @@ async def carry_out(
             return ExitCode.DONE
         show_plan(plan)
         if plan.steps:
-            # Nobody should agree to something that is then refused.
+            # Do not ask for consent to something that is rejected afterwards.
             running.guards().check(plan)
             confirm("Go ahead?", yes=running.yes)
         journal, ours = running.journal_path(settings, plan.job, f"{plan.made_at:%Y%m%dT%H%M%SZ}")
@@ -70,7 +70,7 @@ async def carry_out(
 
 @asynccontextmanager
 async def _busy(what: str) -> AsyncIterator[None]:
-    """Say what is being done before there is anything to count."""
+    """Say what is in progress before there is anything to count."""
     console = errors()
     if is_live(console):
         with console.status(what):
@@ -90,7 +90,7 @@ async def _run(
         for act in stopping:
             act()
 
-    with interruptible(first, f"left at once; {again}") as interrupts:
+    with interruptible(first, f"quit at once; {again}") as interrupts:
         async with _entered(run, running):
             title = TITLES[run.plan.kind]
             if run.remaining:
@@ -113,9 +113,9 @@ async def _run(
 
 @asynccontextmanager
 async def _entered(run: Run, running: RunFlags) -> AsyncIterator[None]:
-    """Enter a run; one that resumes may first have to wait and look."""
+    """Enter a run; one that resumes may first have to wait and read the account."""
     if running.resume:
-        async with _busy("Looking what became of the earlier run (up to half a minute)"):
+        async with _busy("Checking what the earlier run finished (up to 30 s)"):
             await run.__aenter__()
     else:
         await run.__aenter__()
@@ -146,7 +146,7 @@ def _concluded(
     elif interrupts.happened or report.stopped or report.remaining:
         note(again)
     elif journal is not None:
-        note(f"to repeat what failed: {again.split(': ', 1)[-1]} --retry-failed")
+        note(f"to retry the failures: {again.split(': ', 1)[-1]} --retry-failed")
     code = _code(report, interrupts)
     if running.report is not None:
         _save(report, running.report, code)
@@ -174,7 +174,7 @@ def _save(report: Report, path: Path, code: int) -> None:
     except OSError as error:
         # The job is over; that its report is lost must not look like success.
         raise CommandError(
-            f"the job ended as shown, but its report could not be written to {path}: "
+            f"the job finished as shown, but its report could not be written to {path}: "
             f"{error.strerror}",
             code or ExitCode.FAILED,
         ) from None
@@ -183,5 +183,5 @@ def _save(report: Report, path: Path, code: int) -> None:
 
 def _how_to_resume(command: str, journal: Path | None) -> str:
     if journal is None:
-        return "nothing to resume (no journal): run the command again, what is done is skipped"
-    return f"to go on: do-blockstore bulk {command} --journal {journal} --resume"
+        return "nothing to resume (no journal): run the command again; finished items are skipped"
+    return f"to continue: do-blockstore bulk {command} --journal {journal} --resume"

@@ -1,8 +1,9 @@
-"""Ctrl-C during a bulk job: the first ends it in order, the second leaves at once.
+"""Ctrl-C during a bulk job: the first stops it in order, the second quits at once.
 
-The first begins nothing new; what is under way ends, is written to the journal and reported. The
-second does not wait: whatever was under way is looked up when the journal is resumed, so leaving
-by `os._exit` loses nothing that the journal does not know to be open. SIGTERM counts as Ctrl-C.
+The first starts nothing new; what is in flight finishes, is written to the journal and reported.
+The
+second does not wait: what was in flight is reconciled when the journal is resumed, so quitting
+by `os._exit` loses nothing. SIGTERM counts as Ctrl-C.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Interrupts:
             self.happened = True
             self._first()
             return
-        # Past any live display: it stands in the way of sys.stderr and will not end any more.
+        # Past any live display: it wraps sys.stderr and will not finish any more.
         stream = sys.__stderr__
         if stream is not None:
             with suppress(OSError, ValueError):

@@ -153,7 +153,7 @@ def summary_line(report: Report) -> str:
     parts += [f"{counts[status]:,} {status}" for status in counts if status != "done"]
     parts = [part for part in parts if not part.startswith("0 ")]
     if report.remaining:
-        parts.append(f"{report.remaining:,} not begun")
+        parts.append(f"{report.remaining:,} not started")
     word = _CONCLUSIONS[report.conclusion]
     if report.stopped == "max_failures":
         word = "stopped after too many failures (--max-failures)"

@@ -43,7 +43,7 @@ async def get(volume_id: str, action_id: int, /) -> int:
 
 
 async def wait(volume_id: str, action_id: int, /) -> int:
-    """Wait until an action has ended: at most 120 s, or --timeout.
+    """Wait until an action has finished: at most 120 s, or --timeout.
 
     Args:
         volume_id: the volume's id.

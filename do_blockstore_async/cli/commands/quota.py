@@ -29,19 +29,19 @@ async def quota(
     watch: Annotated[bool, Parameter(alias="-w")] = False,
     interval: float = 10.0,
 ) -> int:
-    """Show the token's request budget: both windows, and who has used what of them.
+    """Show the token's request budget: both windows, and who used what of them.
 
-    A look costs one request, since the API tells the budget with its answers only.
+    It costs one request, since the API reports the budget with its responses only.
 
     Args:
-        watch: keep looking, until Ctrl-C.
-        interval: seconds between two looks, 1 or more (default 10).
+        watch: refresh until Ctrl-C.
+        interval: seconds between two requests, 1 or more (default 10).
     """
     from ..session import open_session
 
     if not interval >= 1:
         raise UsageError(
-            f"--interval must be 1 s or more, not {interval:g}: each look is a request"
+            f"--interval must be 1 s or more, not {interval:g}: each refresh is a request"
         )
     if watch and current().output != "table":
         raise UsageError("--watch draws gauges: leave --output out")
@@ -55,7 +55,7 @@ async def quota(
 
 
 async def _look(session: Session) -> None:
-    """One small request; its answer's headers tell the budget, whatever its status."""
+    """One small request; its response headers hold the budget, whatever its status."""
     from ...errors import PermissionDeniedError
 
     with suppress(PermissionDeniedError):
@@ -114,7 +114,7 @@ def _outlook(status: QuotaStatus) -> str:
     if status.paused_for_s > 0:
         return f"Paused by the API: next request in {clock_text(status.paused_for_s)}."
     if status.probing:
-        return "The API says that nothing is left of the hour."
+        return "The API reports that nothing is left of the hour."
     if status.available_in_s >= 1:
         return f"Next request in {clock_text(status.available_in_s)}."
     hour = status.windows[-1]
@@ -138,7 +138,7 @@ async def _watch(session: Session, interval_s: float) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    hint = Text("  Ctrl-C ends it; each look is a request.", style="dim")
+    hint = Text("  Ctrl-C to quit; each refresh is a request.", style="dim")
     next_look_s = now_s() + interval_s
     looking: asyncio.Task[None] | None = None
     with Live(console=console, auto_refresh=False) as live:

@@ -23,7 +23,7 @@ async def simulator(
     latency_ms: float = 0.0,
     faults: str | None = None,
 ) -> int:
-    """Serve the API in small on 127.0.0.1, until Ctrl-C.
+    """Run a local simulator of the API on 127.0.0.1, until Ctrl-C.
 
     What a client needs is printed on stdout, ready for the shell.
 
@@ -31,16 +31,16 @@ async def simulator(
         port: where to listen (default 8080); 0 takes a free one.
         volumes: how many there are, over all regions with storage (default 120).
         seed: the same seed makes the same fleet.
-        token: the token that is let in; made up from the seed by default.
+        token: the accepted token; made from the seed by default.
         droplet: a Droplet's number, or NUMBER:REGION; repeat it for more.
-        latency_ms: how long each answer takes.
+        latency_ms: how long each response takes.
         faults: what goes wrong, such as response_lost:0.05,html_502:POST:times=2.
     """
     from ..._limits import DEFAULT_LIMITS
     from ...simulator.server import serve
 
     if current().simulate:
-        raise UsageError("`simulator` is the simulator: leave --simulate out")
+        raise UsageError("`simulator` needs no --simulate")
     try:
         await serve(
             port=port,
@@ -67,4 +67,4 @@ def _announce(running: Simulator) -> None:
         f"export DIGITALOCEAN_API_URL={running.url}\nexport DIGITALOCEAN_TOKEN={running.token}\n"
     )
     sys.stdout.flush()
-    note(f"{len(running.world.volumes)} volumes at {running.url}; Ctrl-C ends it")
+    note(f"{len(running.world.volumes)} volumes at {running.url}; Ctrl-C to quit")

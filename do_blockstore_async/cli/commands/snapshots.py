@@ -44,7 +44,7 @@ async def get(snapshot_id: str, /) -> int:
 
 
 async def create(volume_id: str, name: str, /, *, tag: tuple[str, ...] = ()) -> int:
-    """Take a snapshot of a volume; one of a volume in ten minutes, 25 of a volume at most.
+    """Take a snapshot of a volume; at most one in ten minutes, and 25 per volume.
 
     Args:
         volume_id: the volume's id.
@@ -64,7 +64,7 @@ async def create(volume_id: str, name: str, /, *, tag: tuple[str, ...] = ()) -> 
 async def delete(
     snapshot_id: str, /, *, yes: Annotated[bool, Parameter(alias="-y")] = False
 ) -> int:
-    """Delete a snapshot, for good.
+    """Delete a snapshot permanently.
 
     Args:
         snapshot_id: the snapshot's id.
@@ -80,7 +80,7 @@ async def delete(
         if not yes:
             found = await session.store.snapshots.get(snapshot_id)
             label = f"snapshot {found.name!r} of {found.created_at:%Y-%m-%d %H:%M}"
-        confirm(f"Delete {label}, for good?", yes=yes)
+        confirm(f"Delete {label} permanently?", yes=yes)
         await session.store.snapshots.delete(snapshot_id)
     note(f"deleted {label}")
     return 0

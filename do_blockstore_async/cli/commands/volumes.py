@@ -82,16 +82,16 @@ async def create(
     snapshot: str | None = None,
     tag: tuple[str, ...] = (),
 ) -> int:
-    """Create a volume. It is never made twice, also when the answer is lost.
+    """Create a volume. It is never created twice, even if the response is lost.
 
     Args:
         name: lower-case letters, digits and hyphens, a letter first, at most 64.
         region: the region's slug, such as nyc3.
         size_gigabytes: 1 to 16384 GiB; with --snapshot the snapshot's size counts.
         description: free text.
-        filesystem_type: have it formatted.
+        filesystem_type: format it.
         filesystem_label: at most 16 characters on ext4, 12 on xfs.
-        snapshot: id of the volume snapshot to begin with.
+        snapshot: id of the volume snapshot to start from.
         tag: a tag; repeat it for more.
     """
     from ..output.columns import VOLUME
@@ -121,7 +121,7 @@ async def delete(
     region: str | None = None,
     yes: Annotated[bool, Parameter(alias="-y")] = False,
 ) -> int:
-    """Delete a volume and its data, for good. Its snapshots stay.
+    """Delete a volume and its data permanently. Its snapshots are kept.
 
     Args:
         volume_id: the volume's id; or give --name and --region.
@@ -142,11 +142,11 @@ async def delete(
             if not yes:
                 found = await volumes.get(target)
                 label = f"volume {found.name!r} ({found.size_gigabytes} GiB, {found.region.slug})"
-            confirm(f"Delete {label} and its data, for good?", yes=yes)
+            confirm(f"Delete {label} and its data permanently?", yes=yes)
             await volumes.delete(target)
         else:
             label = f"volume {target[0]!r} in {target[1]}"
-            confirm(f"Delete {label} and its data, for good?", yes=yes)
+            confirm(f"Delete {label} and its data permanently?", yes=yes)
             await volumes.delete_by_name(target[0], region=target[1])
     note(f"deleted {label}")
     return 0
@@ -179,7 +179,7 @@ async def attach(
         droplet: the Droplet's number.
         name: the volume's exact name.
         region: the region's slug.
-        wait: until the action has ended; at most 120 s, or --timeout.
+        wait: until the action has finished; at most 120 s, or --timeout.
     """
     from ..session import open_session
 
@@ -209,7 +209,7 @@ async def detach(
         droplet: the Droplet's number.
         name: the volume's exact name.
         region: the region's slug.
-        wait: until the action has ended; at most 120 s, or --timeout.
+        wait: until the action has finished; at most 120 s, or --timeout.
     """
     from ..session import open_session
 
@@ -226,13 +226,13 @@ async def detach(
 async def resize(
     volume_id: str, size_gigabytes: int, /, *, region: str | None = None, wait: bool = False
 ) -> int:
-    """Make a volume larger. Volumes never shrink; the filesystem is yours to grow.
+    """Make a volume larger. Volumes never shrink; the filesystem has to be grown separately.
 
     Args:
         volume_id: the volume's id.
         size_gigabytes: the new size in GiB, at most 16384.
         region: the region's slug.
-        wait: until the action has ended; at most 120 s, or --timeout.
+        wait: until the action has finished; at most 120 s, or --timeout.
     """
     from ..session import open_session
 
@@ -242,7 +242,7 @@ async def resize(
 
 
 async def _finish(store: BlockStore, action: Action, wait: bool) -> int:
-    """Show an action, ended where the user wants to wait for it."""
+    """Show an action, after waiting for it if the user wants."""
     from ..output.columns import ACTIONS
     from ..output.tables import show_one
 

@@ -32,7 +32,7 @@ _TOKENS_PAGE = "https://cloud.digitalocean.com/account/api/tokens"
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code that stands for `error`."""
+    """Return the exit code for `error`."""
     if isinstance(error, CommandError):
         return error.code
     if isinstance(error, UsageError | InvalidArgumentError | ConfigError):
@@ -55,7 +55,7 @@ def _bulk_code(error: BlockStoreError) -> int:
 
 
 def describe(error: BaseException, settings: Settings) -> str:
-    """One line for the user."""
+    """Describe `error` in one line."""
     if isinstance(error, UsageError | CommandError):
         return str(error)
     if isinstance(error, BlockStoreError):
@@ -66,13 +66,13 @@ def describe(error: BaseException, settings: Settings) -> str:
         # Without a file name it is stdout that failed, such as a full disk behind a `>`.
         where = error.filename or "the results"
         return f"cannot read or write {where}: {error.strerror or type(error).__name__}"
-    # Only a defect of this program comes here.
+    # Only a bug of this program gets here.
     more = "" if settings.verbose else "; --verbose shows where, please report it"
     return f"internal error: {type(error).__name__}: {_one_line(str(error))}{more}"
 
 
 def _for_the_shell(text: str) -> str:
-    """What the library calls its keywords are options here."""
+    """Replace the names of the library's keywords by those of the options."""
     for keyword, option in _OPTIONS.items():
         text = text.replace(keyword, option)
     return text
@@ -92,14 +92,14 @@ def _advice(error: BlockStoreError, settings: Settings) -> str:
     if isinstance(error, RateLimitedError):
         return _rate_limited(error)
     if isinstance(error, OutcomeUnknownError):
-        return "look before you repeat it"
+        return "check before you repeat it"
     if isinstance(error, RequestTimeoutError):
         return "try again, or with a longer --timeout"
     if isinstance(error, TransportError):
         at = "--api-url" if settings.api_url else "DIGITALOCEAN_API_URL"
         return f"check the network and {at}"
     if isinstance(error, ServerError):
-        return "the fault is the API's: try again later"
+        return "the API failed: try again later"
     return ""
 
 
@@ -110,4 +110,4 @@ def _rate_limited(error: RateLimitedError) -> str:
         return "a volume takes one snapshot in ten minutes: try again later"
     if error.retry_after is not None:
         return f"try again in {error.retry_after:.0f} s"
-    return "the token's budget is used up: see `do-blockstore quota`"
+    return "the token's budget is exhausted: see `do-blockstore quota`"

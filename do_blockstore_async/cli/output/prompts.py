@@ -1,4 +1,4 @@
-"""Asking before something is destroyed."""
+"""Ask before something is deleted."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["check_can_ask", "confirm"]
 
 
 def check_can_ask(*, yes: bool) -> None:
-    """Refuse early, before anything is sent, what nobody could agree to.
+    """Fail early, before anything is sent, if nobody can confirm.
 
     Raises:
-        UsageError: there is nobody to ask, and no `--yes`.
+        UsageError: not a terminal, and no `--yes`.
     """
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("nobody is at the terminal to confirm this: add --yes")
+        raise UsageError("not a terminal, so cannot ask: pass --yes to confirm")
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end a blocking read: asyncio's handler would only take note of it."""
+    """Let Ctrl-C end a blocking read: asyncio's handler would only record it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -34,13 +34,13 @@ def _interruptible() -> Iterator[None]:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if the user agrees.
+    """Continue only if the user confirms.
 
     The question goes to stderr, so that stdout holds results only.
 
     Raises:
-        UsageError: there is nobody to ask, and no `--yes`.
-        CommandError: the answer is not yes; nothing was done.
+        UsageError: not a terminal, and no `--yes`.
+        CommandError: the response is not yes; nothing was done.
     """
     check_can_ask(yes=yes)
     if yes:

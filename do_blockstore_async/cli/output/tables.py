@@ -27,7 +27,7 @@ class Column(Generic[T]):
     """A column of a table or CSV.
 
     Attributes:
-        right: numbers stand to the right.
+        right: align to the right, as numbers are.
         whole: never folded or cut on a narrow terminal, such as an id to be copied.
     """
 
@@ -50,12 +50,12 @@ def _readable(value: Any) -> str:
 
 
 def write(text: str) -> None:
-    """Write results that are text already to stdout."""
+    """Write results that are strings already to stdout."""
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
 
 
 def write_json(text: str) -> None:
-    """Write a JSON document to stdout; what its encoding lacks is escaped as JSON does."""
+    """Write a JSON document to stdout; what its encoding cannot represent is escaped as in JSON."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -75,7 +75,7 @@ def show_rows(output: Output, columns: Sequence[Column[T]], items: Iterable[T]) 
 
 
 def show_one(output: Output, columns: Sequence[Column[T]], item: T) -> None:
-    """Show one object: as a table, its columns stand below each other."""
+    """Show one object; as a table its columns are listed below each other."""
     if output == "json":
         write_json(json_text(item))
     elif output == "csv":
@@ -100,7 +100,7 @@ def show_table(
     totals: Sequence[str] | None = None,
     title: str | None = None,
 ) -> None:
-    """A table of texts on stdout.
+    """Write a table of strings to stdout.
 
     Args:
         columns: how each column is laid out; without it, those that hold only numbers stand right.

@@ -1,4 +1,4 @@
-"""Where text goes: results to stdout, everything else to stderr.
+"""Where output goes: results to stdout, everything else to stderr.
 
 Colors and live displays are for terminals. `NO_COLOR` takes every style away, a dumb terminal
 gets plain lines, and whatever the API sent is shown without its control characters, so that no
@@ -25,7 +25,7 @@ _UNBOUNDED = 100_000
 
 
 def tidy_streams() -> None:
-    """Never fail on a letter that the stream's encoding lacks: write it escaped instead."""
+    """Never fail on a character that the stream cannot encode: write it escaped instead."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -33,7 +33,7 @@ def tidy_streams() -> None:
 
 
 def redact(text: str) -> str:
-    """`text` without anything that looks like a token."""
+    """Return `text` without anything that looks like a token."""
     return _TOKEN.sub(r"\1***", text)
 
 
@@ -67,7 +67,7 @@ def is_live(console: Console) -> bool:
 
 
 def note(message: str) -> None:
-    """A line or a few for the user, on stderr."""
+    """Print a few lines for the user to stderr."""
     for line in message.splitlines():
         sys.stderr.write(f"{redact(visible(line))}\n")
     sys.stderr.flush()

@@ -30,7 +30,7 @@ def budget_left(status: QuotaStatus) -> str:
 
 
 def waiting_reason(status: QuotaStatus) -> str:
-    """Say why no bulk request is sent at the moment; empty when one is."""
+    """Say why no bulk request is sent at the moment; empty if they are sent."""
     if not status.waiting:
         return ""
     if status.paused_for_s > 0:
@@ -38,10 +38,10 @@ def waiting_reason(status: QuotaStatus) -> str:
     next_s = status.background_available_in_s
     when = f": next request in {_whole(next_s)}"
     if status.probing:
-        return f"the API says that nothing is left of the hour{when}"
+        return f"the API reports that nothing is left of the hour{when}"
     if next_s < _WORTH_TELLING_S:
         return ""
-    # The longest window without room for bulk requests is the one that holds them back.
+    # The longest window without a slot for bulk requests is what holds them back.
     for window in reversed(status.windows):
         if window.remaining <= window.reserved:
             name = window_name(window.length_s)

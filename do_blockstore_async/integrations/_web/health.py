@@ -1,4 +1,4 @@
-"""The budget for a health check: as this process knows it, without spending a request."""
+"""Report the budget to a health check: as this process knows it, without a request."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["budget_report"]
 
 
 def budget_report(store: BlockStore) -> dict[str, Any]:
-    """The budget as plain data, ready for JSON.
+    """Return the budget as plain data, ready for JSON.
 
-    `status` is `paused` while the API has asked to wait, `exhausted` while nothing may leave at
-    once, else `ok`. None of them means that the process is ill: a restart frees no budget, so a
-    health check answers 200 with any of them.
+    `status` is `paused` while the API has asked to wait, `exhausted` while no request can be
+    sent at once, else `ok`. None of them means that the process is unhealthy: a restart frees no
+    budget, so a health check returns 200 with any of them.
     """
     quota = store.quota
     if quota.paused_for_s > 0 or quota.probing:

@@ -1,24 +1,24 @@
-"""One web request: the deadline of its calls, and what becomes of them when nobody waits any more.
+"""One web request: the deadline of its calls, and their cancellation when its client disconnects.
 
-Theory. A handler whose client has left works for nobody, and while it waits for quota it keeps a
-place in line. But a handler that has begun to change something must be let finish: cancelled after
-`create` was sent, it would leave a volume of which no record is made. So the handler runs in a task
-of its own, and an observer (`events.observing`) tells the scope of each call made in it: begun,
-sent, ended. Once a request that changes something has gone out, cancelling is over for good; the
-deadline still bounds what follows.
+Theory. A handler whose client has disconnected works in vain, and while it waits for quota it keeps
+a place in the queue. But a handler that has started a write must finish: cancelled after `create`
+was sent, it would leave a volume without a record. So the handler runs in a task of its own, and an
+observer (`events.observing`) informs the scope of each call made in it: started, sent, finished.
+Once a write was sent the handler is not cancelled any more; the deadline still bounds what
+follows.
 
 Invariants:
 1. No handler is cancelled by the scope after a write of it was sent. A write that only waits for
-   quota has not been sent, and a cancelled wait gives its place up without having sent anything.
-2. When the client has left, the handler is cancelled while it is in a call of this package, never
-   while it is in code of its own.
+   quota has not been sent, and a cancelled wait leaves the queue without having sent anything.
+2. When the client has disconnected, the handler is cancelled while it is in a call of this package,
+   never while it is in code of its own.
 3. When the server itself cancels the request (its own grace at shutdown is over, or aiohttp's
    `handler_cancellation`), the handler is cancelled at once wherever it is, unless 1 forbids it:
-   then the server's task waits until the handler has ended.
-4. When `run` returns, the handler has ended.
+   then the server's task waits until the handler has finished.
+4. When `run` returns, the handler has finished.
 
-The one gap: a handler that makes several calls side by side, none of them a write so far, can be
-cancelled in the very turn of the loop in which one of them is granted its lease for a write.
+The one gap: a handler that makes several concurrent calls, none of them a write so far, can be
+cancelled in the very iteration of the loop in which one of them is granted its lease for a write.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ _ON_THE_WAY_S = 0.25
 
 
 class ClientGoneError(Exception):
-    """The handler was given up because its client has left; nobody reads an answer."""
+    """The handler was cancelled because its client has disconnected."""
 
 
 class RequestScope:
-    """Watches the calls of one web request, and ends it when it may be ended.
+    """Watch the calls of one web request, and cancel it when it may be cancelled.
 
     Args:
-        on_first_call: told when the handler makes its first call; the time to begin watching for
-            the client to leave.
+        on_first_call: called when the handler makes its first call; the time to start watching
+            for the client to disconnect.
     """
 
     def __init__(self, on_first_call: Callable[[], None] | None = None) -> None:
@@ -62,10 +62,10 @@ class RequestScope:
         self._given_up = False
         self._answered = False
         self.writing = False
-        """Whether something that changes anything has been sent."""
+        """Whether a write has been sent."""
 
     def __call__(self, event: Event) -> None:
-        """The observer: runs in the task that makes the call."""
+        """Observe an event; runs in the task that makes the call."""
         if isinstance(event, CallStarted):
             self._calls += 1
             if self._on_first_call is not None:
@@ -80,14 +80,14 @@ class RequestScope:
             self.writing = True
 
     async def run(self, work: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
-        """Carry the handler to its end.
+        """Run the handler to its end.
 
         Args:
             work: the handler.
             timeout_s: seconds that all its calls have together; None for no deadline.
 
         Raises:
-            ClientGoneError: it was given up after `client_gone`.
+            ClientGoneError: it was cancelled after `client_gone`.
             asyncio.CancelledError: the server cancelled the request.
         """
         self._task = task = asyncio.create_task(self._inside(work, timeout_s))
@@ -108,7 +108,7 @@ class RequestScope:
             return await work
 
     async def _end(self, task: asyncio.Task[Any]) -> None:
-        """The server does not want to wait: cancel what may be cancelled, await the rest."""
+        """Cancel what may be cancelled and await the rest, since the server stops waiting."""
         if not self.writing:
             task.cancel()
         while not task.done():
@@ -117,15 +117,17 @@ class RequestScope:
             except asyncio.CancelledError:
                 continue
         if not task.cancelled() and (error := task.exception()) is not None:
-            _logger.warning("a request that nobody waits for ended with %s", type(error).__name__)
+            _logger.warning(
+                "a request whose client disconnected ended with %s", type(error).__name__
+            )
 
     def client_gone(self) -> None:
-        """The client has left."""
+        """Note that the client has disconnected."""
         self._gone = True
         self._reconsider()
 
     def answered(self) -> None:
-        """The whole answer is out: what follows is background work and belongs to nobody's wait."""
+        """Note that the whole response was sent: what follows is background work."""
         self._answered = True
         if asyncio.current_task() is self._task:
             self._stack.enter_context(BlockStore.detached())
@@ -142,10 +144,10 @@ class RequestScope:
 def timeout_from(
     header: str | None, default_s: float | None, longest_s: float | None
 ) -> float | None:
-    """The seconds a web request has: what its header asks for, bounded, or else the default.
+    """Return the seconds a web request has: what its header asks for, bounded, or the default.
 
-    What is asked for counts from when the client began to ask until it has the answer, so a tenth
-    of it, a quarter of a second at most, is left for the way. A header that is no number of
+    The client counts from its request until it has the response, so a tenth of the time, a quarter
+    of a second at most, is left for the network. A header that is no number of
     seconds, more than 0, is treated as absent: proxies use names like these too, and a wrong
     deadline must not become an error.
     """

@@ -1,21 +1,21 @@
-"""When to come back: a Retry-After for each refused request that turns out right.
+"""When to return: a Retry-After for each rejected request that turns out right.
 
 Theory. A call that cannot be served before its deadline learns from the throttle when it could have
-been, had it waited. A single caller told so is told the truth. A hundred callers refused at once
-are all told the same moment, since none of them waits: they come back together, and ninety are
-refused again. So each refused request is given a slot of its own: the k-th one that is still away
-is told when k more requests than those waiting now will have been answered.
+been, had it waited. That is right for a single caller. A hundred callers rejected at once would
+all get the same time, since none of them waits: they return together, and ninety are rejected
+again. So each rejected request gets a slot of its own: the k-th one that has not returned yet is
+given the time at which k more requests than those waiting now will have been answered.
 
-Background work would find the line empty meanwhile and take those slots, and newcomers with more
-patience would wait for them; `Throttle.reserve_at` keeps them. Nobody is held to a promise: who
-never comes leaves the slot to others a second later, who comes early waits like everybody. What
-cannot be told apart is who comes back and who comes for the first time: a newcomer who finds a slot
-free takes it, and while more requests arrive than the budget can serve, a promise can be overtaken.
+Background work would find the queue empty meanwhile and take those slots, and newcomers with longer
+deadlines would wait for them; `Throttle.reserve_at` keeps them. A reservation binds no caller: one
+that never returns leaves the slot to others a second later, one that returns early waits as usual.
+Returning callers and newcomers cannot be told apart: a newcomer that finds a slot free takes it,
+and while more requests arrive than the budget can serve, a reservation can be overtaken.
 
 Invariants:
 1. A promise is never earlier than what the throttle itself said of the call.
-2. Promises whose time has come are forgotten: what they were for is in the line, or gone.
-3. At most `_MOST` are remembered, so a flood of refusals costs bounded time and memory.
+2. Promises whose time has come are forgotten: their requests are queued, or will not return.
+3. At most `_MOST` are remembered, so a flood of rejections costs bounded time and memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MOST = 1000
 
 
 class RetryTimes:
-    """Hands out times to come back, for one client.
+    """Give each rejected request a time to return, for one client.
 
     Args:
         store: whose budget it is.
@@ -44,12 +44,12 @@ class RetryTimes:
 
     @property
     def away(self) -> int:
-        """How many were told a time that has not come yet."""
+        """How many were given a time that has not come yet."""
         self._forget(asyncio.get_running_loop().time())
         return len(self._promised)
 
     def promise(self, at_least_s: float = 0.0) -> int:
-        """Whole seconds from now after which one more refused request may come back.
+        """Return the whole seconds after which one more rejected request may return.
 
         Args:
             at_least_s: what the error said.

@@ -1,4 +1,4 @@
-"""Actions of volumes: attach, detach and resize, and reading how they go. Pure."""
+"""Actions of volumes: attach, detach and resize, and reading them. Pure."""
 
 from __future__ import annotations
 

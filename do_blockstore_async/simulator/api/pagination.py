@@ -36,12 +36,12 @@ def page_of(
     total: int,
     items: Callable[[int, int], Sequence[bytes]],
 ) -> tuple[int, bytes]:
-    """The answer to a listing.
+    """The response to a listing.
 
     Args:
         account: for the base of the links.
         call: the request.
-        key: the name of the list in the answer.
+        key: the name of the list in the response.
         total: how many items there are.
         items: (offset, count) to the encoded items; empty past the end.
     """
@@ -73,7 +73,7 @@ def page_of(
 def page_of_list(
     account: Account, call: Call, key: str, items: Sequence[T], encoded: Callable[[T], bytes]
 ) -> tuple[int, bytes]:
-    """The answer to a short listing; only what is on the page gets encoded."""
+    """The response to a short listing; only what is on the page gets encoded."""
     return page_of(
         account,
         call,

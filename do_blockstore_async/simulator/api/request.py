@@ -17,7 +17,7 @@ __all__ = ["Call", "read_body", "read_query"]
 
 @attrs.frozen
 class Call:
-    """A request that was let in.
+    """An authenticated request.
 
     Attributes:
         values: what stood in the path.
@@ -36,7 +36,7 @@ class Call:
     grant: Grant
 
     def text(self, name: str) -> str:
-        """A text of the body; empty where missing or null, refused where it is no text."""
+        """Return a string of the body; empty where missing or null, an error if it is none."""
         value = self.body.get(name)
         if value is None:
             return ""
@@ -45,7 +45,7 @@ class Call:
         return value
 
     def number(self, name: str) -> int | None:
-        """A whole number of the body; None where missing or null."""
+        """Return a whole number of the body; None where missing or null."""
         value = self.body.get(name)
         if value is None:
             return None
@@ -54,7 +54,7 @@ class Call:
         return value
 
     def texts(self, name: str) -> list[str]:
-        """A list of texts of the body; empty where missing or null."""
+        """Return a list of strings of the body; empty where missing or null."""
         value = self.body.get(name)
         if value is None:
             return []
@@ -70,7 +70,7 @@ def read_query(target: str) -> dict[str, str]:
 
 
 def read_body(request: SimRequest) -> dict[str, Any]:
-    """The JSON object in a body; refuses other media types (GUESS) and anything else."""
+    """Return the JSON object in a body; an error for other media types (GUESS)."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in ("", "application/json"):
         raise api_error("media_type")

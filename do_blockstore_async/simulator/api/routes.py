@@ -165,7 +165,7 @@ _EXACT, _PATTERNS = _table()
 
 
 def find_route(method: str, path: str) -> tuple[Route, tuple[Any, ...]]:
-    """The route of a request and the values in its path; refuses with 404 or 405."""
+    """Find the route of a request and the values in its path; 404 or 405 if there is none."""
     methods = _EXACT.get(path)
     values: tuple[Any, ...] = ()
     if methods is None:

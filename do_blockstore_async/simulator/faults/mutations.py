@@ -1,6 +1,6 @@
-"""How faults bend an answer: a pure function from answer to answer.
+"""How faults change a response: a pure function from response to response.
 
-What is bent here is what a client has to survive: bodies that are no JSON, too large, or the page
+These are what a client has to survive: bodies that are no JSON, too large, or the page
 of a gateway; page links that lead elsewhere; budget headers that make no sense.
 
 Pure: no clock, no I/O.
@@ -76,7 +76,7 @@ def _gzip_bomb(response: SimResponse) -> SimResponse:
 
 
 def _with_body(response: SimResponse, body: bytes) -> SimResponse:
-    # A 204 has no body to bend.
+    # A 204 has no body to change.
     status = 200 if response.status == 204 else response.status
     headers = {**response.headers, "content-type": "application/json; charset=utf-8"}
     return SimResponse(status, headers, body)
@@ -144,7 +144,7 @@ HEADER_FAULTS: dict[str, _Bend] = {
         lambda now, number: {"date": http_date(now + (3600 if number % 2 else -3600))}
     ),
 }
-"""Faults that only bend headers."""
+"""Faults that only change headers."""
 
 
 def _retry_after_date(response: SimResponse, now: float) -> SimResponse:
@@ -162,10 +162,10 @@ def _retry_after_date(response: SimResponse, now: float) -> SimResponse:
 
 
 def mutate_response(kind: str, response: SimResponse, now: float, number: int = 1) -> SimResponse:
-    """The answer as that fault leaves it.
+    """Return the response as that fault leaves it.
 
     Args:
-        kind: one of `faults.KINDS`; one that leaves the answer alone returns it.
+        kind: one of `faults.KINDS`; one that leaves the response alone returns it.
         response: what the world answered, or an empty 500 where it was not asked.
         now: seconds since the epoch.
         number: picks the form where a fault has several.

@@ -1,4 +1,4 @@
-"""The text of `--faults`."""
+"""Parse the specification of `--faults`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPEC = (
 
 
 def parse_faults(spec: str) -> FaultInjector:
-    """Read the text of `--faults`.
+    """Parse the specification of `--faults`.
 
     Faults are separated by commas. Each begins with its kind; what follows, separated by colons
     and in any order, is

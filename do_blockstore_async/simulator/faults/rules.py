@@ -44,9 +44,9 @@ __all__ = [
     "mutate_response",
 ]
 
-Wire = Literal["answer", "drop", "reset", "stall", "drip", "truncate"]
-"""What happens to the answer: sent; connection closed without it; connection reset; nothing at all
-until the client goes; sent byte by byte; cut short."""
+Wire = Literal["respond", "drop", "reset", "stall", "drip", "truncate"]
+"""What happens to the response: sent; connection closed without it; connection reset; nothing until
+the client disconnects; sent byte by byte; cut short."""
 
 # kind: (what happens on the wire, the share of these requests that take effect)
 _KINDS: dict[str, tuple[Wire, float]] = {
@@ -56,23 +56,23 @@ _KINDS: dict[str, tuple[Wire, float]] = {
     "drip": ("drip", 1.0),
     "stall": ("stall", 0.5),
     "truncated": ("truncate", 1.0),
-    "huge_body": ("answer", 1.0),
-    "gzip_bomb": ("answer", 1.0),
+    "huge_body": ("respond", 1.0),
+    "gzip_bomb": ("respond", 1.0),
     # A gateway knows no more than the client whether the request took effect.
-    **dict.fromkeys(HTML_STATUS, ("answer", 0.5)),
-    "error_500_after_commit": ("answer", 1.0),
-    "error_500_before": ("answer", 0.0),
-    "malformed_json": ("answer", 1.0),
-    "empty_body": ("answer", 1.0),
-    "wrong_content_type": ("answer", 1.0),
-    "hostile_next": ("answer", 1.0),
-    "redirect": ("answer", 0.0),
-    "duplicate": ("answer", 1.0),
-    "clock_step": ("answer", 1.0),
-    "snapshot_errors": ("answer", 0.0),
-    "action_errors": ("answer", 1.0),
-    "retry_after_date": ("answer", 0.0),
-    **dict.fromkeys(HEADER_FAULTS, ("answer", 1.0)),
+    **dict.fromkeys(HTML_STATUS, ("respond", 0.5)),
+    "error_500_after_commit": ("respond", 1.0),
+    "error_500_before": ("respond", 0.0),
+    "malformed_json": ("respond", 1.0),
+    "empty_body": ("respond", 1.0),
+    "wrong_content_type": ("respond", 1.0),
+    "hostile_next": ("respond", 1.0),
+    "redirect": ("respond", 0.0),
+    "duplicate": ("respond", 1.0),
+    "clock_step": ("respond", 1.0),
+    "snapshot_errors": ("respond", 0.0),
+    "action_errors": ("respond", 1.0),
+    "retry_after_date": ("respond", 0.0),
+    **dict.fromkeys(HEADER_FAULTS, ("respond", 1.0)),
 }
 
 KINDS: tuple[str, ...] = tuple(_KINDS)
@@ -93,9 +93,9 @@ class Fault(NamedTuple):
         kind: one of `KINDS`.
         number: counts the faults of a run from 1; shapes that vary, vary with it.
         commit: whether the request is given to the world.
-        wire: what happens to the answer.
+        wire: what happens to the response.
         seconds: for `clock_step`, how far; for `drip`, the pause between bytes.
-        return_second: for `duplicate`, whether the second answer is returned.
+        return_second: for `duplicate`, whether the second response is returned.
     """
 
     kind: str
@@ -226,7 +226,7 @@ class FaultInjector:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the rules of the beginning, with an empty log and the same draws again."""
+        """Return to the initial rules, with an empty log and the same random draws."""
         self.log: list[InjectedFault] = []
         self._rules: list[tuple[FaultRule, Random]] = []
         for rule in self._first_rules:
@@ -245,13 +245,13 @@ class FaultInjector:
         seconds: float | None = None,
         return_second: bool = False,
     ) -> FaultRule:
-        """Add a rule, until `reset()`. Arguments and errors as of `FaultRule`."""
+        """Add a rule, until `reset()`. Arguments and errors: see `FaultRule`."""
         rule = FaultRule(kind, method, path, rate, times, skip, commit, seconds, return_second)
         self._append(rule)
         return rule
 
     def clear(self) -> None:
-        """Take every rule out; the log stays."""
+        """Remove every rule; the log is kept."""
         self._rules.clear()
 
     def _append(self, rule: FaultRule) -> None:
@@ -284,10 +284,10 @@ class FaultInjector:
 
 
 class Delivery(NamedTuple):
-    """What becomes of a request: the answer, and what happens to it on the wire."""
+    """What becomes of a request: the response, and what happens to it on the wire."""
 
     response: SimResponse
-    wire: Wire = "answer"
+    wire: Wire = "respond"
     fault: Fault | None = None
 
 

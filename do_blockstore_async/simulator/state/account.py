@@ -85,10 +85,10 @@ class Account:
         return f"<{type(self).__name__} of {held} volumes, {self.handled} requests handled>"
 
     def reset(self, now: float | None = None) -> None:
-        """Back to the seeded state: fleet, budgets, log, counters, scripts, settings, tokens.
+        """Return to the seeded state: fleet, budgets, log, counters, scripts, settings, tokens.
 
         Args:
-            now: when the world begins again; by default the latest time it was told.
+            now: when the world begins again; by default the latest time it knows.
         """
         options = self.options
         self.now = self.now if now is None else now
@@ -117,7 +117,7 @@ class Account:
         self.add_token(self.token, name="default", other_clients_per_s=options.other_clients_per_s)
         build_fleet(self.state, options, self.random, self.now)
 
-    # What tests arrange and look at.
+    # What tests arrange and inspect.
 
     @property
     def volumes(self) -> Mapping[str, SimVolume]:
@@ -152,7 +152,7 @@ class Account:
         scopes: Iterable[str] | None = None,
         other_clients_per_s: float = 0.0,
     ) -> str:
-        """Let one more token in, with its own budget and scopes (None: all), and return it."""
+        """Accept one more token, with its own budget and scopes (None: all), and return it."""
         if token is None:
             token = _token(f"{self.options.seed} {len(self.grants)}")
         budget = None
@@ -166,7 +166,7 @@ class Account:
         return token
 
     def revoke_token(self, token: str) -> None:
-        """Let a token in no longer."""
+        """Accept a token no longer."""
         del self.grants[token]
 
     def add_volume(
@@ -250,7 +250,7 @@ class Account:
         return snapshot
 
     def remove_volume(self, volume: SimVolume | str) -> None:
-        """Take a volume out of the world without asking anything, as another user might."""
+        """Take a volume out of the world without any check, as another client might."""
         if isinstance(volume, str):
             volume = self.state.volumes[volume]
         for droplet_id in volume.droplet_ids:
@@ -288,7 +288,7 @@ class Account:
         self.route_limits.append(RouteLimit(method, pattern, times, retry_after_s))
 
     def finish_actions(self) -> None:
-        """End every action that is under way, now."""
+        """Finish every action that is in progress, now."""
         while self._due:
             _, action_id = heapq.heappop(self._due)
             self.state.finish_action(self.state.actions[action_id], self.now + self.skew_s)
@@ -320,7 +320,7 @@ class Account:
         heapq.heappush(self._due, (action.due_s, action.id))
 
     def check_capacity(self, gigabytes: int, volumes: int = 1) -> None:
-        """Refuse when so much more would not fit into the account."""
+        """Raise the API's error when so much more exceeds the account's capacity."""
         state = self.state
         full = self.max_volumes is not None and len(state.volumes) + volumes > self.max_volumes
         if not full and self.capacity_gigabytes is not None:

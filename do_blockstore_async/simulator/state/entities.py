@@ -1,4 +1,4 @@
-"""The things a simulated account holds, and how the API writes them down.
+"""The volumes, snapshots, actions and Droplets of an account, and their JSON.
 
 What can be sent is encoded once: changing an attribute forgets the encoded form.
 
@@ -39,7 +39,7 @@ class SimVolume:
     Attributes:
         created_s: seconds since the epoch.
         used_gigabytes: what is written on it, so the size of its next snapshot.
-        busy: the id of the action that is under way, else None.
+        busy: the id of the action in progress, else None.
         snapshot_s: when its last snapshot was taken, for the cooldown.
     """
 
@@ -120,7 +120,7 @@ class SimSnapshot:
 
 @attrs.define(eq=False)
 class SimAction:
-    """Something being done to a volume.
+    """An action on a volume.
 
     Attributes:
         type: `attach_volume`, `detach_volume` or `resize_volume`.
@@ -167,7 +167,7 @@ class SimDroplet:
 
     Attributes:
         volume_ids: what is attached to it.
-        busy: the id of the action that is under way, else None.
+        busy: the id of the action in progress, else None.
     """
 
     id: int

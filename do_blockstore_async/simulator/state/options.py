@@ -28,11 +28,11 @@ class WorldOptions:
         droplets: a number of Droplets; or their ids, as numbers or as `ID:REGION` (one without a
             region takes volumes of any region); or a mapping of ids to regions. None makes one
             for each region.
-        token: the token that is let in; by default one derived from the seed.
+        token: the accepted token; by default one derived from the seed.
         limits: `250/60,5000/3600` (requests/seconds, shortest first), or pairs, or `none`: then
             there are no budget headers either.
         minute_model: how the shorter window is counted: `sliding`, `fixed` or `bucket`.
-        other_clients_per_s: requests per second that somebody else makes with the same token.
+        other_clients_per_s: requests per second that other clients make with the same token.
         action_s: how long actions take: drawn evenly between these two.
         action_lag_s: for so long after the POST an action's GET is a 404.
         action_failure_rate: the share of actions that end `errored`.
