@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 
 from do_blockstore_async import Config, ConfigError
 
-DEFAULTS = Config()
 POSITIVE = [
     "burst",
     "cold_start_concurrency",
@@ -29,19 +27,24 @@ POSITIVE = [
 NOT_NEGATIVE = ["window_margin_s", "late_arrival_s"]
 
 
+def config_with(field: str, value: float) -> Config:
+    settings: dict[str, Any] = {field: value}
+    return Config(**settings)
+
+
 @pytest.mark.parametrize("field", POSITIVE)
 def test_what_must_be_positive(field: str) -> None:
     for value in (0, -1, float("nan")):
         with pytest.raises(ConfigError, match=f"{field} must be more than 0"):
-            attrs.evolve(DEFAULTS, **{field: value})
+            config_with(field, value)
 
 
 @pytest.mark.parametrize("field", NOT_NEGATIVE)
 def test_what_must_not_be_negative(field: str) -> None:
-    assert getattr(attrs.evolve(DEFAULTS, **{field: 0}), field) == 0
+    assert getattr(config_with(field, 0), field) == 0
     for value in (-0.1, float("nan")):
         with pytest.raises(ConfigError, match=f"{field} must be 0 or more"):
-            attrs.evolve(DEFAULTS, **{field: value})
+            config_with(field, value)
 
 
 @pytest.mark.parametrize(

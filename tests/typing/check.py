@@ -49,11 +49,13 @@ def main() -> int:
         for program in PROGRAMS.glob("*.py"):
             shutil.copy(program, folder)
         for page in filter(blocks, pages()):
-            name = page.stem.lower().replace("-", "_")
+            parts = page.relative_to(ROOT).with_suffix("").parts
+            name = "_".join(parts).lower().replace("-", "_")
             (folder / f"{name}_blocks.py").write_text(module(page))
         settings = {
             "typeCheckingMode": "strict",
             "reportUnnecessaryTypeIgnoreComment": "error",
+            "reportUnusedClass": "none",
             "reportUnusedFunction": "none",
             "reportUnusedVariable": "none",
             "extraPaths": [str(ROOT)],
