@@ -20,7 +20,8 @@ from ._lazy import lazy_names
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from ._ratelimit.status import QuotaStatus
+    from ._ratelimit.lease import Lease
+    from ._ratelimit.status import QuotaStatus, WindowStatus
     from ._ratelimit.throttle import Throttle
     from ._schema.converter import make_converter
     from .client import BlockStore
@@ -74,6 +75,7 @@ __all__ = [
     "ConflictError",
     "DecodeError",
     "InvalidArgumentError",
+    "Lease",
     "ListingChangedError",
     "NotFoundError",
     "OutcomeUnknownError",
@@ -93,6 +95,7 @@ __all__ = [
     "UnprocessableEntityError",
     "Volume",
     "VolumeSnapshot",
+    "WindowStatus",
     "make_converter",
 ]
 
@@ -114,6 +117,7 @@ __getattr__, __dir__ = lazy_names(
         "ConflictError": ".errors",
         "DecodeError": ".errors",
         "InvalidArgumentError": ".errors",
+        "Lease": "._ratelimit.lease",
         "ListingChangedError": ".errors",
         "NotFoundError": ".errors",
         "OutcomeUnknownError": ".errors",
@@ -133,6 +137,7 @@ __getattr__, __dir__ = lazy_names(
         "UnprocessableEntityError": ".errors",
         "Volume": ".models",
         "VolumeSnapshot": ".models",
+        "WindowStatus": "._ratelimit.status",
         "make_converter": "._schema.converter",
     },
 )

@@ -9,8 +9,8 @@ from contextvars import ContextVar
 import attrs
 
 from ._deadline import no_deadline
+from ._observers import unobserved
 from .errors import InvalidArgumentError
-from .events import unobserved
 
 __all__ = ["Job", "background", "current_job", "detached"]
 

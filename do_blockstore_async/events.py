@@ -17,13 +17,13 @@ Pure: no clock, no I/O.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Protocol, TypeAlias
 
 import attrs
+
+from ._observers import observers
 
 __all__ = [
     "AttemptFinished",
@@ -40,13 +40,8 @@ __all__ = [
     "QuotaResumed",
     "QuotaWaited",
     "RetryScheduled",
-    "current_observers",
-    "emit",
     "observing",
-    "unobserved",
 ]
-
-_logger = logging.getLogger("do_blockstore_async")
 
 
 @attrs.frozen
@@ -193,36 +188,11 @@ class Hook(Protocol):
         """Handle `event`; quickly, and without awaiting."""
 
 
-_observers: ContextVar[tuple[Hook, ...]] = ContextVar("do_blockstore_async_observers", default=())
-
-current_observers = _observers.get
-
-
 @contextmanager
 def observing(hook: Hook) -> Iterator[None]:
     """Give `hook` the events of every call made inside, of any client."""
-    token = _observers.set((*_observers.get(), hook))
+    token = observers.set((*observers.get(), hook))
     try:
         yield
     finally:
-        _observers.reset(token)
-
-
-@contextmanager
-def unobserved() -> Iterator[None]:
-    """Hide the calls made inside from the observers of the surrounding code."""
-    token = _observers.set(())
-    try:
-        yield
-    finally:
-        _observers.reset(token)
-
-
-def emit(hooks: Iterable[Hook], event: Event) -> None:
-    """Give `event` to each hook; a hook that raises is logged and skipped."""
-    for hook in hooks:
-        try:
-            hook(event)
-        except Exception:
-            # A broken observer must not break the call it observes.
-            _logger.exception("a hook failed on %s", type(event).__name__)
+        observers.reset(token)

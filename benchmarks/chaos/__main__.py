@@ -15,7 +15,7 @@ included, as other SDKs do. The table counts:
 - leaked: tasks, connections or leases left behind;
 - over budget: requests that the server refused as too many in a minute or an hour.
 
-"cannot be told" is no failure but an honest answer: `OutcomeUnknownError`, or the note on a
+"outcome unknown" is no failure: `OutcomeUnknownError`, or the note on a
 cancellation. A run is replayed by its seed: `--first-seed 7 --seeds 1`.
 """
 
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     print("| | this client | the same, repeating blindly |")
     print("| --- | ---: | ---: |")
-    for row in ("operations", "requests", "faults", "cannot be told", *COLUMNS):
+    for row in ("operations", "requests", "faults", "outcome unknown", *COLUMNS):
         mark = "**" if row in COLUMNS else ""
         print(f"| {row} | {mark}{totals[False][row]:,}{mark} | {totals[True][row]:,} |")
     return int(any(totals[False][column] for column in COLUMNS))

@@ -110,7 +110,7 @@ def stranger_rows(table: Table, seeds: int) -> None:
         cases = every(seeds, 1000, stranger_rate=minute, stranger_since_s=since_s)
         _, refused, seconds = worst(cases)
         table.row(
-            f"stranger at 30 % of the minute, 1,000 requests ({name})",
+            f"another client at 30 % of the minute, 1,000 requests ({name})",
             "at most 5 429s",
             f"at most {refused} 429s ({seconds:,.0f} s)",
             refused <= 5,
@@ -120,9 +120,9 @@ def stranger_rows(table: Table, seeds: int) -> None:
         outcomes, refused, seconds = worst(cases)
         crowded = [outcome.other_clients_refused for outcome in outcomes]
         table.row(
-            f"stranger at 30 % of the hour, 6,000 requests ({name})",
-            "at most 60 429s" + ("; at most 198 of the stranger's refused" if since_s else ""),
-            f"at most {refused} 429s, {min(crowded)} to {max(crowded)} of the stranger's refused "
+            f"another client at 30 % of the hour, 6,000 requests ({name})",
+            "at most 60 429s" + ("; at most 198 of the other's rejected" if since_s else ""),
+            f"at most {refused} 429s, {min(crowded)} to {max(crowded)} of the other's rejected "
             f"({seconds:,.0f} s)",
             refused <= 60 and (max(crowded) <= 198 or not since_s),
         )
@@ -273,8 +273,8 @@ def main() -> None:
     forecast_rows(table, seeds)
     cost_rows(table)
     print(
-        f"\nLatency 50 to 400 ms. A stranger is another program on the same token. Worst of {seeds}"
-        " seeds under each of the three server models; interactive calls and forecasts under the "
+        "\nLatency 50 to 400 ms. Another client is another program on the same token. Worst of "
+        f"{seeds} seeds under each of the three server models; interactive calls and forecasts under the "
         "sliding log only; the rows of 60 requests are means of 20 seeds.\n"
     )
     print("\n".join(table.lines))

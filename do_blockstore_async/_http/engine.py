@@ -27,6 +27,7 @@ import msgspec
 
 from .._clock import Clock
 from .._deadline import NEVER, Deadline, current_deadline
+from .._observers import current_observers, emit
 from .._ratelimit.throttle import Throttle
 from ..config import Config
 from ..errors import (
@@ -41,15 +42,7 @@ from ..errors import (
     RequestTimeoutError,
     UnprocessableEntityError,
 )
-from ..events import (
-    AttemptFinished,
-    AttemptSent,
-    CallFinished,
-    CallStarted,
-    RetryScheduled,
-    current_observers,
-    emit,
-)
+from ..events import AttemptFinished, AttemptSent, CallFinished, CallStarted, RetryScheduled
 from .checks import check_timeout
 from .lifecycle import Lifecycle
 from .protocol import parse_response
@@ -207,7 +200,7 @@ class Engine:
 
     async def _attempt(self, request: Request[T], call: Call) -> T:
         """Transmit once and parse the response."""
-        attempt = Attempt(deadline=self._attempt_deadline(request, call).when())
+        attempt = Attempt(deadline=self._attempt_deadline(request, call))
         hooks = call.hooks
         began = self._clock.monotonic() if hooks else 0.0
         status: int | None = None
@@ -277,21 +270,9 @@ class Engine:
         if call.unknown and request.method == "DELETE" and isinstance(error, NotFoundError):
             # E3: the attempt whose response was lost is what deleted it.
             return Adopt(request.decode(RawResponse(204, {}, b"")))
-        unknown = is_outcome_unknown(error) or (
-            # It certainly took effect, but its response is unreadable.
-            isinstance(error, DecodeError) and not request.idempotent
-        )
-        if unknown:
-            call.unknown = error
-        elif call.unknown is None:
-            # Every attempt so far was provably refused: they cannot have created what a query
-            # finds later, so only what is created from the next attempt on may be ours.
-            call.sent_at = None
+        lost = _is_lost(request, call, error)
         if self._lifecycle.closing:
             raise self._lifecycle.error(request, unknown=call.unknown is not None) from error
-        # A repeated create that is refused by what exists may be refused by its own first attempt,
-        # which arrived late: that has to be reconciled too.
-        lost = unknown or (call.unknown is not None and _refused_by_state(error))
         next_request = request
         if lost and not request.idempotent:
             finding = await self._reconciler.reconcile(request, call, error)
@@ -303,15 +284,11 @@ class Engine:
         delay_s = self._delay(request, call, error, found_missing=lost)
         if delay_s is not None:
             return Retry(delay_s, next_request)
-        if call.unknown is None or request.idempotent or _refused_by_state(error):
-            return GiveUp()
-        reconciliation = request.reconciliation
-        if reconciliation is not None and not reconciliation.server_rejects_duplicates:
-            # It was queried until the lost attempt could not arrive any more: it has no effect.
-            return GiveUp()
-        raise OutcomeUnknownError(
-            "the response was lost; the request has had no effect yet, but it may still arrive"
-        ) from error
+        if _may_still_arrive(request, call, error):
+            raise OutcomeUnknownError(
+                "the response was lost; the request has had no effect yet, but it may still arrive"
+            ) from error
+        return GiveUp()
 
     def _delay(
         self, request: Request[Any], call: Call, error: BlockStoreError, *, found_missing: bool
@@ -372,6 +349,33 @@ class Engine:
             self._lifecycle.start_closing()
             await self._transport.aclose()
             await self._lifecycle.wait_idle()
+
+
+def _is_lost(request: Request[Any], call: Call, error: BlockStoreError) -> bool:
+    """Record what the failed attempt proves; tell whether its effect has to be found out."""
+    # A 2xx that is unreadable took effect for certain, but its result is lost.
+    unreadable = isinstance(error, DecodeError) and not request.idempotent
+    if unreadable or is_outcome_unknown(error):
+        call.unknown = error
+        return True
+    if call.unknown is None:
+        # Every attempt so far was provably rejected: they cannot have created what a query finds
+        # later, so only what is created from the next attempt on may be ours.
+        call.sent_at = None
+        return False
+    # A repeated create that is rejected because of what exists may be rejected because of its own
+    # first attempt, which arrived late: that has to be reconciled too.
+    return _refused_by_state(error)
+
+
+def _may_still_arrive(request: Request[Any], call: Call, error: BlockStoreError) -> bool:
+    """Tell whether giving up now would leave an earlier attempt that may yet take effect."""
+    if call.unknown is None or request.idempotent or _refused_by_state(error):
+        return False
+    reconciliation = request.reconciliation
+    # Where the server does not reject duplicates, the reconciler has queried until the lost attempt
+    # could not arrive any more: it has no effect.
+    return reconciliation is None or reconciliation.server_rejects_duplicates
 
 
 def _replacement(request: Request[T], finding: Finding[T]) -> Request[T]:

@@ -13,9 +13,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from .._deadline import Deadline
+from .._deadline import NEVER, Deadline
 from ..errors import BlockStoreError
-from ..events import Hook
 
 __all__ = [
     "Attempt",
@@ -146,13 +145,13 @@ class Attempt(msgspec.Struct):
     """One transmission: the time it has, and what it leaves behind for the engine.
 
     Attributes:
-        deadline: loop time by which the whole response must be here, the wait for quota included.
+        deadline: by when the whole response must be here, the wait for quota included.
         sent_at: loop time at which the first byte may have left; None while none can have.
         on_sent: called with that time, directly before the first byte is written. It does not hold
             the attempt itself: a cycle for each call would keep the garbage collector busy.
     """
 
-    deadline: float | None = None
+    deadline: Deadline = NEVER
     sent_at: float | None = None
     on_sent: Callable[[float], None] | None = None
 
@@ -195,7 +194,7 @@ class Call:
         number: int,
         deadline: Deadline,
         answered_before: Dated | None,
-        hooks: tuple[Hook, ...] = (),
+        hooks: tuple[Callable[[Any], object], ...] = (),
     ) -> None:
         self.number = number
         self.deadline = deadline

@@ -100,12 +100,10 @@ class _Transmission:
     ) -> aiohttp.ClientResponse:
         attempt = self._attempt
         loop = asyncio.get_running_loop()
-        deadline = attempt.deadline
-        wait_s = None
-        if deadline is not None:
+        wait_s = attempt.deadline.timeout(loop.time())
+        if wait_s is not None:
             # A lease that leaves no time for the response is useless: fail at once instead.
-            left_s = deadline - loop.time()
-            wait_s = left_s - min(self._throttle._response_s, left_s / 2)
+            wait_s -= min(self._throttle._response_s, wait_s / 2)
         async with self._throttle.acquire(timeout=wait_s) as lease:
             now = loop.time()
             attempt.begin(now)
@@ -190,7 +188,7 @@ class AiohttpTransport:
             headers, body = self._json_headers, encode_json(request.json)
         if self._closed:
             raise ClientClosedError("the client was closed")
-        scope = asyncio.timeout_at(attempt.deadline)
+        scope = asyncio.timeout_at(attempt.deadline.when())
         self._scopes.add(scope)
         # Errors are made here and raised below, outside of `except`, so that no library error,
         # which may hold the request and its headers, stays on as their context.

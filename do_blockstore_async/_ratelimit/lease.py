@@ -66,6 +66,9 @@ class Lease(LeaseRecord):
             self._throttle._cancel(self)
 
 
+Lease.__module__ = "do_blockstore_async"
+
+
 class Waiter:
     """Waits for a slot of the budget: `async with throttle.acquire() as lease`. Used once."""
 

@@ -34,6 +34,9 @@ class WindowStatus:
         return max(0, self.limit - self.used - self.used_by_others)
 
 
+WindowStatus.__module__ = "do_blockstore_async"
+
+
 @attrs.frozen
 class QuotaStatus:
     """The budget of one token, as this process knows it.
@@ -78,6 +81,9 @@ class QuotaStatus:
     def used(self) -> tuple[int, ...]:
         """Slots we hold in each window, from the shortest to the longest."""
         return tuple(window.used for window in self.windows)
+
+
+QuotaStatus.__module__ = "do_blockstore_async"
 
 
 def quota_status(

@@ -28,9 +28,10 @@ from .. import _context
 from .._clock import Clock
 from .._context import current_job
 from .._deadline import NEVER, current_deadline, deadline_at
+from .._observers import emit
 from ..config import Config
 from ..errors import ClientClosedError, InvalidArgumentError, RateLimitKind
-from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited, emit
+from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited
 from .dispatcher import Dispatcher, too_late
 from .lease import Lease, Waiter
 from .middleware import send_with_lease
@@ -363,3 +364,6 @@ class Throttle:
         await self._leave()
         if self._holders <= 0:
             await self.aclose()
+
+
+Throttle.__module__ = "do_blockstore_async"

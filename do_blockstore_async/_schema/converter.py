@@ -52,6 +52,9 @@ def make_converter() -> cattrs.Converter:
     return converter
 
 
+make_converter.__module__ = "do_blockstore_async"
+
+
 def _is_model(cls: Any) -> bool:
     return cls in _MODEL_OF.values()
 

@@ -31,9 +31,10 @@ from .._deadline import NEVER, Deadline
 from .._http.checks import check_timeout
 from .._http.engine import Engine
 from .._http.request import Listing, RawResponse, Request
+from .._observers import emit
 from .._schema.validation import check_per_page
 from ..errors import DecodeError, ListingChangedError
-from ..events import ListingRestarted, emit
+from ..events import ListingRestarted
 from ..models import Page
 
 __all__ = ["ListingCall", "collect", "items", "pages"]

@@ -49,6 +49,9 @@ class SimRequest:
         return self.target.partition("?")[0]
 
 
+SimRequest.__module__ = "do_blockstore_async.simulator"
+
+
 @attrs.frozen
 class SimResponse:
     """One response: status, headers with names in lower case, and the bytes of the body."""
@@ -60,6 +63,9 @@ class SimResponse:
     def json(self) -> Any:
         """The decoded body, for tests; None where there is none."""
         return msgspec.json.decode(self.body) if self.body else None
+
+
+SimResponse.__module__ = "do_blockstore_async.simulator"
 
 
 class RequestRecord(NamedTuple):
@@ -80,6 +86,9 @@ class RequestRecord(NamedTuple):
     def path(self) -> str:
         """The target without its query."""
         return self.target.partition("?")[0]
+
+
+RequestRecord.__module__ = "do_blockstore_async.simulator"
 
 
 class ApiError(Exception):

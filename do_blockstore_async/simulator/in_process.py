@@ -84,7 +84,7 @@ class InProcessTransport:
         """Transmit once; see `_http.transport.Transport`."""
         if self._closed:
             raise ClientClosedError("the transport is closed")
-        scope = asyncio.timeout_at(attempt.deadline)
+        scope = asyncio.timeout_at(attempt.deadline.when())
         self._scopes[scope] = None
         try:
             async with scope:
@@ -109,12 +109,10 @@ class InProcessTransport:
     ) -> RawResponse:
         loop = asyncio.get_running_loop()
         deadline = attempt.deadline
-        wait_s = None if deadline is None else deadline - loop.time()
-        async with self._throttle.acquire(timeout=wait_s) as lease:
+        async with self._throttle.acquire(timeout=deadline.timeout(loop.time())) as lease:
             sent_at = loop.time()
             attempt.begin(sent_at)
-            until = sent_at + self._config.attempt_timeout_s
-            scope.reschedule(until if deadline is None else min(until, deadline))
+            scope.reschedule(deadline.child(self._config.attempt_timeout_s, sent_at).when())
             low_s, high_s = self._latency_s
             latency_s = low_s + self._random.random() * (high_s - low_s)
             arrival_s = latency_s * self._random.random()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 import typing
 from collections.abc import Callable, Iterator
@@ -285,3 +286,29 @@ def test_the_version_stands_in_one_place() -> None:
     ]
     assert holders == ["_version.py"]
     assert Config().user_agent == f"do-blockstore-async/{version}"
+
+
+PUBLIC_MODULES = (
+    "do_blockstore_async",
+    "do_blockstore_async.bulk",
+    "do_blockstore_async.events",
+    "do_blockstore_async.simulator",
+    "do_blockstore_async.integrations.aiohttp",
+    "do_blockstore_async.integrations.fastapi",
+    "do_blockstore_async.integrations.logging",
+    "do_blockstore_async.integrations.opentelemetry",
+    "do_blockstore_async.integrations.prometheus",
+)
+
+
+@pytest.mark.parametrize("where", PUBLIC_MODULES)
+def test_public_names_live_at_public_paths(where: str) -> None:
+    """So tracebacks, pickles and documentation survive a move of what is private."""
+    module = import_module(where)
+    for name in module.__all__:
+        value = getattr(module, name)
+        if isinstance(value, type) or callable(value):
+            path = value.__module__
+            assert not any(part.startswith("_") for part in path.split(".")), f"{name}: {path}"
+            if isinstance(value, type) and path.startswith("do_blockstore_async"):
+                assert pickle.loads(pickle.dumps(value)) is value  # noqa: S301

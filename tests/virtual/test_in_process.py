@@ -16,6 +16,7 @@ from do_blockstore_async import (
     Throttle,
     TransportError,
 )
+from do_blockstore_async._deadline import Deadline
 from do_blockstore_async._http.request import Attempt, RawResponse, Request
 from do_blockstore_async.simulator import (
     FaultInjector,
@@ -49,8 +50,7 @@ class Case:
         )
 
     async def send(self, timeout: float | None = None) -> RawResponse:
-        now = asyncio.get_running_loop().time()
-        deadline = None if timeout is None else now + timeout
+        deadline = Deadline.after(timeout, asyncio.get_running_loop().time())
         return await self.transport.send(describe(), Attempt(deadline=deadline))
 
     def leases(self) -> tuple[int, int, int]:

@@ -14,9 +14,10 @@ from typing import Any, Final, TypeVar
 
 from ..._clock import Clock
 from ..._dates import date_header_s
+from ..._observers import emit
 from ...config import Config
 from ...errors import BlockStoreError, ConflictError, OutcomeUnknownError
-from ...events import OutcomeReconciled, emit
+from ...events import OutcomeReconciled
 from ..lifecycle import Lifecycle
 from ..request import (
     Call,

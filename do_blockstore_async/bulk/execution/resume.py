@@ -13,7 +13,7 @@ The decisions are pure functions; only `compute_remaining` reads the account.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -74,17 +74,26 @@ async def compute_remaining(
         if doubtful:
             # A request of a run that died may still arrive: read only once it must have.
             await engine.clock.sleep(engine.config.late_arrival_s)
-        view = await account.read(
-            region=plan.selection.only_region,
-            volumes=any(step.concerns_volume for step in pending),
-            snapshots=plan.needs_snapshots_for(pending)
-            or any(s.key in doubtful and handler_of(s).trace == "snapshots" for s in pending),
-        )
+        view = await _read(plan, pending, doubtful, account)
         deleted = [s.target_id for s in plan.steps if s.key in started and s.is_destructive]
         check_account(plan, view, deleted)
         verdicts = classify(plan, pending, view, doubtful, dependencies)
     left = {step.key for step in pending}
     return Remaining(pending, verdicts, {k: v for k, v in finished.items() if k not in left})
+
+
+async def _read(
+    plan: Plan, pending: Sequence[Step], doubtful: Collection[str], account: AccountReader
+) -> AccountView:
+    """Read the listings that tell what became of these steps, and no others."""
+    in_doubt_by_snapshot = (
+        step.key in doubtful and handler_of(step).trace == "snapshots" for step in pending
+    )
+    return await account.read(
+        region=plan.selection.only_region,
+        volumes=any(step.concerns_volume for step in pending),
+        snapshots=plan.needs_snapshots_for(pending) or any(in_doubt_by_snapshot),
+    )
 
 
 def pending_steps(

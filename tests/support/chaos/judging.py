@@ -80,5 +80,5 @@ def judge(outcome: Outcome) -> Counter[str]:
     counts["operations"] = len(outcome.intents)
     counts["requests"] = outcome.requests
     counts["faults"] = outcome.faults
-    counts["cannot be told"] = sum(map(told_unknown, outcome.intents))
+    counts["outcome unknown"] = sum(map(told_unknown, outcome.intents))
     return counts
