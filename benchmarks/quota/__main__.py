@@ -274,8 +274,8 @@ def main() -> None:
     cost_rows(table)
     print(
         "\nLatency 50 to 400 ms. Another client is another program on the same token. Worst of "
-        f"{seeds} seeds under each of the three server models; interactive calls and forecasts under the "
-        "sliding log only; the rows of 60 requests are means of 20 seeds.\n"
+        f"{seeds} seeds under each of three server models; interactive calls and forecasts under "
+        "the sliding log only; the rows of 60 requests are means of 20 seeds.\n"
     )
     print("\n".join(table.lines))
     if options.plot is not None:

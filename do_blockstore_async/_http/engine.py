@@ -149,6 +149,7 @@ class Engine:
             with self._reconciler.pending(request.reconciliation, call):
                 return await self._attempts(request, call)
         except BlockStoreError as error:
+            # An error of a nested query keeps the request that it is about.
             if error.method is None:
                 error.method, error.path = request.method, request.path
             error.attempts = call.attempts
@@ -156,11 +157,13 @@ class Engine:
             raise
         except BaseException as error:
             failure = type(error).__name__
+            # Cancelled: nothing can be awaited any more, so the outcome stays unknown.
             if not request.idempotent and call.sent_at is not None:
                 self._note_unknown(request, call, error)
             raise
         finally:
             self._lifecycle.leave()
+            # The error refers to frames that refer to the call: a cycle for each failed call.
             call.unknown = None
             if hooks:
                 duration_s = self._clock.monotonic() - started
@@ -211,18 +214,21 @@ class Engine:
         try:
             raw = await self._transport.send(request, attempt)
             status = raw.status
+            # Two dated responses show whether the server's clock runs as ours (rule S2).
             self._last_answer = (raw.headers, self._clock.monotonic())
             return parse_response(request, raw)
         except RateLimitedError as error:
+            # The kind may stand in the body only, which the lease has not seen.
             self._throttle._refused(error.kind, error.retry_after)
             failure = type(error).__name__
             raise
         except BaseException as error:
             if isinstance(error, QuotaWaitTooLongError):
-                call.attempts -= 1
+                call.attempts -= 1  # it never got its lease
             failure = type(error).__name__
             raise
         finally:
+            # The earliest attempt that may have taken effect is what dates the request.
             if call.sent_at is None:
                 call.sent_at = attempt.sent_at
             if hooks:

@@ -227,9 +227,11 @@ class OtherClients:
         used_before = self.used
         self.used = used = self._bounded_use(sample)
         if used == 0 and self.idle:
+            # Alone on the token: the common case ends here.
             return True
         rooms = room(now)
         self._update_activity(now, used, first)
+        # With nothing remaining their arrivals are bounded by the limit, not by their demand.
         if not first and sample.remaining > 1:
             self._demand.observe(elapsed_s, used - used_before)
         self.idle = used == 0 and all(
@@ -278,6 +280,7 @@ class OtherClients:
         window.inherited_until = now + window.hold_s
         window.worst_case = used
         age_s = self._longest_s if oldest_age_s is None else oldest_age_s
+        # Spread evenly over the time since the oldest counted request.
         window.inherited_load = used * min(1.0, window.hold_s / max(age_s, window.hold_s))
 
     def refused(self, index: int, now: float, at_least: float) -> None:

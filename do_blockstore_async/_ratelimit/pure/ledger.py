@@ -106,6 +106,7 @@ class Ledger:
             if at > now:
                 return Admission(at, wakes_on_response=True)
             if gate.probing:
+                # A probe asks the server; only our own slots can hold it back.
                 return Admission(max(at, self._own_until(now, background)))
         elif self._uncontended(now, background):
             return UNCONTENDED
@@ -116,7 +117,7 @@ class Ledger:
             free -= kept
             if window is self.longest:
                 window_at, window_wakes = self._long_admission(now, background, free, kept)
-            elif free <= window.edge or not self.others.idle:
+            elif free <= window.edge or not self.others.idle:  # else far from its limit
                 window_at, window_wakes = self._short_admission(now, index, free)
             else:
                 continue
@@ -258,6 +259,7 @@ class Ledger:
         lease.seq = self.opened
         self.opened += 1
         longest = self.longest
+        # What the server can have counted at most when it answers this request (`ServerSample`).
         lease.held_at_send = self.in_flight + len(longest.answered) + len(longest.lost)
         lease.counted_at_send = len(longest.answered)
         lease.sent_at = self._granted_at = now
@@ -277,6 +279,7 @@ class Ledger:
         lease.is_open = False
         self.in_flight -= 1
         self.lost += 1
+        # The server may count the request as late as this, and holds it for a window from then on.
         late_arrival_s = self.config.late_arrival_s
         for window in self.windows:
             window.lost.append(now + late_arrival_s + window.hold_s)
@@ -299,9 +302,11 @@ class Ledger:
         lease.is_open = False
         self.in_flight -= 1
         self.done += 1
+        # From the response, not from the sending: the server counted at some moment in between.
         for window in self.windows:
             window.answered.append(now + window.hold_s)
         latency_s = now - lease.sent_at
+        # The first few responses count fully, so that the guess is soon forgotten.
         weight = max(_LATENCY_WEIGHT, 1.0 / self.done)
         self.latency_s += weight * (latency_s - self.latency_s)
         self.latency_spread_s += weight * (abs(latency_s - self.latency_s) - self.latency_spread_s)
@@ -342,9 +347,12 @@ class Ledger:
             self.limits.announce(limit)
         else:
             limit = self.others.announced or self.longest.limit
+        # A server that counts no rejected request shows less use than we hold for these.
         refused = self._refused
         while refused and refused[0] <= now:
             refused.popleft()
+        # Of the first sample only: how long a predecessor has been using the token tells how much
+        # of its use may lie in the short windows.
         age_s = None
         if self.others.announced is None and sample.remaining < limit - 1:
             wait_s = reset_in_s(headers, self.longest.length_s, ignored)
@@ -364,6 +372,7 @@ class Ledger:
             ),
             self._room,
         )
+        # A stale zero may be over already; the newest one says when to ask again.
         if newest and sample.remaining == 0:
             self.gate.probe_later(now, self._reset_in_s(headers, ignored))
 
@@ -396,9 +405,11 @@ class Ledger:
         self.version += 1
         if kind == "hourly":
             held = self.in_flight + self.longest.closed(now)
+            # More than the configured limit was held only because a raise was announced.
             reason = "given back after an hourly 429"
             self.limits.give_back(len(self.windows) - 1, held, reason)
         else:
+            # Which of the short windows was full is not said: each of them may have been.
             for index, window in enumerate(self.windows[:-1]):
                 held = self.in_flight + window.closed(now)
                 self.limits.give_back(index, held, "short window given back after a burst 429")

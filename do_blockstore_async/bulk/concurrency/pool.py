@@ -128,17 +128,21 @@ class TaskPool(Generic[T, R]):
             self._start_ready()
             if self._ready:
                 result = self._ready.popleft()
+                # Reading made space for one more result (F2).
                 self._start_ready()
                 return result
             if self.is_over:
                 await self._end_feeder()
                 self._discard_unstarted()
+                # Ending the feeder may have left items that need a result each (F4).
                 if self._ready:
                     continue
                 if self._error is not None:
                     error, self._error = self._error, None
                     raise error
                 raise StopAsyncIteration
+            # Nothing is ready and something is in flight: `_on_done` or the feeder wakes the
+            # reader.
             self._wake = self._loop.create_future()
             try:
                 await self._wake
@@ -206,6 +210,7 @@ class TaskPool(Generic[T, R]):
                 self._exhausted, self._error = True, error
             return _NOTHING
         if self._buffer:
+            # Taking makes space: the feeder may read on.
             self._want_more.set()
             return self._buffer.popleft()
         if self._feeder is None and not self._exhausted and self._feed is not None:
@@ -249,6 +254,7 @@ class TaskPool(Generic[T, R]):
         self._busy[region] -= 1
         if not self._busy[region]:
             del self._busy[region]
+        # A cancelled task gave no result of its own, so it had not started (F4).
         if task.cancelled():
             result = self._unstarted(item)
         elif (error := task.exception()) is not None:
@@ -261,6 +267,7 @@ class TaskPool(Generic[T, R]):
             self.unread.append(result)
             return
         self._ready.append(result)
+        # At once, not when the reader comes: a slot must not idle while the reader is busy.
         self._start_ready()
         self._notify()
 
@@ -298,6 +305,7 @@ class TaskPool(Generic[T, R]):
         self._ready.clear()
         await self._end_feeder()
         self._discard_unstarted()
+        # Again and again: work may swallow a cancellation.
         while self._tasks:
             tasks = list(self._tasks)
             for task in tasks:

@@ -123,7 +123,7 @@ class Run:
         self._journal: Journal | None = None
         self._pool: TaskPool[RequestGroup, list[Outcome[Step]]] | None = None
         self._steps = StepTracker()
-        self._line: deque[Outcome[Step]] = deque()
+        self._unread: deque[Outcome[Step]] = deque()
         self._unsent: set[asyncio.Task[Any]] = set()
         self._failures = 0
         self._broken: JournalError | None = None
@@ -180,6 +180,7 @@ class Run:
             raise PlanError("a run is entered once; make another one, with the same journal")
         self._started_s = self._clock.monotonic()
         options = self._options
+        # Before the journal is created: a plan that may not run leaves no file behind.
         if self._plan is not None:
             options.guards.check(self._plan)
         if options.journal is not None:
@@ -187,6 +188,7 @@ class Run:
             if self._plan is None:
                 self._plan = self._journal.plan
         try:
+            # Once more, for a plan that came out of the journal.
             options.guards.check(self.plan)
             with self._throttle.background(self.plan.job), observing(self._observe):
                 pending = await self._prepare()
@@ -204,6 +206,7 @@ class Run:
             context=context,
         )
         if self._stopped is not None:
+            # `stop` was called while the account was read: the pool did not exist yet.
             self._pool.stop()
         return self
 
@@ -236,14 +239,14 @@ class Run:
 
     async def __anext__(self) -> Outcome[Step]:
         pool = self._entered()
-        while not self._line:
+        while not self._unread:
             try:
-                self._line.extend(await pool.__anext__())
+                self._unread.extend(await pool.__anext__())
             except StopAsyncIteration:
                 if self._broken is not None:
                     raise self._broken from None
                 raise
-        return self._line.popleft()
+        return self._unread.popleft()
 
     def _entered(self) -> TaskPool[RequestGroup, list[Outcome[Step]]]:
         if self._pool is None:
@@ -262,6 +265,7 @@ class Run:
             self._stopped = why
             if self._pool is not None:
                 self._pool.stop()
+            # These wait for quota only; nothing of theirs can take effect.
             for task in self._unsent:
                 task.cancel()
 
@@ -277,6 +281,7 @@ class Run:
             self._stop("stopped" if exc_type is None else "cancelled")
         try:
             if exc_type is None:
+                # Left early without an error: what was sent finishes, and is recorded.
                 with suppress(StopAsyncIteration):
                     while True:
                         await pool.__anext__()
@@ -335,6 +340,7 @@ class Run:
         finally:
             self._unsent.discard(task)
         is_on_disk = await self._write(outcomes)
+        # After the journal: a dependent must not start before this outcome would survive a crash.
         for outcome in outcomes:
             self._steps.record(outcome)
         # Steps that share a request fail together: that counts as one failure.
@@ -353,6 +359,7 @@ class Run:
                 live.append(step)
             else:
                 outcomes.append(outcome_of(step, verdict, resumed=verdict.status == "done"))
+        # Without a journal that can be written, no intent can be recorded: nothing more is sent.
         if not live or self._broken is not None:
             return
         if self._journal is not None:
