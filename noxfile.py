@@ -65,6 +65,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def package(session: nox.Session) -> None:
+    """Build wheel and sdist as for a release, and install and check both."""
+    install(session, "package")
+    session.run("python", "-m", "tests.package.check")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Show that every benchmark runs; arguments after `--` replace `--quick`."""
     install(session, "bench")
