@@ -91,6 +91,17 @@ def test_every_decision_is_in_the_index() -> None:
     assert written == set(re.findall(r"\]\(([\w-]+\.md)\)", index))
 
 
+def test_every_page_is_in_a_table_of_contents() -> None:
+    listed = {"docs/index.md"}
+    for page in DOCS.glob("**/*.md"):
+        for tree in re.findall(r"^```{toctree}\n(.*?)^```", page.read_text(), re.M | re.S):
+            for name in re.findall(r"^[\w./-]+$", tree, re.M):
+                listed.add((page.parent / f"{name}.md").resolve().relative_to(ROOT).as_posix())
+    made = {"docs/reference/cli.md", "docs/reference/scopes.md"}
+    existing = {page.relative_to(ROOT).as_posix() for page in DOCS.glob("**/*.md")}
+    assert existing | made == listed
+
+
 def test_python_blocks_have_a_language_that_is_known() -> None:
     known = {"python", "text", "console", "sh", "mermaid", "toml", "yaml", "ini", "json"}
     for page in pages():
