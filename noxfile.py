@@ -30,6 +30,14 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *(session.posargs or ["-n", "2"]))
 
 
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest versions that are declared."""
+    session.install("uv")
+    session.run("uv", "pip", "install", "--resolution", "lowest-direct", "-e", ".[test]")
+    session.run("pytest", *(session.posargs or ["-n", "2"]))
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting, and that imports point downwards."""

@@ -262,7 +262,7 @@ def create_app(make_store: Callable[[PrometheusHook], BlockStore] = open_store) 
             raise HTTPException(404, "There is no such volume")
         return show(volume)
 
-    @app.delete("/tenants/{tenant}/volumes/{volume_id}", status_code=204)
+    @app.delete("/tenants/{tenant}/volumes/{volume_id}", status_code=204, response_model=None)
     async def delete(volume_id: OwnedVolume, store: BlockStoreDep, request: Request) -> None:
         await store.volumes.delete(volume_id)
         request.state.owners.pop(volume_id, None)
