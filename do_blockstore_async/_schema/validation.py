@@ -28,6 +28,7 @@ __all__ = [
     "check_tags",
     "check_text",
     "check_volume_name",
+    "fold_tags",
 ]
 
 # The route takes nothing else: github.com/digitalocean/openapi, issues 52 and 53.
@@ -119,6 +120,15 @@ def check_region(slug: str) -> str:
     if not isinstance(slug, str) or not _REGION.fullmatch(slug):
         raise InvalidArgumentError(f"not a region slug: {slug!r}")
     return slug
+
+
+def fold_tags(tags: Iterable[str]) -> frozenset[str]:
+    """Return tags in the form in which they compare: the API ignores case in them.
+
+    It keeps the spelling of the first use, so a tag may come back in another one than was sent
+    (github.com/digitalocean/doctl, issue 333).
+    """
+    return frozenset(tag.lower() for tag in tags)
 
 
 def check_tags(tags: Iterable[str]) -> tuple[str, ...]:

@@ -140,9 +140,9 @@ class AccountWriter:
     async def tag(self, name: str, volume_ids: Iterable[str]) -> None:
         """Tag volumes, in one request; the tag itself is created once, before it is first set."""
         async with self._tagging:
-            if name not in self._tags:
+            if name.lower() not in self._tags:
                 await self._send("POST", "/v2/tags", "/v2/tags", {"name": name})
-                self._tags.add(name)
+                self._tags.add(name.lower())
         await self._send_resources("POST", name, volume_ids)
 
     async def untag(self, name: str, volume_ids: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from .._http.engine import Engine
 from .._http.recovery.rules import classify_create
 from .._http.request import Listing, Reconciliation, Request
 from .._schema.codec import Codec
-from .._schema.validation import check_id, check_snapshot_name, check_tags
+from .._schema.validation import check_id, check_snapshot_name, check_tags, fold_tags
 from ..models import Page, VolumeSnapshot
 from ._pagination import ListingCall, collect, items, pages
 
@@ -205,4 +205,4 @@ def matches_request(snapshot: VolumeSnapshot, wanted: Mapping[str, Any]) -> bool
         wanted: fields of the create; None, or a missing field, means that it was left to the API.
     """
     # Others may have added tags since, so more of them than asked for are fine.
-    return set(wanted.get("tags") or ()) <= set(snapshot.tags)
+    return fold_tags(wanted.get("tags") or ()) <= fold_tags(snapshot.tags)

@@ -24,6 +24,7 @@ from .._schema.validation import (
     check_tags,
     check_text,
     check_volume_name,
+    fold_tags,
 )
 from ..errors import InvalidArgumentError
 from ..models import Action, Page, Volume
@@ -517,4 +518,4 @@ def matches_request(volume: Volume, wanted: Mapping[str, Any]) -> bool:
         if value is not None and getattr(volume, field) != value:
             return False
     # Others may have added tags since, so more of them than asked for are fine.
-    return set(wanted.get("tags") or ()) <= set(volume.tags)
+    return fold_tags(wanted.get("tags") or ()) <= fold_tags(volume.tags)

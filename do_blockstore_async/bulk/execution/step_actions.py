@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from ..._schema.validation import fold_tags
 from ...errors import (
     BlockStoreError,
     ConflictError,
@@ -202,7 +203,7 @@ class DeleteSnapshot(_Deletion):
             return _drifted("the snapshot was deleted already", "not_found")
         if snapshot.name != step.name or snapshot.resource_id != step.volume_id:
             return _drifted(f"its name is {snapshot.name} now")
-        if set(snapshot.tags) != set(step.tags):
+        if fold_tags(snapshot.tags) != fold_tags(step.tags):
             return _drifted("its tags have changed")
         if step.retained_snapshot_id and step.retained_snapshot_id not in view.snapshots:
             # The retention counted on it: without it this deletion could remove the last one.
@@ -225,7 +226,7 @@ class DeleteVolume(_OfVolume, _Deletion):
 
     def _differences(self, step: Step, volume: Volume) -> list[str]:
         found = super()._differences(step, volume)
-        if not set(step.tags) <= set(volume.tags):
+        if not fold_tags(step.tags) <= fold_tags(volume.tags):
             found.append("it lost the tag that this deletion requires")
         return found
 
@@ -332,7 +333,7 @@ def _drifted(what: str, code: str = "drifted") -> StepVerdict:
 def _carries(step: Step, view: AccountView) -> bool | None:
     """Whether the step's volume carries its tag; None if the volume was not found."""
     volume = (view.volumes or {}).get(step.target_id)
-    return None if volume is None else step.name in volume.tags
+    return None if volume is None else step.name.lower() in fold_tags(volume.tags)
 
 
 def _reason_of(error: Exception) -> str:

@@ -33,6 +33,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 
+from ..._schema.validation import fold_tags
 from ...errors import InvalidArgumentError
 
 __all__ = ["Duration", "Retention", "Verdict", "apply"]
@@ -240,14 +241,14 @@ def apply(retention: Retention, snapshots: Iterable[S], *, now: datetime) -> Ver
     ]
     horizon = _horizon(retention, ordered, now)
     tag_lists = [
-        (text, frozenset(tag.strip() for tag in text.split(","))) for text in retention.tags
+        (text, fold_tags(tag.strip() for tag in text.split(","))) for text in retention.tags
     ]
     kept: list[tuple[S, tuple[str, ...]]] = []
     removed: list[S] = []
     for number, snapshot in enumerate(ordered):
         at = snapshot.created_at.astimezone(UTC)
         oldest = number == len(ordered) - 1
-        reasons = [f"tag {text}" for text, tags in tag_lists if tags <= set(snapshot.tags)]
+        reasons = [f"tag {text}" for text, tags in tag_lists if tags <= fold_tags(snapshot.tags)]
         if horizon is not None and at > horizon:
             reasons.append(f"within {retention.within}")
         if retention.last == _UNLIMITED or number < retention.last:

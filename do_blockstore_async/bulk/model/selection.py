@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import attrs
 
-from ..._schema.validation import check_region, check_tags, check_text
+from ..._schema.validation import check_region, check_tags, check_text, fold_tags
 from ...errors import InvalidArgumentError
 from ...models import Volume
 
@@ -30,8 +30,8 @@ class Selection:
 
     Args:
         regions: in one of these.
-        tags: with all of these.
-        exclude_tags: with none of these.
+        tags: with all of these, whatever their case.
+        exclude_tags: with none of these, whatever their case.
         name: a pattern with `*`, `?` and `[...]`, case-sensitive.
         attached: True for attached ones only, False for the others only.
 
@@ -61,14 +61,18 @@ class Selection:
 
     def matches(self, volume: Volume) -> bool:
         """Whether the volume meets every criterion."""
-        tags = set(volume.tags)
         return (
             self.is_in_region(volume)
-            and tags.issuperset(self.tags)
-            and tags.isdisjoint(self.exclude_tags)
+            and self._matches_tags(volume)
             and (not self.name or fnmatchcase(volume.name, self.name))
             and (self.attached is None or self.attached == bool(volume.droplet_ids))
         )
+
+    def _matches_tags(self, volume: Volume) -> bool:
+        if not (self.tags or self.exclude_tags):
+            return True
+        tags = fold_tags(volume.tags)
+        return tags >= fold_tags(self.tags) and tags.isdisjoint(fold_tags(self.exclude_tags))
 
     def __str__(self) -> str:
         parts = [

@@ -37,7 +37,7 @@ def marks_of(volume: Volume, prefix: str) -> dict[str, date]:
     found: dict[str, date] = {}
     for tag in volume.tags:
         head, _, day = tag.rpartition(":")
-        if head == prefix:
+        if head.lower() == prefix.lower():
             try:
                 found[tag] = date.fromisoformat(day)
             except ValueError:

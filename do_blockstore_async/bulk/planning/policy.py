@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 
+from ..._schema.validation import fold_tags
 from ...models import Volume, VolumeSnapshot
 from ..errors import PlanError
 from ..model.plan import SkippedStep, Step
@@ -55,7 +56,7 @@ class SnapshotPolicy:
     def owns(self, snapshot: VolumeSnapshot, volume: Volume | None) -> bool:
         """Whether this job made the snapshot; it never deletes any other."""
         if not self.by_name:
-            return job_tag(self.job) in snapshot.tags
+            return job_tag(self.job).lower() in fold_tags(snapshot.tags)
         return volume is not None and self.template.matches(snapshot.name, volume, self.job)
 
     def count_own(

@@ -63,8 +63,7 @@ def list_tags(account: Account, call: Call) -> tuple[int, bytes]:
 
 def get_tag(account: Account, call: Call) -> tuple[int, bytes]:
     """GET /v2/tags/{tag}."""
-    _known(account, call)
-    return 200, b'{"tag":%s}' % _tag_json(account, call.values[0])
+    return 200, b'{"tag":%s}' % _tag_json(account, _known(account, call))
 
 
 def create_tag(account: Account, call: Call) -> tuple[int, bytes]:
@@ -72,14 +71,13 @@ def create_tag(account: Account, call: Call) -> tuple[int, bytes]:
     name = call.text("name")
     if _TAG.fullmatch(name) is None:
         raise api_error("tag")
-    account.state.tagged.setdefault(name, {})
-    return 201, b'{"tag":%s}' % _tag_json(account, name)
+    spelled = account.state.create_tag(name)
+    return 201, b'{"tag":%s}' % _tag_json(account, spelled)
 
 
 def delete_tag(account: Account, call: Call) -> tuple[int, bytes]:
     """DELETE /v2/tags/{tag}: the resources stay."""
-    _known(account, call)
-    tag = call.values[0]
+    tag = _known(account, call)
     for kind, identifier in list(account.state.tagged[tag]):
         resource = _find(account, kind, identifier)
         if resource is not None:
@@ -90,21 +88,26 @@ def delete_tag(account: Account, call: Call) -> tuple[int, bytes]:
 
 def tag_resources(account: Account, call: Call) -> tuple[int, bytes]:
     """POST /v2/tags/{tag}/resources."""
+    tag = _known(account, call)
     for resource in _resources(account, call):
-        account.state.tag(call.values[0], resource)
+        account.state.tag(tag, resource)
     return 204, b""
 
 
 def untag_resources(account: Account, call: Call) -> tuple[int, bytes]:
     """DELETE /v2/tags/{tag}/resources."""
+    tag = _known(account, call)
     for resource in _resources(account, call):
-        account.state.untag(call.values[0], resource)
+        account.state.untag(tag, resource)
     return 204, b""
 
 
-def _known(account: Account, call: Call) -> None:
-    if call.values[0] not in account.state.tagged:
+def _known(account: Account, call: Call) -> str:
+    """The spelling of the tag in the path; 404 without one."""
+    tag = account.state.known_tag(call.values[0])
+    if tag is None:
         raise api_error("not_found")
+    return tag
 
 
 def _find(account: Account, kind: str, identifier: str) -> SimVolume | SimSnapshot | None:
@@ -114,7 +117,6 @@ def _find(account: Account, kind: str, identifier: str) -> SimVolume | SimSnapsh
 
 
 def _resources(account: Account, call: Call) -> list[SimVolume | SimSnapshot]:
-    _known(account, call)
     asked = call.body.get("resources")
     if not isinstance(asked, list):
         raise api_error("body")

@@ -6,6 +6,7 @@ Invariants:
 3. A snapshot stands in `snapshots`, `snapshots_in_order` and `snapshots_of[its volume's id]`, also
    after that volume was deleted.
 4. `tagged[tag]` holds exactly the resources whose `tags` name that tag.
+5. Of tags that differ in case only, the first spelling stands for all (doctl#333).
 
 Pure: no clock, no I/O.
 """
@@ -38,6 +39,7 @@ class State:
         self.actions_of: dict[str, list[SimAction]] = {}
         self.droplets: dict[int, SimDroplet] = {}
         self.tagged: dict[str, dict[tuple[str, str], None]] = {}
+        self._spellings: dict[str, str] = {}
         self._seq = 0
 
     def next_seq(self) -> int:
@@ -51,6 +53,7 @@ class State:
         if volume.region in named:
             raise ValueError(f"the name {volume.name!r} is taken in {volume.region}")
         named[volume.region] = volume
+        volume.tags = self._spelled(volume.tags)
         self.volumes[volume.id] = volume
         self.volumes_in_order.append(volume)
         self.volumes_in[volume.region].append(volume)
@@ -72,6 +75,7 @@ class State:
         self.snapshots[snapshot.id] = snapshot
         self.snapshots_in_order.append(snapshot)
         self.snapshots_of.setdefault(snapshot.volume_id, {})[snapshot.id] = snapshot
+        snapshot.tags = self._spelled(snapshot.tags)
         self._index_tags("volume_snapshot", snapshot.id, snapshot.tags)
 
     def remove_snapshot(self, snapshot: SimSnapshot) -> None:
@@ -126,6 +130,23 @@ class State:
         volume.droplet_ids = ()
         if volume.id in droplet.volume_ids:
             droplet.volume_ids.remove(volume.id)
+
+    def known_tag(self, tag: str) -> str | None:
+        """The spelling of a tag that exists; None if there is none."""
+        spelled = self._spellings.get(tag.lower())
+        return spelled if spelled in self.tagged else None
+
+    def create_tag(self, tag: str) -> str:
+        """Make a tag known, if it is not; return its spelling."""
+        (spelled,) = self._spelled((tag,))
+        self.tagged.setdefault(spelled, {})
+        return spelled
+
+    def _spelled(self, tags: Iterable[str]) -> tuple[str, ...]:
+        first = {tag.lower(): tag for tag in reversed(tuple(tags))}
+        for folded, tag in first.items():
+            self._spellings[folded] = self.known_tag(tag) or tag
+        return tuple(self._spellings[folded] for folded in reversed(first))
 
     def tag(self, tag: str, resource: SimVolume | SimSnapshot) -> None:
         """Give a resource a tag; twice is harmless."""
