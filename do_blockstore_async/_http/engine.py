@@ -26,6 +26,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from .._clock import Clock
+from .._dates import date_header_s
 from .._deadline import NEVER, Deadline, current_deadline
 from .._observers import current_observers, emit
 from .._ratelimit.throttle import Throttle
@@ -334,6 +335,14 @@ class Engine:
         hint = "" if request.reconciliation is None else f": {request.reconciliation.hint}"
         error.add_note(f"{request.method} {request.path} may have taken effect{hint}")
         self._reconciler.report(request, call, "unknown")
+
+    def server_time_s(self) -> float | None:
+        """Return the server's time now, seconds since the epoch, by the last response's `Date`."""
+        if self._last_answer is None:
+            return None
+        headers, received_at = self._last_answer
+        dated_s = date_header_s(headers)
+        return None if dated_s is None else dated_s + self._clock.monotonic() - received_at
 
     async def pause(self, delay_s: float) -> None:
         """Wait between two calls.

@@ -51,6 +51,7 @@ from .model.snapshot_names import TEMPLATE, check_job
 from .model.specs import VolumeSpec, parse_specs, read_specs
 from .planning.builder import PlanBuilder
 from .planning.orphans import MARK, check_mark
+from .planning.policy import MAX_PRUNED_SHARE
 
 __all__ = ["Bulk"]
 
@@ -140,6 +141,7 @@ class Bulk:
         job: str = "nightly",
         keep: Retention | None = None,
         match_by: Literal["tag", "name"] = "tag",
+        max_pruned_share: float = MAX_PRUNED_SHARE,
         at: datetime | None = None,
         prices: Prices | None = None,
     ) -> Plan:
@@ -160,17 +162,24 @@ class Bulk:
             keep: what to keep of this job's snapshots; None prunes nothing.
             match_by: `tag`; or `name`: recognize snapshots by the template, and tag none with the
                 job.
-            at: the time for names and retention, with a time zone; now by default.
+            max_pruned_share: of one volume's snapshots of this job, the new one included, at most
+                this share is deleted, in [0, 1]; where more would be, its pruning is skipped with
+                code `prune_guard`.
+            at: the time for names and retention, with a time zone, within an hour of the API's
+                own, which is the default.
             prices: by default `Prices()`.
 
         Returns:
             The plan, for `run`, `save_plan`, or to show.
 
         Raises:
-            PlanError: no volume is selected, or a template, name or job is invalid.
-            InvalidArgumentError: a tag, `match_by` or `at` is invalid.
+            PlanError: no volume is selected, a template, name or job is invalid, or `at` is more
+                than an hour from the API's clock.
+            InvalidArgumentError: a tag, `match_by`, `max_pruned_share` or `at` is invalid.
         """
-        policy = self._plans.policy(job, name_template, at, prices, tags, match_by)
+        policy = self._plans.policy(
+            job, name_template, at, prices, tags, match_by, max_pruned_share
+        )
         return await self._plans.snapshots(_or_all(selection), policy, keep)
 
     async def plan_prune(
@@ -181,6 +190,7 @@ class Bulk:
         job: str = "nightly",
         name_template: str = TEMPLATE,
         match_by: Literal["tag", "name"] = "tag",
+        max_pruned_share: float = MAX_PRUNED_SHARE,
         at: datetime | None = None,
         prices: Prices | None = None,
     ) -> Plan:
@@ -196,7 +206,10 @@ class Bulk:
             job: letters, digits, `_`, `-` and `:`; by its tag the job recognizes its snapshots.
             name_template: by which snapshots are recognized with `match_by="name"`.
             match_by: `tag` or `name`: how the job recognizes its snapshots.
-            at: the time for the retention, with a time zone; now by default.
+            max_pruned_share: of one volume's snapshots of this job at most this share is deleted,
+                in [0, 1]; where more would be, its pruning is skipped with code `prune_guard`.
+            at: the time for the retention, with a time zone, within an hour of the API's own, which
+                is the default.
             prices: by default `Prices()`.
 
         Raises:
@@ -205,7 +218,14 @@ class Bulk:
         """
         if not isinstance(keep, Retention):
             raise InvalidArgumentError("keep must be a Retention, such as Retention(last=7)")
-        policy = self._plans.policy(job, name_template, at, prices, match_by=match_by)
+        policy = self._plans.policy(
+            job,
+            name_template,
+            at,
+            prices,
+            match_by=match_by,
+            max_pruned_share=max_pruned_share,
+        )
         return await self._plans.prune(_or_all(selection), policy, keep)
 
     async def plan_deletions(

@@ -120,7 +120,9 @@ def test_prune_keeps_the_rules_for_each_volume_also_for_one_that_is_gone() -> No
 def test_after_any_plan_each_volume_holds_at_most_25(fleet: int, held: int, last: int) -> None:
     volumes = [volume(n) for n in range(fleet)]
     there = [snapshot(v, n, days=n + 1) for v in volumes for n in range(min(held, 25))]
-    steps, skips = snapshot_steps(volumes, there, policy_of(), Retention(last=last))
+    steps, skips = snapshot_steps(
+        volumes, there, policy_of(max_pruned_share=1.0), Retention(last=last)
+    )
     for each in volumes:
         mine = [s for s in steps if s.volume_id == each.id]
         count = min(held, 25)
@@ -132,6 +134,23 @@ def test_after_any_plan_each_volume_holds_at_most_25(fleet: int, held: int, last
     order = {step.key: number for number, step in enumerate(steps)}
     assert all(order[s.depends_on] < order[s.key] for s in steps if s.depends_on)  # P2
     assert len(order) == len(steps)  # P2
+
+
+@given(held=st.integers(1, 25), last=st.integers(1, 25), share=st.floats(0.0, 1.0))
+def test_no_more_than_the_share_of_a_history_is_pruned(held: int, last: int, share: float) -> None:
+    one = volume(1)
+    there = [snapshot(one, n, days=n + 1) for n in range(held)]
+    policy = policy_of(max_pruned_share=share)
+    keep = Retention(last=last)
+    for steps, skips, total in (
+        (*snapshot_steps([one], there, policy, keep), held + 1),
+        (*prune_steps(there, None, policy, keep), held),
+    ):
+        deleted = sum(step.action == "delete_snapshot" for step in steps)
+        assert deleted <= max(1, share * total)
+        assert deleted < total, "the last one is never planned away"
+        guarded = any(skip.code == "prune_guard" for skip in skips)
+        assert not (guarded and deleted)
 
 
 def test_attached_volumes_are_not_deleted() -> None:

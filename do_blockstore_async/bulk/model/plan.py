@@ -118,8 +118,8 @@ class SkippedStep:
     """Something that was selected and is left untouched.
 
     Attributes:
-        code: `exists`, `cooldown`, `snapshot_limit`, `attached`, `untagged`, `grace_period` or
-            `name_conflict`.
+        code: `exists`, `cooldown`, `snapshot_limit`, `attached`, `untagged`, `grace_period`,
+            `prune_guard` or `name_conflict`.
         reason: the same in words.
     """
 

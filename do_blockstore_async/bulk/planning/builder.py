@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import attrs
 
@@ -34,10 +35,12 @@ from ..model.specs import VolumeSpec
 from .creations import creation_steps
 from .deletions import deletion_steps
 from .orphans import expired, mark_steps, marks_of
-from .policy import SnapshotPolicy
+from .policy import MAX_PRUNED_SHARE, SnapshotPolicy
 from .snapshots import prune_steps, snapshot_steps
 
 __all__ = ["PlanBuilder"]
+
+_MAX_CLOCK_ERROR: Final = timedelta(hours=1)
 
 
 class PlanBuilder:
@@ -72,6 +75,7 @@ class PlanBuilder:
         prices: Prices | None,
         tags: Iterable[str] = (),
         match_by: str = "tag",
+        max_pruned_share: float = MAX_PRUNED_SHARE,
     ) -> SnapshotPolicy:
         """Check the arguments that planners share.
 
@@ -81,13 +85,19 @@ class PlanBuilder:
         """
         if match_by not in {"tag", "name"}:
             raise InvalidArgumentError(f"match_by is tag or name, not {match_by!r}")
+        if not 0 <= max_pruned_share <= 1:
+            raise InvalidArgumentError(
+                f"max_pruned_share must be in [0, 1], not {max_pruned_share!r}"
+            )
         return SnapshotPolicy(
             job=check_job(job),
             template=Template(template),
             at=self.moment(at),
+            is_at_given=at is not None,
             prices=Prices() if prices is None else prices,
             tags=check_own_tags(tuple(dict.fromkeys(check_tags(tags)))),
             by_name=match_by == "name",
+            max_pruned_share=max_pruned_share,
         )
 
     async def snapshots(
@@ -99,6 +109,7 @@ class PlanBuilder:
             volumes = await self._account.volumes(selection.only_region)
             fleet = selected(volumes, selection)
             snapshots = await self._account.snapshots()
+        policy = self._on_server_time(policy)
         steps, skips = snapshot_steps(fleet, snapshots, policy, keep)
         options = {"template": policy.template.text, "keep": "" if keep is None else str(keep)}
         return self._plan(
@@ -115,6 +126,7 @@ class PlanBuilder:
                 volumes = await self._account.volumes(selection.only_region)
                 fleet = selected(volumes, selection)
             snapshots = await self._account.snapshots()
+        policy = self._on_server_time(policy)
         steps, skips = prune_steps(snapshots, fleet, policy, keep)
         options = {"keep": str(keep)}
         return self._plan(
@@ -132,6 +144,7 @@ class PlanBuilder:
             volumes = await self._account.volumes(selection.only_region)
             fleet = selected(volumes, selection)
             snapshots = await self._account.snapshots() if snapshot_first else None
+        policy = self._on_server_time(policy)
         steps, skips = deletion_steps(fleet, snapshots, policy)
         options = {"snapshot_first": str(snapshot_first).lower()}
         return self._plan(
@@ -155,6 +168,7 @@ class PlanBuilder:
         sighting = self._sighting()
         with self._throttle.background(policy.job):
             volumes = await self._account.volumes(selection.only_region)
+        policy = self._on_server_time(policy)
         steps, skips = mark_steps(selected(volumes, selection), prefix, policy.at)
         options = {"prefix": prefix}
         return self._plan(
@@ -176,6 +190,7 @@ class PlanBuilder:
             volumes = await self._account.volumes(selection.only_region)
             fleet = selected(volumes, selection)
             snapshots = await self._account.snapshots() if snapshot_first else None
+        policy = self._on_server_time(policy)
         due, waiting = expired(fleet, prefix, grace, policy.at)
         steps, skips = deletion_steps(
             due, snapshots, policy, must_carry=lambda volume: tuple(marks_of(volume, prefix))
@@ -189,6 +204,27 @@ class PlanBuilder:
         return self._plan(
             "deletions", policy, selection, steps, skips, volumes, snapshots, sighting, options
         )
+
+    def _on_server_time(self, policy: SnapshotPolicy) -> SnapshotPolicy:
+        """Take the time from the API, which has just answered; check one that the caller gave.
+
+        By this machine's clock, if it is wrong, retention would delete the wrong history.
+
+        Raises:
+            PlanError: the given time is more than an hour from the API's.
+        """
+        server_s = self._engine.server_time_s()
+        if server_s is None:
+            return policy
+        now = datetime.fromtimestamp(server_s, UTC)
+        if not policy.is_at_given:
+            return attrs.evolve(policy, at=now)
+        if abs(policy.at - now) > _MAX_CLOCK_ERROR:
+            raise PlanError(
+                f"`at` is {policy.at:%Y-%m-%d %H:%M} UTC, more than an hour from the API's time, "
+                f"{now:%Y-%m-%d %H:%M} UTC: leave it out to use the API's"
+            )
+        return policy
 
     def _sighting(self) -> Sighting:
         return Sighting(self._engine, self._engine.clock.monotonic())

@@ -17,6 +17,7 @@ from ..model.snapshot_names import Template, job_tag
 
 __all__ = [
     "COOLDOWN",
+    "MAX_PRUNED_SHARE",
     "MAX_SNAPSHOTS",
     "SnapshotPolicy",
     "Steps",
@@ -28,6 +29,7 @@ __all__ = [
 
 MAX_SNAPSHOTS: Final = 25
 COOLDOWN: Final = timedelta(minutes=10)
+MAX_PRUNED_SHARE: Final = 0.75
 
 Steps = tuple[list[Step], list[SkippedStep]]
 """The steps in the order in which they are to start, and what is skipped."""
@@ -38,7 +40,11 @@ class SnapshotPolicy:
     """How one job names, tags, prices and recognizes its snapshots.
 
     Attributes:
+        at: the time for names and retention, in UTC.
+        is_at_given: whether the caller chose it; otherwise the API's own time takes its place.
         by_name: whether the job recognizes its snapshots by their names; otherwise by its tag.
+        max_pruned_share: of one volume's snapshots of the job, the planned one included, at most
+            this share is deleted; more than that looks like a mistake, such as a wrong clock.
     """
 
     job: str
@@ -46,7 +52,9 @@ class SnapshotPolicy:
     at: datetime
     prices: Prices
     tags: tuple[str, ...] = ()
+    is_at_given: bool = True
     by_name: bool = False
+    max_pruned_share: float = MAX_PRUNED_SHARE
 
     @property
     def all_tags(self) -> tuple[str, ...]:
@@ -65,6 +73,10 @@ class SnapshotPolicy:
         """How many of the snapshots this job made."""
         known = {volume.id: volume for volume in volumes or ()}
         return sum(self.owns(each, known.get(each.resource_id)) for each in snapshots)
+
+    def allows_pruning(self, deleted: int, of: int) -> bool:
+        """Whether so many of a volume's snapshots may go; one of two always may."""
+        return deleted <= max(1, self.max_pruned_share * of)
 
     def names(self, volumes: Sequence[Volume]) -> dict[str, str]:
         """The name of each volume's snapshot, by the volume's id.

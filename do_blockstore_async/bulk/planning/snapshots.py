@@ -55,11 +55,16 @@ def snapshot_steps(
         skip = skip_reason(volume, existing, names[volume.id], policy.at)
         new = None if skip else _PlannedSnapshot("", policy.at, policy.all_tags)
         gone, retained = _expired(own, new, keep, policy.at)
+        if not policy.allows_pruning(len(gone), len(own) + (new is not None)):
+            skips.append(_prune_guard(volume, len(gone), len(own) + (new is not None)))
+            gone = []
         early = max(0, len(existing) + 1 - MAX_SNAPSHOTS)
         if skip is None and early > len(gone):
             reason = f"it has {len(existing)} snapshots, the most the API allows"
             skip = skip_volume(volume, "snapshot_limit", reason)
             gone, retained = _expired(own, None, keep, policy.at)
+            if not policy.allows_pruning(len(gone), len(own)):
+                gone = []
         deletions = [
             delete_snapshot(each, volume, policy.prices, str(keep), retained) for each in gone
         ]
@@ -92,16 +97,38 @@ def prune_steps(
     """
     known = None if volumes is None else {volume.id: volume for volume in volumes}
     steps: list[Step] = []
+    skips: list[SkippedStep] = []
     for volume_id, existing in by_volume(snapshots).items():
         if known is not None and volume_id not in known:
             continue
         volume = known[volume_id] if known is not None else None
         own = [each for each in existing if policy.owns(each, volume)]
         gone, retained = _expired(own, None, keep, policy.at)
+        if not policy.allows_pruning(len(gone), len(own)):
+            skips.append(_prune_guard(volume or own[0], len(gone), len(own)))
+            continue
         steps.extend(
             delete_snapshot(each, volume, policy.prices, str(keep), retained) for each in gone
         )
-    return steps, []
+    return steps, skips
+
+
+def _prune_guard(of: Volume | VolumeSnapshot, deleted: int, total: int) -> SkippedStep:
+    """Skip the pruning of one volume whose history would mostly be deleted."""
+    reason = (
+        f"pruning would delete {deleted} of its {total} snapshots of this job: check the clock and "
+        "what is kept, or allow it with max_pruned_share"
+    )
+    if isinstance(of, Volume):
+        return skip_volume(of, "prune_guard", reason)
+    region = next(iter(of.regions), "")
+    return SkippedStep(
+        name=of.resource_id,
+        region=region,
+        code="prune_guard",
+        reason=reason,
+        volume_id=of.resource_id,
+    )
 
 
 def _expired(

@@ -43,6 +43,7 @@ async def snapshot(
             tags=add_tag,
             job=job.job,
             keep=keep.retention(),
+            max_pruned_share=keep.max_pruned_share,
         )
 
     return await carry_out("snapshot", plan, running)
@@ -69,7 +70,11 @@ async def prune(
         if retention is None:
             raise UsageError("say what to keep")
         return await bulk.plan_prune(
-            retention, selection=pick.selection(), job=job.job, name_template=job.template
+            retention,
+            selection=pick.selection(),
+            job=job.job,
+            name_template=job.template,
+            max_pruned_share=keep.max_pruned_share,
         )
 
     return await carry_out("prune", plan, running)

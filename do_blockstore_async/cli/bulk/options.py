@@ -78,6 +78,7 @@ class Keep:
         keep_yearly: of each of the last N years.
         keep_within: all within this time before the newest, such as 2d or 1y6m.
         keep_tag: all with this tag; a,b asks for both; repeat it for more.
+        max_pruned_share: allow pruning of this share of one volume's snapshots (default 0.75).
     """
 
     keep_last: int = 0
@@ -88,12 +89,13 @@ class Keep:
     keep_yearly: int = 0
     keep_within: str | None = None
     keep_tag: tuple[str, ...] = ()
+    max_pruned_share: float = 0.75
 
     def retention(self) -> Retention | None:
         """The same for `store.bulk`; None without any rule."""
         from ...bulk.model.retention import Retention
 
-        if self == Keep():
+        if attrs.evolve(self, max_pruned_share=0.75) == Keep():
             return None
         return Retention(
             last=self.keep_last,
