@@ -32,7 +32,6 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
@@ -93,9 +92,12 @@ def _tables(lines: list[str]) -> list[str]:
 
 
 def _prepare(
-    _app: object, _what: str, _name: str, _obj: object, _opts: object, lines: list[str]
+    _app: object, what: str, _name: str, _obj: object, _opts: object, lines: list[str]
 ) -> None:
     lines[:] = _rst("\n".join(lines))
+    if what in {"attribute", "property"} and lines:
+        # Napoleon takes what stands before a colon for the type.
+        lines[0] = lines[0].replace(": ", " – ", 1)  # noqa: RUF001
 
 
 def setup(app: object) -> None:

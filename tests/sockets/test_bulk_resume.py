@@ -46,10 +46,6 @@ async def account(
         yield store, world
 
 
-def at(world: World) -> datetime:
-    return datetime.fromtimestamp(world.now, UTC)
-
-
 async def rest(run: Any) -> list[Outcome[Step]]:
     async with run:
         return [outcome async for outcome in run]
@@ -62,7 +58,7 @@ def posts(world: World) -> Counter[int]:
 @pytest.mark.parametrize("leave", ["break", "stop", "cancel"])
 async def test_a_run_goes_on_where_it_ended(tmp_path: Path, leave: str) -> None:
     async with account() as (store, world):
-        plan = await store.bulk.plan_snapshots(keep=Retention(last=2), at=at(world))
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=2))
         first: list[Outcome[Step]] = []
         run = store.bulk.run(plan, journal=tmp_path / "j", concurrency=4)
 
@@ -98,7 +94,7 @@ async def test_a_run_goes_on_where_it_ended(tmp_path: Path, leave: str) -> None:
 
 async def test_what_was_under_way_is_looked_up_and_not_repeated(tmp_path: Path) -> None:
     async with account(snapshots=24) as (store, world):
-        plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=1))
         creates = [step for step in plan.steps if step.action == "create_snapshot"]
         journal = Journal.open(tmp_path / "j", plan)
         await journal.start([step.key for step in creates[:6]], 0.0)
@@ -122,7 +118,7 @@ async def test_nothing_goes_when_the_new_snapshot_is_gone_at_resume(
     tmp_path: Path, same_client: bool
 ) -> None:
     async with account() as (store, world):
-        plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=1))
         async with store.bulk.run(plan, journal=tmp_path / "j", concurrency=1) as run:
             async for outcome in run:
                 if outcome.item == plan.steps[1]:
@@ -148,9 +144,7 @@ async def test_nothing_goes_when_the_new_snapshot_is_gone_at_resume(
 
 async def test_a_volume_stays_when_its_last_snapshot_is_gone_at_resume(tmp_path: Path) -> None:
     async with account(snapshots=0) as (store, world):
-        plan = await store.bulk.plan_deletions(
-            Selection(attached=False), snapshot_first=True, at=at(world)
-        )
+        plan = await store.bulk.plan_deletions(Selection(attached=False), snapshot_first=True)
         journal = Journal.open(tmp_path / "j", plan)
         await journal.start([plan.steps[0].key], 0.0)
         await journal.finish({plan.steps[0].key: Ended(status="done")})
@@ -166,7 +160,7 @@ async def test_a_volume_stays_when_its_last_snapshot_is_gone_at_resume(tmp_path:
 
 async def test_what_waited_for_an_unknown_step_is_taken_up_with_it(tmp_path: Path) -> None:
     async with account() as (store, world):
-        plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=1))
         first = plan.steps[0]
         waiting = [step.key for step in plan.steps if step.depends_on == first.key]
         await store.snapshots.create(first.volume_id, first.name, tags=first.tags)
@@ -183,7 +177,7 @@ async def test_what_waited_for_an_unknown_step_is_taken_up_with_it(tmp_path: Pat
 
 async def test_it_waits_until_a_late_request_must_have_arrived(tmp_path: Path) -> None:
     async with account(snapshots=0) as (store, world):
-        plan = await store.bulk.plan_snapshots(at=at(world))
+        plan = await store.bulk.plan_snapshots()
         step = plan.steps[0]
         journal = Journal.open(tmp_path / "j", plan)
         loop = asyncio.get_running_loop()
@@ -202,7 +196,7 @@ async def test_it_waits_until_a_late_request_must_have_arrived(tmp_path: Path) -
 async def test_retry_failed_repeats_the_failures_and_what_waited_for_them(tmp_path: Path) -> None:
     faults = FaultInjector()
     async with account(faults, snapshots=72) as (store, world):
-        plan = await store.bulk.plan_snapshots(keep=Retention(last=1), at=at(world))
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=1))
         unlucky = plan.steps[5].volume_id
         faults.add("error_500_before", path=f"/v2/volumes/{unlucky}/*", method="POST", times=2)
         journal = tmp_path / "j"
@@ -223,7 +217,7 @@ async def test_retry_failed_repeats_the_failures_and_what_waited_for_them(tmp_pa
 
 async def test_retry_failed_needs_a_run_that_failed(tmp_path: Path) -> None:
     async with account() as (store, world):
-        plan = await store.bulk.plan_snapshots(at=at(world))
+        plan = await store.bulk.plan_snapshots()
         with pytest.raises(PlanError, match="no step in this journal has an outcome yet"):
             await rest(store.bulk.run(plan, journal=tmp_path / "j", retry_failed=True))
         assert not posts(world)
@@ -231,8 +225,8 @@ async def test_retry_failed_needs_a_run_that_failed(tmp_path: Path) -> None:
 
 async def test_a_journal_of_another_plan_or_in_use_is_refused(tmp_path: Path) -> None:
     async with account() as (store, world):
-        plan = await store.bulk.plan_snapshots(at=at(world))
-        other = await store.bulk.plan_snapshots(job="weekly", at=at(world))
+        plan = await store.bulk.plan_snapshots()
+        other = await store.bulk.plan_snapshots(job="weekly")
         async with store.bulk.run(plan, journal=tmp_path / "j"):
             with pytest.raises(JournalError, match="in use"):
                 await rest(store.bulk.run(plan, journal=tmp_path / "j"))
@@ -247,7 +241,7 @@ async def test_a_journal_of_another_plan_or_in_use_is_refused(tmp_path: Path) ->
 
 async def test_a_resumed_run_is_guarded_like_the_first(tmp_path: Path) -> None:
     async with account() as (store, world):
-        plan = await store.bulk.plan_deletions(Selection(attached=False), at=at(world))
+        plan = await store.bulk.plan_deletions(Selection(attached=False))
         run = store.bulk.run(plan, journal=tmp_path / "j", max_share=1)
         async with run:
             run.stop()
@@ -260,7 +254,7 @@ async def test_a_resumed_run_is_guarded_like_the_first(tmp_path: Path) -> None:
 
 async def test_a_journal_of_another_account_is_refused(tmp_path: Path) -> None:
     async with account() as (store, world):
-        plan = await store.bulk.plan_snapshots(at=at(world))
+        plan = await store.bulk.plan_snapshots()
         async with store.bulk.run(plan, journal=tmp_path / "j") as run:
             run.stop()
     async with account(seed=6) as (store, world):
@@ -273,7 +267,7 @@ async def test_a_journal_that_cannot_be_written_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with account() as (store, world):
-        plan = await store.bulk.plan_snapshots(at=at(world))
+        plan = await store.bulk.plan_snapshots()
         real, calls = os.write, 0
 
         def full(file: int, data: Any) -> int:
@@ -299,7 +293,7 @@ async def test_an_outcome_that_did_not_reach_the_disk_is_not_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with account(snapshots=0) as (store, world):
-        plan = await store.bulk.plan_snapshots(at=at(world))
+        plan = await store.bulk.plan_snapshots()
         real = os.write
 
         def full(file: int, data: Any) -> int:
@@ -328,7 +322,7 @@ async def test_cancelled_again_while_it_ends_it_leaves_neither_tasks_nor_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with account(snapshots=0) as (store, world):
-        plan = await store.bulk.plan_snapshots(at=at(world))
+        plan = await store.bulk.plan_snapshots()
         real, slow = os.fsync, threading.Event()
 
         def fsync(file: int) -> None:
@@ -359,7 +353,7 @@ async def test_cancelled_again_while_it_ends_it_leaves_neither_tasks_nor_lock(
 
 async def test_a_plan_is_saved_and_loaded(tmp_path: Path) -> None:
     async with account() as (store, world):
-        plan = await store.bulk.plan_snapshots(keep=Retention(last=2), at=at(world))
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=2))
         path = tmp_path / "plan.json"
         store.bulk.save_plan(plan, path)
         loaded = store.bulk.load_plan(path)
@@ -379,7 +373,7 @@ async def test_a_saved_plan_is_on_disk_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with account() as (store, world):
-        plan = await store.bulk.plan_snapshots(at=at(world))
+        plan = await store.bulk.plan_snapshots()
         real, synced = os.fsync, list[bool]()
 
         def fsync(file: int) -> None:
@@ -393,7 +387,7 @@ async def test_a_saved_plan_is_on_disk_before_it_has_its_name(
 
 async def test_no_token_stands_in_plan_or_journal(tmp_path: Path) -> None:
     async with account() as (store, world):
-        plan = await store.bulk.plan_snapshots(keep=Retention(last=2), at=at(world))
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=2))
         store.bulk.save_plan(plan, tmp_path / "plan")
         run = store.bulk.run(plan, journal=tmp_path / "j")
         await rest(run)

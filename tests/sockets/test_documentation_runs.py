@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
+import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
-from do_blockstore_async import BlockStore, Simulator
+from do_blockstore_async import BlockStore, Config, Simulator
+from do_blockstore_async.integrations.prometheus import PrometheusHook
 from tests.support.documentation import ROOT, blocks, pages
 
 README = ROOT / "README.md"
@@ -73,3 +78,23 @@ async def test_every_block_of_a_page_runs(page: Path, simulator: Simulator) -> N
                 await namespace.pop(name)(simulator)
     if page.name == "calls.md":  # it deletes by name what it has created
         assert "orders-db" not in {v.name for v in simulator.world.volumes.values()}
+
+
+async def test_alerts_and_dashboard_ask_for_metrics_that_exist(simulator: Simulator) -> None:
+    registry = CollectorRegistry()
+    metrics = PrometheusHook(registry)
+    config = Config(hooks=(metrics,))
+    async with BlockStore(simulator.token, base_url=simulator.url, config=config) as store:
+        metrics.collect_quota(store)
+        await store.volumes.find("nobody", region="nyc3")
+        exported = {
+            line.split()[2]
+            for line in (await asyncio.to_thread(generate_latest, registry)).decode().splitlines()
+            if line.startswith("# TYPE")
+        }
+    dashboard = (ROOT / "docs" / "grafana-dashboard.json").read_text()
+    assert json.loads(dashboard)["panels"]
+    alerts = (ROOT / "docs" / "howto" / "observability.md").read_text()
+    asked = set(re.findall(r"\bblockstore_\w+", dashboard + alerts))
+    assert len(asked) > 10
+    assert {re.sub("_bucket$", "", name) for name in asked} <= exported
