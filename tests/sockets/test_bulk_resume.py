@@ -240,7 +240,7 @@ async def test_a_journal_of_another_plan_or_in_use_is_refused(tmp_path: Path) ->
 
 
 async def test_a_resumed_run_is_guarded_like_the_first(tmp_path: Path) -> None:
-    async with account() as (store, world):
+    async with account() as (store, _world):
         plan = await store.bulk.plan_deletions(Selection(attached=False))
         run = store.bulk.run(plan, journal=tmp_path / "j", max_share=1)
         async with run:
@@ -321,7 +321,7 @@ async def test_an_outcome_that_did_not_reach_the_disk_is_not_given(
 async def test_cancelled_again_while_it_ends_it_leaves_neither_tasks_nor_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with account(snapshots=0) as (store, world):
+    async with account(snapshots=0) as (store, _world):
         plan = await store.bulk.plan_snapshots()
         real, slow = os.fsync, threading.Event()
 
@@ -352,7 +352,7 @@ async def test_cancelled_again_while_it_ends_it_leaves_neither_tasks_nor_lock(
 
 
 async def test_a_plan_is_saved_and_loaded(tmp_path: Path) -> None:
-    async with account() as (store, world):
+    async with account() as (store, _world):
         plan = await store.bulk.plan_snapshots(keep=Retention(last=2))
         path = tmp_path / "plan.json"
         store.bulk.save_plan(plan, path)
@@ -372,7 +372,7 @@ async def test_a_plan_is_saved_and_loaded(tmp_path: Path) -> None:
 async def test_a_saved_plan_is_on_disk_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with account() as (store, world):
+    async with account() as (store, _world):
         plan = await store.bulk.plan_snapshots()
         real, synced = os.fsync, list[bool]()
 
