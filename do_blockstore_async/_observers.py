@@ -34,6 +34,9 @@ def emit(hooks: Iterable[Callable[[Any], object]], event: object) -> None:
     for hook in hooks:
         try:
             hook(event)
-        except Exception:
-            # A broken observer must not break the call it observes.
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
+            # A broken observer must not break the call it observes, nor the budget; not even by
+            # raising CancelledError itself.
             _logger.exception("a hook failed on %s", type(event).__name__)

@@ -12,6 +12,7 @@ Invariants (numbers of the design's list in brackets):
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 
@@ -25,6 +26,7 @@ from .queue import WaitQueue
 
 __all__ = ["Dispatcher", "too_late"]
 
+_logger = logging.getLogger("do_blockstore_async")
 _NEVER = math.inf
 
 
@@ -71,6 +73,7 @@ class Dispatcher:
         if self._task is None:
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(self._dispatch(), name="quota dispatcher")
+            self._task.add_done_callback(self._on_done)
         else:
             self.wake()
 
@@ -86,6 +89,16 @@ class Dispatcher:
         """
         if not self._timed:
             self.wake()
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        """Start again if the task ended although requests wait: a hook may cancel what calls it."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _logger.error("the quota dispatcher failed and is started again", exc_info=error)
+        if self._task is task:
+            self._task = None
+        waiting = self._queue.waiting
+        if self._task is None and (waiting[0] or waiting[1]) and not task.get_loop().is_closed():
+            self.call()
 
     async def aclose(self) -> None:
         """End the task, if it belongs to the running loop; the queue is empty already."""
