@@ -16,6 +16,7 @@ from typing import Final
 from ..errors import InvalidArgumentError
 
 __all__ = [
+    "MAX_SNAPSHOT_NAME",
     "check_action_id",
     "check_description",
     "check_droplet_id",
@@ -39,6 +40,7 @@ _TAG: Final = re.compile(r"[\w:.-]{1,255}")
 _LABEL_LENGTH: Final = {"ext4": 16, "xfs": 12}
 MAX_SIZE_GIGABYTES: Final = 16 * 1024
 MAX_PER_PAGE: Final = 200
+MAX_SNAPSHOT_NAME: Final = 255
 
 
 def check_id(value: str, what: str) -> str:
@@ -110,8 +112,8 @@ def check_description(text: str | None) -> str | None:
 def check_snapshot_name(name: str) -> str:
     """Check a name for a new snapshot: printable, at most 255 long."""
     check_text(name, "a snapshot's name")
-    if len(name) > 255:
-        raise InvalidArgumentError("a snapshot's name is at most 255 long")
+    if len(name) > MAX_SNAPSHOT_NAME:
+        raise InvalidArgumentError(f"a snapshot's name is at most {MAX_SNAPSHOT_NAME} long")
     return name
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable, Mapping
 from contextvars import copy_context
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -142,13 +142,16 @@ class Bulk:
         keep: Retention | None = None,
         match_by: Literal["tag", "name"] = "tag",
         max_pruned_share: float = MAX_PRUNED_SHARE,
+        time_zone: str | tzinfo = "UTC",
         at: datetime | None = None,
         prices: Prices | None = None,
     ) -> Plan:
         """Plan a snapshot of each selected volume and, with `keep`, the pruning of older ones.
 
-        Skipped are a volume that has a snapshot of that name, one whose newest snapshot is less
-        than ten minutes old, and one that has 25 of which none may be deleted. The retention counts
+        Skipped are a volume that has a snapshot of that name from the last 20 hours (an older one
+        counts as an earlier run's: the new one gets the time behind its name), one whose newest
+        snapshot is less than ten minutes old, one whose name would be too long, and one that has 25
+        of which none may be deleted. The retention counts
         the new snapshot; nothing of a volume is deleted before it exists, except where there are
         25 already.
 
@@ -165,6 +168,8 @@ class Bulk:
             max_pruned_share: of one volume's snapshots of this job, the new one included, at most
                 this share is deleted, in [0, 1]; where more would be, its pruning is skipped with
                 code `prune_guard`.
+            time_zone: of the names and of the retention's days, as in the IANA database
+                (`Europe/Rome`); give that of the job's schedule.
             at: the time for names and retention, with a time zone, within an hour of the API's
                 own, which is the default.
             prices: by default `Prices()`.
@@ -175,10 +180,11 @@ class Bulk:
         Raises:
             PlanError: no volume is selected, a template, name or job is invalid, or `at` is more
                 than an hour from the API's clock.
-            InvalidArgumentError: a tag, `match_by`, `max_pruned_share` or `at` is invalid.
+            InvalidArgumentError: a tag, `match_by`, `max_pruned_share`, `time_zone` or `at` is
+                invalid.
         """
         policy = self._plans.policy(
-            job, name_template, at, prices, tags, match_by, max_pruned_share
+            job, name_template, at, prices, tags, match_by, max_pruned_share, time_zone
         )
         return await self._plans.snapshots(_or_all(selection), policy, keep)
 
@@ -191,6 +197,7 @@ class Bulk:
         name_template: str = TEMPLATE,
         match_by: Literal["tag", "name"] = "tag",
         max_pruned_share: float = MAX_PRUNED_SHARE,
+        time_zone: str | tzinfo = "UTC",
         at: datetime | None = None,
         prices: Prices | None = None,
     ) -> Plan:
@@ -208,13 +215,15 @@ class Bulk:
             match_by: `tag` or `name`: how the job recognizes its snapshots.
             max_pruned_share: of one volume's snapshots of this job at most this share is deleted,
                 in [0, 1]; where more would be, its pruning is skipped with code `prune_guard`.
+            time_zone: of the retention's days, as in the IANA database.
             at: the time for the retention, with a time zone, within an hour of the API's own, which
                 is the default.
             prices: by default `Prices()`.
 
         Raises:
             PlanError: no volume is selected, or the template or job is invalid.
-            InvalidArgumentError: `keep` is not a `Retention`; `match_by` or `at` is invalid.
+            InvalidArgumentError: `keep` is not a `Retention`; `match_by`, `time_zone` or `at` is
+                invalid.
         """
         if not isinstance(keep, Retention):
             raise InvalidArgumentError("keep must be a Retention, such as Retention(last=7)")
@@ -225,6 +234,7 @@ class Bulk:
             prices,
             match_by=match_by,
             max_pruned_share=max_pruned_share,
+            time_zone=time_zone,
         )
         return await self._plans.prune(_or_all(selection), policy, keep)
 
@@ -236,6 +246,7 @@ class Bulk:
         job: str = "delete",
         name_template: str = TEMPLATE,
         tags: Iterable[str] = (),
+        time_zone: str | tzinfo = "UTC",
         at: datetime | None = None,
         prices: Prices | None = None,
     ) -> Plan:
@@ -246,11 +257,12 @@ class Bulk:
         Args:
             selection: which volumes; one that selects everything is rejected.
             snapshot_first: take a last snapshot of each volume, and delete only those that have
-                one. Where the name is taken already, the volume is skipped: `{time}` in the
-                template makes names unique.
+                one. Where a snapshot of the last 20 hours has the name, the volume is skipped:
+                `{time}` in the template makes names unique.
             job: names the job: letters, digits, `_`, `-` and `:`.
             name_template: of the last snapshots' names.
             tags: for the last snapshots, besides the job's own.
+            time_zone: of the names, as in the IANA database.
             at: the time for names, with a time zone; now by default.
             prices: by default `Prices()`.
 
@@ -258,7 +270,7 @@ class Bulk:
             PlanError: everything or nothing is selected; a template, name or job is invalid.
             InvalidArgumentError: a tag or `at` is invalid.
         """
-        policy = self._plans.policy(job, name_template, at, prices, tags)
+        policy = self._plans.policy(job, name_template, at, prices, tags, time_zone=time_zone)
         return await self._plans.deletions(selection, policy, snapshot_first=snapshot_first)
 
     async def plan_creations(
@@ -329,6 +341,7 @@ class Bulk:
         job: str = "orphans",
         name_template: str = TEMPLATE,
         tags: Iterable[str] = (),
+        time_zone: str | tzinfo = "UTC",
         at: datetime | None = None,
         prices: Prices | None = None,
     ) -> Plan:
@@ -348,6 +361,7 @@ class Bulk:
             job: names the job: letters, digits, `_`, `-` and `:`.
             name_template: of the last snapshots' names.
             tags: for the last snapshots, besides the job's own.
+            time_zone: of the names, as in the IANA database.
             at: the time from which the grace counts back, with a time zone; now by default.
             prices: by default `Prices()`.
 
@@ -355,7 +369,7 @@ class Bulk:
             PlanError: no volume is selected; a template, name, job or prefix is invalid.
             InvalidArgumentError: a tag or `at` is invalid.
         """
-        policy = self._plans.policy(job, name_template, at, prices, tags)
+        policy = self._plans.policy(job, name_template, at, prices, tags, time_zone=time_zone)
         return await self._plans.orphan_deletions(
             _or_all(selection),
             policy,

@@ -167,8 +167,8 @@ REPORT = Report(kind="deletions", job="nightly", rows=(ROW,))
 
 def test_a_report_as_csv() -> None:
     assert REPORT.to_csv() == (
-        "key,action,region,volume,name,status,reason,duration_s,planned,resumed\n"
-        f"k,delete_volume,nyc3,{TAMED},'=1,done,,1.5,false,true\n"
+        "key,action,region,volume,name,status,reason,code,duration_s,planned,resumed\n"
+        f"k,delete_volume,nyc3,{TAMED},'=1,done,,,1.5,false,true\n"
     )
 
 
@@ -187,7 +187,12 @@ def outputs(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     """Everything the command line and the library write of things with hostile names."""
     one = volume(1, name=HOSTILE, description=HOSTILE, tags=(HOSTILE,))
     step = Step(
-        key="k", action="tag_volume", name=HOSTILE, region="nyc3", volume_name=HOSTILE, reason="=1"
+        key="k",
+        action="create_volume",
+        name=HOSTILE,
+        region="nyc3",
+        volume_name=HOSTILE,
+        reason="=1",
     )
     made = Plan(kind="snapshots", job="nightly", made_at=NOW, selection=Selection(), steps=(step,))
     taken = take_inventory([one], [], NOW, Prices(), with_orphaned=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from typing import Any
@@ -110,6 +111,8 @@ def test_a_creation_plan_is_read_back_too() -> None:
             action=st.just("delete_volume"),
             name=st.text(),
             region=st.text(),
+            volume_id=st.just("aa"),
+            target_id=st.just("aa"),
             size_gigabytes=st.integers(0, 10**6) | st.floats(0, 1e9),
             tags=st.lists(st.text()).map(tuple),
             monthly_cost=st.floats(-1e9, 1e9),
@@ -124,7 +127,38 @@ def test_any_plan_survives_saving(steps: list[Step]) -> None:
 
 def tagging(**changes: Any) -> Step:
     values: dict[str, Any] = {"action": "tag_volume", "name": "a", "region": "nyc3"}
-    return Step(**{"key": "a", **values, **changes})
+    ids = {"volume_id": "aa", "target_id": "aa"}
+    return Step(**{"key": "a", **values, **ids, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target_id": "bb"},
+        {"action": "delete_volume", "target_id": "bb"},
+        {"action": "untag_volume", "volume_id": ""},
+        {"action": "delete_volume", "volume_id": "", "target_id": ""},
+        {"action": "create_snapshot"},
+        {"action": "create_snapshot", "volume_id": "", "target_id": ""},
+        {"action": "delete_snapshot", "target_id": ""},
+        {"action": "delete_snapshot", "volume_id": ""},
+    ],
+)
+def test_a_step_checks_the_very_thing_that_it_changes(changes: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match="which volume or snapshot it changes"):
+        tagging(**changes)
+
+
+def test_a_saved_plan_whose_target_was_changed_is_not_read() -> None:
+    step = tagging(action="delete_volume")
+    text = plan(steps=(step,)).to_json()
+    document = json.loads(text)
+    document["plan"]["steps"][0]["target_id"] = "bb"
+    # Edited with care: the digest fits.
+    raw = json.dumps(document["plan"], separators=(",", ":"), ensure_ascii=False).encode()
+    document["digest"] = hashlib.sha256(raw).hexdigest()
+    with pytest.raises(PlanError, match="which volume or snapshot it changes"):
+        Plan.from_json(json.dumps(document))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +169,7 @@ def tagging(**changes: Any) -> Step:
         ((tagging(depends_on="a"),), "no step before it"),
         ((tagging(name="a/../../x"),), "not a tag"),
         ((tagging(action="untag_volume", name="a b"),), "not a tag"),
-        ((tagging(action="create_snapshot", tags=("a b",)),), "not a tag"),
+        ((tagging(action="create_snapshot", target_id="", tags=("a b",)),), "not a tag"),
     ],
 )
 def test_a_plan_that_breaks_its_own_rules_is_not_read(steps: tuple[Step, ...], words: str) -> None:
@@ -183,7 +217,7 @@ def test_every_change_changes_the_digest() -> None:
     ("change", "words"),
     [
         (lambda d: d["plan"]["steps"].pop(), "edited"),
-        (lambda d: d["plan"]["steps"][0].update(target_id="other"), "edited"),
+        (lambda d: d["plan"]["steps"][0].update(name="other"), "edited"),
         (lambda d: d.update(digest="0"), "edited"),
         (lambda d: d.update(format=FORMAT - 1), "plan again"),
         (lambda d: d.update(format=FORMAT + 1), "plan again"),

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from do_blockstore_async.bulk.errors import PlanError
 from do_blockstore_async.bulk.model.prices import Prices
-from do_blockstore_async.bulk.model.retention import Retention
+from do_blockstore_async.bulk.model.retention import Retention, apply
 from do_blockstore_async.bulk.model.snapshot_names import Template
 from do_blockstore_async.bulk.model.specs import VolumeSpec
 from do_blockstore_async.bulk.planning.creations import creation_steps
 from do_blockstore_async.bulk.planning.deletions import deletion_steps
 from do_blockstore_async.bulk.planning.orphans import check_mark, expired, mark_steps, marks_of
+from do_blockstore_async.bulk.planning.policy import time_zone_of
 from do_blockstore_async.bulk.planning.snapshots import prune_steps, snapshot_steps
 from do_blockstore_async.errors import InvalidArgumentError
-from tests.support.bulk_models import NOW, policy_of, snapshot, volume
+from do_blockstore_async.models import VolumeSnapshot
+from tests.support.bulk_models import NOW, TEMPLATE, policy_of, snapshot, volume
 
 KEEP2 = Retention(last=2)
 
@@ -85,6 +88,74 @@ def test_a_snapshot_of_that_name_is_not_made_twice_but_older_ones_are_pruned() -
     assert [(s.action, s.target_id, s.depends_on) for s in steps] == [
         ("delete_snapshot", there[2].id, "")
     ]
+
+
+ROME = time_zone_of("Europe/Rome")
+
+
+@pytest.mark.parametrize("zone", [UTC, ROME])
+@pytest.mark.parametrize("change", [(2026, 3, 29), (2026, 10, 25)])
+def test_a_nightly_job_takes_a_snapshot_every_night_when_the_clocks_change(
+    zone: tzinfo, change: tuple[int, int, int]
+) -> None:
+    one = volume()
+    taken: list[VolumeSnapshot] = []
+    for night in range(-3, 4):
+        # At 01:30 in Rome: the UTC date is that of the evening before while summer time holds.
+        at = datetime(*change, 1, 30, tzinfo=ROME) + timedelta(days=night)
+        policy = policy_of(at=at.astimezone(UTC), template=Template(TEMPLATE, zone))
+        steps, skips = snapshot_steps([one], taken, policy, Retention(daily=30))
+        assert not skips
+        assert [step.action for step in steps if zone is ROME or not step.depends_on] == [
+            "create_snapshot"
+        ]
+        # The same run again, at once or some hours later, takes nothing more.
+        made = snapshot(one, night + 10, name=steps[0].name, created_at=policy.at)
+        taken.append(made)
+        for hours in (1, 18):
+            again = attrs.evolve(policy, at=policy.at + timedelta(hours=hours))
+            if again.at.astimezone(zone).date() == policy.at.astimezone(zone).date():
+                steps, skips = snapshot_steps([one], taken, again, None)
+                assert ([skip.code for skip in skips], steps) == (["exists"], [])
+    assert len({each.name for each in taken}) == 7
+    if zone is ROME:
+        kept = apply(Retention(daily=7), taken, now=NOW, zone=ROME).kept
+        assert len(kept) == 7  # seven different days there
+
+
+def test_hours_are_kept_apart_when_one_comes_twice() -> None:
+    one = volume()
+    first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)  # 02:30 in Rome, and an hour later again
+    both = [snapshot(one, n, created_at=first + timedelta(hours=n)) for n in range(2)]
+    assert len(apply(Retention(hourly=2), both, now=NOW, zone=ROME).kept) == 2
+
+
+def test_one_name_that_is_too_long_leaves_the_others_alone() -> None:
+    long, short = volume(1, name="v" * 64), volume(2)
+    policy = policy_of(template=Template("{volume}-{date}" + "x" * 200))
+    steps, skips = snapshot_steps([long, short], [], policy, None)
+    assert [step.volume_id for step in steps] == [short.id]
+    assert [(skip.code, skip.volume_id) for skip in skips] == [("name_too_long", long.id)]
+    # As long as Kubernetes makes them: the API takes more than 64 characters.
+    pvc = volume(3, name=f"pvc-{'0' * 32}-{'1' * 27}")
+    (step,), _ = snapshot_steps([pvc], [], policy_of(), None)
+    assert step.name == f"{pvc.name}-nyc3-2026-11-23"
+
+
+def test_a_snapshot_without_a_volume_is_nobodys_history() -> None:
+    stray = [snapshot(volume(), n, days=n, resource_id="") for n in range(1, 9)]
+    steps, _ = prune_steps(stray, None, policy_of(), KEEP2)
+    assert not steps
+
+
+def test_snapshots_that_lost_their_tags_are_counted_by_their_names() -> None:
+    one, other = volume(1), volume(2)
+    lost = [snapshot(one, n, days=n, tags=()) for n in range(1, 4)]
+    weekly = [snapshot(other, n, days=n, tags=("bulk-job:weekly",)) for n in range(1, 4)]
+    by_hand = [snapshot(other, 9, name="before the upgrade", tags=())]
+    found = [*lost, *weekly, *by_hand]
+    assert policy_of().count_lookalikes(found, [one, other]) == 3
+    assert policy_of(by_name=True).count_lookalikes(found, [one, other]) == 0
 
 
 def test_only_this_jobs_snapshots_are_ever_candidates() -> None:
@@ -177,12 +248,17 @@ def test_snapshot_first_takes_no_snapshot_that_is_there_for_the_last_one(
     tags: tuple[str, ...],
 ) -> None:
     one = volume()
-    for days in (0.01, 300):
-        there = [snapshot(one, 1, days=days, name="db-1-nyc3-2026-11-23", tags=tags)]
-        steps, skips = deletion_steps([one], there, policy_of())
-        assert not steps
-        assert skips[0].code == "exists"
-        assert "add {time} to the template" in skips[0].reason
+    there = [snapshot(one, 1, days=0.01, name="db-1-nyc3-2026-11-23", tags=tags)]
+    steps, skips = deletion_steps([one], there, policy_of())
+    assert not steps
+    assert skips[0].code == "exists"
+    assert "add {time} to the template" in skips[0].reason
+    there = [snapshot(one, 1, days=300, name="db-1-nyc3-2026-11-23", tags=tags)]
+    steps, _ = deletion_steps([one], there, policy_of())
+    assert [(step.action, step.name) for step in steps] == [
+        ("create_snapshot", "db-1-nyc3-2026-11-23-020000"),
+        ("delete_volume", "db-1"),
+    ]
 
 
 def test_a_taken_name_is_not_created() -> None:

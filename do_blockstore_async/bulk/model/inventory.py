@@ -135,9 +135,14 @@ class Inventory:
 
 
 def by_volume(snapshots: Iterable[VolumeSnapshot]) -> dict[str, list[VolumeSnapshot]]:
-    """Group snapshots by the id of their volume, each list from the oldest to the newest."""
+    """Group snapshots by the id of their volume, each list from the oldest to the newest.
+
+    One that does not say of which volume it is belongs to no group.
+    """
     grouped: dict[str, list[VolumeSnapshot]] = {}
     for snapshot in snapshots:
+        if not snapshot.resource_id:
+            continue
         grouped.setdefault(snapshot.resource_id, []).append(snapshot)
     for group in grouped.values():
         group.sort(key=lambda each: (each.created_at, each.id))

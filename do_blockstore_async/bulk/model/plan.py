@@ -71,7 +71,7 @@ class Step:
         name: of the snapshot or volume that is made or deleted, or the tag that is set or removed.
         region: slug of the region.
         volume_id, volume_name: the volume it concerns; empty where there is none, or not known.
-        target_id: what is deleted or tagged; empty for creations.
+        target_id: what is deleted or tagged; empty for creations. Of a volume, its `volume_id`.
         size_gigabytes: of the volume; for `delete_snapshot` the billable size of the snapshot.
         attached: whether the volume was attached.
         tags: given to what is created; of a snapshot to be deleted, its tags; those that a volume
@@ -83,6 +83,9 @@ class Step:
         reason: in words, for people.
         monthly_cost: what it changes in the storage cost of a month.
         spec: what to create, for `create_volume`.
+
+    Raises:
+        PlanError: the ids do not fit the action.
     """
 
     key: str
@@ -102,6 +105,19 @@ class Step:
     monthly_cost: float = attrs.field(default=0.0, converter=float)
     spec: VolumeSpec | None = None
 
+    def __attrs_post_init__(self) -> None:
+        # What is checked before a step is what it then changes: they must be the same thing.
+        if self.action == "create_volume":
+            return
+        if self.action in {"create_snapshot", "delete_snapshot"}:
+            is_valid = bool(self.volume_id) and bool(self.target_id) == self.is_destructive
+        else:
+            is_valid = bool(self.volume_id) and self.target_id == self.volume_id
+        if not is_valid:
+            raise PlanError(
+                f"step {self.key!r} does not say which volume or snapshot it changes, or names two"
+            )
+
     @property
     def is_destructive(self) -> bool:
         """Whether it deletes something permanently."""
@@ -118,8 +134,8 @@ class SkippedStep:
     """Something that was selected and is left untouched.
 
     Attributes:
-        code: `exists`, `cooldown`, `snapshot_limit`, `attached`, `untagged`, `grace_period`,
-            `prune_guard` or `name_conflict`.
+        code: `exists`, `cooldown`, `snapshot_limit`, `name_too_long`, `attached`, `untagged`,
+            `grace_period`, `prune_guard` or `name_conflict`.
         reason: the same in words.
     """
 
@@ -175,6 +191,7 @@ class Plan:
         currency: of all amounts.
         options: the options it was made with, in words.
         account_sample_ids: some of the ids listed in the account.
+        warnings: what looked wrong in the listings, and what to do, in words.
     """
 
     kind: PlanKind
@@ -188,6 +205,7 @@ class Plan:
     currency: str = "USD"
     options: Mapping[str, str] = attrs.field(factory=dict)
     account_sample_ids: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     # Not saved; lets a run skip reading again what was read a moment ago.
     _sighting: Sighting | None = attrs.field(default=None, eq=False, repr=False)
 

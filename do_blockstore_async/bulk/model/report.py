@@ -17,6 +17,7 @@ __all__ = ["Report", "ReportRow", "report_of"]
 
 _STATUSES: Final[tuple[Status, ...]] = ("done", "skipped", "failed", "unknown")
 _SLOWEST: Final = 10
+_BLOCKED: Final = frozenset({"snapshot_limit", "name_too_long", "prune_guard"})
 
 Conclusion: TypeAlias = Literal["done", "partial", "failed", "stopped"]
 
@@ -28,6 +29,7 @@ class ReportRow:
     Attributes:
         name: of the snapshot, volume or tag.
         volume: the volume's name, or its id.
+        code: for `skipped`, the reason in one word.
         planned: it was skipped by the plan already.
         resumed: it was found done, or had ended, before this run.
     """
@@ -39,6 +41,7 @@ class ReportRow:
     name: str
     status: Status
     reason: str = ""
+    code: str = ""
     duration_s: float = 0.0
     planned: bool = False
     resumed: bool = False
@@ -79,6 +82,15 @@ class Report:
         return {status: found[status] for status in _STATUSES}
 
     @property
+    def blocked(self) -> int:
+        """How many were skipped and stay so night after night, until somebody acts.
+
+        Their codes: `snapshot_limit` (25 snapshots of which none may go), `name_too_long`, and
+        `prune_guard`.
+        """
+        return sum(row.code in _BLOCKED for row in self.rows)
+
+    @property
     def by_region(self) -> dict[str, dict[Status, int]]:
         """The same for each region, by slug."""
         regions: dict[str, Counter[Status]] = {}
@@ -110,11 +122,14 @@ class Report:
 
     @property
     def conclusion(self) -> Conclusion:
-        """In a word: `done`, `partial` (some failed), `failed` (none was done) or `stopped`."""
+        """In a word: `done`, `partial`, `failed` or `stopped`.
+
+        Partial: some failed or were blocked. Failed: so, and none was done.
+        """
         counts = self.counts
         if self.stopped is not None or self.remaining:
             return "stopped"
-        if not (counts["failed"] or counts["unknown"]):
+        if not (counts["failed"] or counts["unknown"] or self.blocked):
             return "done"
         return "partial" if counts["done"] else "failed"
 
@@ -143,6 +158,7 @@ class Report:
             "conclusion": self.conclusion,
             "stopped": self.stopped,
             "counts": self.counts,
+            "blocked": self.blocked,
             "remaining": self.remaining,
             "by_action": self.by_action,
             "by_region": self.by_region,
@@ -193,6 +209,7 @@ def report_of(
                 name=step.name,
                 status=found.status,
                 reason=found.reason,
+                code=found.code,
                 duration_s=found.duration_s,
                 resumed=step.key in earlier,
             )
@@ -207,6 +224,7 @@ def report_of(
             name="",
             status="skipped",
             reason=skip.reason,
+            code=skip.code,
             planned=True,
         )
         for skip in plan.skips

@@ -12,7 +12,8 @@ them by itself, and a snapshot is kept if any rule keeps it.
   from now: when the job stops running, its last snapshots stay.
 - tags: everything that carries all tags of one of the given strings (`"a"`, or `"a,b"` for both).
 
-n = -1 means without limit, 0 that the rule is not used. Periods are those of UTC.
+n = -1 means without limit, 0 that the rule is not used. Days and longer periods are those of a time
+zone, by default UTC; hours are always those of UTC, where none comes twice.
 (restic documentation, "Removing backup snapshots", "Removing snapshots according to a policy".)
 
 R1. Kept and removed together are what was given, each once.
@@ -28,7 +29,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
@@ -141,7 +142,7 @@ class Retention:
     Args:
         last: the newest so many; -1 for all, 0 not to use the rule. So with the other numbers.
         hourly, daily, weekly, monthly, yearly: the newest of each of the last so many hours (days,
-            ISO weeks, months, years, in UTC) that have a snapshot.
+            ISO weeks, months, years) that have a snapshot.
         within: everything less than so long before the newest: `"2d"`, `"1y6m"`, a timedelta.
         tags: everything with one of these tags; `"a,b"` asks for both.
 
@@ -189,7 +190,7 @@ class Verdict(Generic[S]):
 
 # Which period a moment lies in; never equal for different periods.
 _PERIODS: Final[tuple[tuple[str, Callable[[datetime], tuple[int, ...]]], ...]] = (
-    ("hourly", lambda at: (at.year, at.month, at.day, at.hour)),
+    ("hourly", lambda at: at.astimezone(UTC).timetuple()[:4]),
     ("daily", lambda at: (at.year, at.month, at.day)),
     ("weekly", lambda at: tuple(at.isocalendar()[:2])),
     ("monthly", lambda at: (at.year, at.month)),
@@ -222,13 +223,16 @@ class _Rule:
         return True
 
 
-def apply(retention: Retention, snapshots: Iterable[S], *, now: datetime) -> Verdict[S]:
+def apply(
+    retention: Retention, snapshots: Iterable[S], *, now: datetime, zone: tzinfo = UTC
+) -> Verdict[S]:
     """Apply the rules to the snapshots of one volume.
 
     Args:
         retention: the rules.
         snapshots: in any order; of one volume and one job.
         now: snapshots dated later than this do not move the point `within` is measured from.
+        zone: the time zone of days and longer periods.
 
     Returns:
         What is kept and removed. Snapshots of the same second are ordered by id.
@@ -239,14 +243,14 @@ def apply(retention: Retention, snapshots: Iterable[S], *, now: datetime) -> Ver
         for name, period in _PERIODS
         if (count := getattr(retention, name))
     ]
-    horizon = _horizon(retention, ordered, now)
+    horizon = _horizon(retention, ordered, now, zone)
     tag_lists = [
         (text, fold_tags(tag.strip() for tag in text.split(","))) for text in retention.tags
     ]
     kept: list[tuple[S, tuple[str, ...]]] = []
     removed: list[S] = []
     for number, snapshot in enumerate(ordered):
-        at = snapshot.created_at.astimezone(UTC)
+        at = snapshot.created_at.astimezone(zone)
         oldest = number == len(ordered) - 1
         reasons = [f"tag {text}" for text, tags in tag_lists if tags <= fold_tags(snapshot.tags)]
         if horizon is not None and at > horizon:
@@ -263,12 +267,14 @@ def apply(retention: Retention, snapshots: Iterable[S], *, now: datetime) -> Ver
     return Verdict(tuple(kept), tuple(removed))
 
 
-def _horizon(retention: Retention, ordered: list[S], now: datetime) -> datetime | None:
+def _horizon(
+    retention: Retention, ordered: list[S], now: datetime, zone: tzinfo
+) -> datetime | None:
     """What was made after this is within; None without the rule."""
     if retention.within is None:
         return None
     for snapshot in ordered:
         if snapshot.created_at <= now:
-            return retention.within.before(snapshot.created_at.astimezone(UTC))
+            return retention.within.before(snapshot.created_at.astimezone(zone))
     # All are dated in the future: which clock is wrong is unknown, so all are kept.
     return datetime.min.replace(tzinfo=UTC)

@@ -4,7 +4,8 @@ Deterministic names make a job repeatable: a listing shows whether an item was d
 to be done twice to be sure.
 
 N1. A template holds known fields only; nothing of an object can be reached through it.
-N2. `matches` accepts every name that `render` makes for that volume at any time, of that job.
+N2. `matches` accepts every name that `render` and `with_time` make for that volume at any time, of
+    that job.
 
 Pure: no clock, no I/O.
 """
@@ -12,7 +13,8 @@ Pure: no clock, no I/O.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+from itertools import takewhile
 from string import Formatter
 from typing import Final
 
@@ -21,14 +23,14 @@ import attrs
 from ...models import Volume
 from ..errors import PlanError
 
-__all__ = ["MAX_NAME", "TEMPLATE", "Template", "check_job", "check_own_tags", "job_tag"]
+__all__ = ["TEMPLATE", "Template", "check_job", "check_own_tags", "is_job_tag", "job_tag"]
 
-MAX_NAME: Final = 64
 TEMPLATE: Final = "{volume}-{region}-{date}"
 _JOB: Final = re.compile(r"[A-Za-z0-9_:-]{1,64}")
 _JOB_TAG: Final = "bulk-job:"
 _FIELDS: Final = ("volume", "volume_id", "region", "date", "time", "job")
 _SPEC: Final = re.compile(r"\.[1-9][0-9]?")
+_APPENDED_TIME: Final = "-[0-9]{6}"
 _TIMES: Final = {"date": "0000-00-00", "time": "000000"}
 
 
@@ -47,10 +49,15 @@ def job_tag(job: str) -> str:
     return _JOB_TAG + job
 
 
+def is_job_tag(tag: str) -> bool:
+    """Whether a tag marks the snapshots of some job."""
+    return tag.lower().startswith(_JOB_TAG)
+
+
 def check_own_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     """Reject tags that would make a job's snapshots those of another job."""
     for tag in tags:
-        if tag.lower().startswith(_JOB_TAG):
+        if is_job_tag(tag):
             raise PlanError(f"{tag} marks the snapshots of a job, and is set by that job alone")
     return tags
 
@@ -59,13 +66,18 @@ def check_own_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
 class Template:
     """A string with `{volume}`, `{volume_id}`, `{region}`, `{date}`, `{time}` and `{job}`.
 
-    Dates are those of UTC, as 2026-11-23 and 231500. `{volume:.40}` takes the first 40 letters.
+    Dates and times are written as 2026-11-23 and 231500. `{volume:.40}` takes the first 40 letters.
+
+    Args:
+        text: the template.
+        zone: the time zone of the dates and times.
 
     Raises:
         PlanError: an unknown field, or invalid braces.
     """
 
     text: str
+    zone: tzinfo = UTC
     _parts: tuple[tuple[str, str, str], ...] = attrs.field(init=False, repr=False, eq=False)
 
     @_parts.default
@@ -87,30 +99,28 @@ class Template:
         return tuple(parts)
 
     def render(self, volume: Volume, at: datetime, job: str) -> str:
-        """Return the name for a snapshot of `volume` taken at `at`.
-
-        Raises:
-            PlanError: the name is longer than 64 characters.
-        """
-        utc = at.astimezone(UTC)
+        """Return the name for a snapshot of `volume` taken at `at`, of any length."""
+        local = at.astimezone(self.zone)
         values = {
             "volume": volume.name,
             "volume_id": volume.id,
             "region": volume.region.slug,
-            "date": utc.strftime("%Y-%m-%d"),
-            "time": utc.strftime("%H%M%S"),
+            "date": local.strftime("%Y-%m-%d"),
+            "time": local.strftime("%H%M%S"),
             "job": job,
         }
-        name = "".join(
+        return "".join(
             literal + (format(values[field], spec) if field else "")
             for literal, field, spec in self._parts
         )
-        if len(name) > MAX_NAME:
-            raise PlanError(
-                f"the name {name!r} has {len(name)} characters, at most {MAX_NAME} are allowed: "
-                "shorten it in the template, as in {volume:.40}"
-            )
-        return name
+
+    def with_time(self, name: str, at: datetime) -> str:
+        """Return a rendered name with the time behind it, for when the name alone is taken."""
+        return f"{name}-{at.astimezone(self.zone):%H%M%S}"
+
+    def has(self, *fields: str) -> bool:
+        """Whether the template holds all of these fields."""
+        return {field for _, field, _ in self._parts} >= set(fields)
 
     def matches(self, name: str, volume: Volume, job: str) -> bool:
         """Whether a snapshot of `volume` with that name was named by this template and job."""
@@ -120,6 +130,13 @@ class Template:
             "region": volume.region.slug,
             "job": job,
         }
+        # Most names fail here already, without a pattern of their own.
+        head = "".join(
+            literal + (format(values[field], spec) if field else "")
+            for literal, field, spec in takewhile(lambda part: part[1] not in _TIMES, self._parts)
+        )
+        if not name.startswith(head):
+            return False
         pattern = "".join(
             re.escape(literal)
             + (
@@ -131,4 +148,10 @@ class Template:
             )
             for literal, field, spec in self._parts
         )
-        return re.fullmatch(pattern, name, re.ASCII) is not None
+        return re.fullmatch(f"(?:{pattern})(?:{_APPENDED_TIME})?", name, re.ASCII) is not None
+
+    def is_of(self, name: str, rendered: str) -> bool:
+        """Whether a name is the rendered one, or that one with a time behind it."""
+        if not name.startswith(rendered):
+            return False
+        return re.fullmatch(f"(?:{_APPENDED_TIME})?", name[len(rendered) :], re.ASCII) is not None

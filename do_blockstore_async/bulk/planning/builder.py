@@ -6,7 +6,7 @@ What the steps are is decided by the pure modules beside it; the arguments come 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 import attrs
@@ -30,12 +30,12 @@ from ..model.plan import (
 from ..model.prices import Prices
 from ..model.retention import Retention
 from ..model.selection import Selection
-from ..model.snapshot_names import Template, check_job, check_own_tags
+from ..model.snapshot_names import Template, check_job, check_own_tags, job_tag
 from ..model.specs import VolumeSpec
 from .creations import creation_steps
 from .deletions import deletion_steps
 from .orphans import expired, mark_steps, marks_of
-from .policy import MAX_PRUNED_SHARE, SnapshotPolicy
+from .policy import MAX_PRUNED_SHARE, SnapshotPolicy, time_zone_of
 from .snapshots import prune_steps, snapshot_steps
 
 __all__ = ["PlanBuilder"]
@@ -76,12 +76,13 @@ class PlanBuilder:
         tags: Iterable[str] = (),
         match_by: str = "tag",
         max_pruned_share: float = MAX_PRUNED_SHARE,
+        time_zone: str | tzinfo = "UTC",
     ) -> SnapshotPolicy:
         """Check the arguments that planners share.
 
         Raises:
             PlanError: the job's name or the template is invalid.
-            InvalidArgumentError: a tag, `match_by` or `at` is invalid.
+            InvalidArgumentError: a tag, `match_by`, `time_zone` or `at` is invalid.
         """
         if match_by not in {"tag", "name"}:
             raise InvalidArgumentError(f"match_by is tag or name, not {match_by!r}")
@@ -91,7 +92,7 @@ class PlanBuilder:
             )
         return SnapshotPolicy(
             job=check_job(job),
-            template=Template(template),
+            template=Template(template, time_zone_of(time_zone)),
             at=self.moment(at),
             is_at_given=at is not None,
             prices=Prices() if prices is None else prices,
@@ -104,6 +105,13 @@ class PlanBuilder:
         self, selection: Selection, policy: SnapshotPolicy, keep: Retention | None
     ) -> Plan:
         """See `Bulk.plan_snapshots`."""
+        if keep is not None and keep.hourly and not policy.template.has("date", "time"):
+            text = policy.template.text
+            missing = "".join(f"-{{{x}}}" for x in ("date", "time") if not policy.template.has(x))
+            raise PlanError(
+                f"to keep one snapshot an hour, names need date and time: not {text!r} "
+                f"but {text + missing!r}"
+            )
         sighting = self._sighting()
         with self._throttle.background(policy.job):
             volumes = await self._account.volumes(selection.only_region)
@@ -111,7 +119,11 @@ class PlanBuilder:
             snapshots = await self._account.snapshots()
         policy = self._on_server_time(policy)
         steps, skips = snapshot_steps(fleet, snapshots, policy, keep)
-        options = {"template": policy.template.text, "keep": "" if keep is None else str(keep)}
+        options = {
+            "template": policy.template.text,
+            "keep": "" if keep is None else str(keep),
+            "time_zone": str(policy.zone),
+        }
         return self._plan(
             "snapshots", policy, selection, steps, skips, volumes, snapshots, sighting, options
         )
@@ -128,7 +140,7 @@ class PlanBuilder:
             snapshots = await self._account.snapshots()
         policy = self._on_server_time(policy)
         steps, skips = prune_steps(snapshots, fleet, policy, keep)
-        options = {"keep": str(keep)}
+        options = {"keep": str(keep), "time_zone": str(policy.zone)}
         return self._plan(
             "prune", policy, selection, steps, skips, volumes, snapshots, sighting, options
         )
@@ -263,9 +275,25 @@ class PlanBuilder:
             currency=policy.prices.currency,
             options=dict(options),
             account_sample_ids=tuple(each for ids in samples for each in ids),
+            warnings=_warnings(policy, snapshots, volumes),
             sighting=sighting,
         )
         return attrs.evolve(plan, duration_s=self.forecast(plan).total_seconds())
+
+
+def _warnings(
+    policy: SnapshotPolicy,
+    snapshots: Sequence[VolumeSnapshot] | None,
+    volumes: Sequence[Volume] | None,
+) -> tuple[str, ...]:
+    lookalikes = policy.count_lookalikes(snapshots or (), volumes)
+    if not lookalikes:
+        return ()
+    return (
+        f"{lookalikes} snapshots have names like this job's but lack its tag "
+        f"{job_tag(policy.job)}, so they are never pruned: tag them, or recognize snapshots by "
+        "their names (match_by name)",
+    )
 
 
 def selected(volumes: Sequence[Volume], selection: Selection) -> list[Volume]:

@@ -49,7 +49,7 @@ def deletion_steps(
         key = ""
         if snapshots is not None:
             existing = grouped.get(volume.id, [])
-            skip = skip_reason(volume, existing, names[volume.id], policy.at)
+            skip = skip_reason(volume, existing, names[volume.id], policy)
             if skip is not None and skip.code == "exists":
                 # An existing snapshot with this name may be stale; only one taken by this run
                 # counts.

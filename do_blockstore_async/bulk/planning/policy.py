@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 import attrs
 
+from ..._schema.validation import MAX_SNAPSHOT_NAME
+from ...errors import InvalidArgumentError
 from ...models import Volume, VolumeSnapshot
 from ..errors import PlanError
 from ..model.plan import SkippedStep, Step
 from ..model.prices import Prices
-from ..model.snapshot_names import Template, job_tag
+from ..model.snapshot_names import Template, is_job_tag, job_tag
 
 __all__ = [
     "COOLDOWN",
@@ -24,9 +26,13 @@ __all__ = [
     "delete_snapshot",
     "skip_reason",
     "skip_volume",
+    "time_zone_of",
 ]
 
 MAX_SNAPSHOTS: Final = 25
+# A snapshot of the planned name that is no older was taken by this same run. A daily job comes back
+# after 23 hours at the earliest, on the day on which the clocks go forward.
+SAME_RUN: Final = timedelta(hours=20)
 COOLDOWN: Final = timedelta(minutes=10)
 MAX_PRUNED_SHARE: Final = 0.75
 
@@ -75,6 +81,29 @@ class SnapshotPolicy:
         known = {volume.id: volume for volume in volumes or ()}
         return sum(self.owns(each, known.get(each.resource_id)) for each in snapshots)
 
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone of names, and of the retention's days and longer periods."""
+        return self.template.zone
+
+    def count_lookalikes(
+        self, snapshots: Iterable[VolumeSnapshot], volumes: Iterable[Volume] | None
+    ) -> int:
+        """How many snapshots have a name like this job's, but no job's tag.
+
+        The API has been seen to leave tags out of listings (github.com/digitalocean/godo, issue
+        424). A job that goes by tags never prunes such snapshots.
+        """
+        if self.by_name or volumes is None:
+            return 0
+        known = {volume.id: volume for volume in volumes}
+        return sum(
+            (volume := known.get(each.resource_id)) is not None
+            and not any(is_job_tag(tag) for tag in each.tags)
+            and self.template.matches(each.name, volume, self.job)
+            for each in snapshots
+        )
+
     def allows_pruning(self, deleted: int, of: int) -> bool:
         """Whether so many of a volume's snapshots may go; one of two always may."""
         return deleted <= max(1, self.max_pruned_share * of)
@@ -83,13 +112,13 @@ class SnapshotPolicy:
         """The name of each volume's snapshot, by the volume's id.
 
         Raises:
-            PlanError: two volumes would get the same name, or a name is too long.
+            PlanError: two volumes would get the same name.
         """
         names = {volume.id: self.template.render(volume, self.at, self.job) for volume in volumes}
         first: dict[str, Volume] = {}
         for volume in volumes:
             other = first.setdefault(names[volume.id], volume)
-            if other is not volume:
+            if other is not volume and len(names[volume.id]) <= MAX_SNAPSHOT_NAME:
                 raise PlanError(
                     f"the template gives two volumes the name {names[volume.id]!r}: {other.name} "
                     f"in {other.region.slug} and {volume.name} in {volume.region.slug}; "
@@ -98,12 +127,33 @@ class SnapshotPolicy:
         return names
 
 
-def skip_reason(
-    volume: Volume, existing: Sequence[VolumeSnapshot], name: str, at: datetime
-) -> SkippedStep | None:
-    """Say why no snapshot of that name can be taken now; None if one can."""
+def free_name(name: str, existing: Sequence[VolumeSnapshot], policy: SnapshotPolicy) -> str:
+    """Return the name, or with the time behind it where an older snapshot has it already."""
     if any(snapshot.name == name for snapshot in existing):
-        return skip_volume(volume, "exists", f"has a snapshot {name}")
+        return policy.template.with_time(name, policy.at)
+    return name
+
+
+def skip_reason(
+    volume: Volume, existing: Sequence[VolumeSnapshot], name: str, policy: SnapshotPolicy
+) -> SkippedStep | None:
+    """Say why no snapshot of that name can be taken now; None if one can.
+
+    A snapshot that has the name counts only where it is young enough to be this run's.
+    """
+    at = policy.at
+    if len(free_name(name, existing, policy)) > MAX_SNAPSHOT_NAME:
+        return skip_volume(
+            volume,
+            "name_too_long",
+            f"the name of its snapshot would be longer than {MAX_SNAPSHOT_NAME} characters: "
+            "shorten it in the template, as in {volume:.40}",
+        )
+    for snapshot in reversed(existing):
+        if snapshot.created_at <= at - SAME_RUN:
+            break
+        if policy.template.is_of(snapshot.name, name):
+            return skip_volume(volume, "exists", f"has a snapshot {snapshot.name}")
     if existing and at - COOLDOWN < existing[-1].created_at <= at:
         again = existing[-1].created_at + COOLDOWN
         return skip_volume(
@@ -127,7 +177,7 @@ def create_snapshot(
     return Step(
         key=f"create-snapshot:{volume.id}",
         action="create_snapshot",
-        name=name,
+        name=free_name(name, existing, policy),
         region=volume.region.slug,
         volume_id=volume.id,
         volume_name=volume.name,
@@ -157,6 +207,27 @@ def delete_snapshot(
         reason=reason,
         monthly_cost=-prices.snapshot(snapshot.size_gigabytes),
     )
+
+
+def time_zone_of(value: str | tzinfo) -> tzinfo:
+    """Return a time zone from its name in the IANA database, such as `Europe/Rome`.
+
+    Raises:
+        InvalidArgumentError: there is none of that name.
+    """
+    if isinstance(value, tzinfo):
+        return value
+    if value == "UTC":
+        return UTC
+    import zoneinfo
+
+    try:
+        return zoneinfo.ZoneInfo(value)
+    except (ValueError, TypeError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        raise InvalidArgumentError(
+            f"no time zone {value!r}: use a name such as Europe/Rome "
+            "(on Windows, install the package tzdata)"
+        ) from None
 
 
 def skip_volume(volume: Volume, code: str, reason: str) -> SkippedStep:

@@ -52,18 +52,19 @@ def snapshot_steps(
     for volume in volumes:
         existing = grouped.get(volume.id, [])
         own = [each for each in existing if policy.owns(each, volume)]
-        skip = skip_reason(volume, existing, names[volume.id], policy.at)
+        skip = skip_reason(volume, existing, names[volume.id], policy)
         new = None if skip else _PlannedSnapshot("", policy.at, policy.all_tags)
-        gone, retained = _expired(own, new, keep, policy.at)
-        if not policy.allows_pruning(len(gone), len(own) + (new is not None)):
+        gone, retained = _expired(own, new, keep, policy)
+        is_guarded = not policy.allows_pruning(len(gone), len(own) + (new is not None))
+        if is_guarded:
             skips.append(_prune_guard(volume, len(gone), len(own) + (new is not None)))
             gone = []
         early = max(0, len(existing) + 1 - MAX_SNAPSHOTS)
         if skip is None and early > len(gone):
             reason = f"it has {len(existing)} snapshots, the most the API allows"
             skip = skip_volume(volume, "snapshot_limit", reason)
-            gone, retained = _expired(own, None, keep, policy.at)
-            if not policy.allows_pruning(len(gone), len(own)):
+            gone, retained = _expired(own, None, keep, policy)
+            if is_guarded or not policy.allows_pruning(len(gone), len(own)):
                 gone = []
         deletions = [
             delete_snapshot(each, volume, policy.prices, str(keep), retained) for each in gone
@@ -103,7 +104,7 @@ def prune_steps(
             continue
         volume = known[volume_id] if known is not None else None
         own = [each for each in existing if policy.owns(each, volume)]
-        gone, retained = _expired(own, None, keep, policy.at)
+        gone, retained = _expired(own, None, keep, policy)
         if not policy.allows_pruning(len(gone), len(own)):
             skips.append(_prune_guard(volume or own[0], len(gone), len(own)))
             continue
@@ -135,7 +136,7 @@ def _expired(
     own: Sequence[VolumeSnapshot],
     new: _PlannedSnapshot | None,
     keep: Retention | None,
-    at: datetime,
+    policy: SnapshotPolicy,
 ) -> tuple[list[VolumeSnapshot], str]:
     """Apply the retention to a job's snapshots of one volume.
 
@@ -146,7 +147,7 @@ def _expired(
     if keep is None:
         return [], ""
     candidates: list[VolumeSnapshot | _PlannedSnapshot] = [*own, *([new] if new else [])]
-    verdict = apply(keep, candidates, now=at)
+    verdict = apply(keep, candidates, now=policy.at, zone=policy.zone)
     retained = next((each.id for each, _ in verdict.kept if each.id), "")
     gone = [each for each in reversed(verdict.removed) if isinstance(each, VolumeSnapshot)]
     return gone, retained

@@ -42,6 +42,8 @@ async def snapshot(
             name_template=job.template,
             tags=add_tag,
             job=job.job,
+            time_zone=job.time_zone,
+            match_by=keep.match_by,
             keep=keep.retention(),
             max_pruned_share=keep.max_pruned_share,
         )
@@ -74,6 +76,8 @@ async def prune(
             selection=pick.selection(),
             job=job.job,
             name_template=job.template,
+            time_zone=job.time_zone,
+            match_by=keep.match_by,
             max_pruned_share=keep.max_pruned_share,
         )
 
@@ -102,6 +106,7 @@ async def delete(
             snapshot_first=snapshot_first,
             job=job.job,
             name_template=job.template,
+            time_zone=job.time_zone,
             tags=add_tag,
         )
 

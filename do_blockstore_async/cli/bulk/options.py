@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import attrs
 from cyclopts import Group, Parameter
@@ -78,6 +78,7 @@ class Keep:
         keep_yearly: of each of the last N years.
         keep_within: all within this time before the newest, such as 2d or 1y6m.
         keep_tag: all with this tag; a,b asks for both; repeat it for more.
+        match_by: recognize the job's snapshots by its tag, or by their names (default tag).
         max_pruned_share: allow pruning of this share of one volume's snapshots (default 0.75).
     """
 
@@ -89,13 +90,14 @@ class Keep:
     keep_yearly: int = 0
     keep_within: str | None = None
     keep_tag: tuple[str, ...] = ()
+    match_by: Literal["tag", "name"] = "tag"
     max_pruned_share: float = 0.75
 
     def retention(self) -> Retention | None:
         """The same for `store.bulk`; None without any rule."""
         from ...bulk.model.retention import Retention
 
-        if attrs.evolve(self, max_pruned_share=0.75) == Keep():
+        if attrs.evolve(self, match_by="tag", max_pruned_share=0.75) == Keep():
             return None
         return Retention(
             last=self.keep_last,
@@ -119,10 +121,12 @@ class Job:
             (default nightly, of `bulk delete` delete).
         template: names of new snapshots (default {volume}-{region}-{date}); also {time}, {job},
             {volume_id}, {volume:.40}.
+        time_zone: of the names and of the days to keep, such as Europe/Rome (default UTC).
     """
 
     job: str = "nightly"
     template: str = "{volume}-{region}-{date}"
+    time_zone: str = "UTC"
 
 
 @Parameter(name="*", group=_RUN)

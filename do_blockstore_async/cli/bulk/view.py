@@ -75,6 +75,7 @@ def show_plan(plan: Plan) -> None:
             f"  storage cost: {at_most}{plan.monthly_change:+,.2f} {plan.currency} a month"
         )
     lines += _skipped(plan)
+    lines += [f"  warning: {warning}" for warning in plan.warnings]
     console = errors()
     for line in lines:
         console.print(
