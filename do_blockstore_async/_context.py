@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, contextmanager
 
 import attrs
 
 from ._deadline import no_deadline
 from ._observers import unobserved
+from ._scope import ScopedValue
 from .errors import InvalidArgumentError
 
 __all__ = ["Job", "background", "current_job", "detached"]
@@ -23,13 +23,12 @@ class Job:
     weight: float
 
 
-_job: ContextVar[Job | None] = ContextVar("do_blockstore_async_job", default=None)
+_job: ScopedValue[Job | None] = ScopedValue("do_blockstore_async_job", None)
 
 current_job = _job.get
 
 
-@contextmanager
-def background(job: Hashable | None = None, weight: float = 1.0) -> Iterator[None]:
+def background(job: Hashable | None = None, weight: float = 1.0) -> AbstractContextManager[None]:
     """Make requests sent inside part of a bulk job: after interactive ones, outside the reserve.
 
     Args:
@@ -41,19 +40,11 @@ def background(job: Hashable | None = None, weight: float = 1.0) -> Iterator[Non
     """
     if not 0 < weight < float("inf"):
         raise InvalidArgumentError(f"weight must be more than 0 and finite, not {weight!r}")
-    token = _job.set(Job(object() if job is None else job, weight))
-    try:
-        yield
-    finally:
-        _job.reset(token)
+    return _job.block(lambda _: Job(object() if job is None else job, weight))
 
 
 @contextmanager
 def detached() -> Iterator[None]:
     """Separate work started inside from the surrounding task: no job, deadline or observer."""
-    token = _job.set(None)
-    try:
-        with no_deadline(), unobserved():
-            yield
-    finally:
-        _job.reset(token)
+    with _job.block(lambda _: None), no_deadline(), unobserved():
+        yield

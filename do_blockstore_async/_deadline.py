@@ -2,19 +2,18 @@
 
 A deadline is a time of the running event loop. `NEVER` stands for none, so that no caller needs a
 branch of its own for it. The deadline of the surrounding `with deadline(...)` block is a context
-variable: tasks started inside inherit it. Of nested deadlines the earliest counts.
+variable (`_scope.py`): tasks started inside inherit it. Of nested deadlines the earliest counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
 from typing import Final
 
 import msgspec
 
 from ._clock import Clock
+from ._scope import ScopedValue
 from .errors import InvalidArgumentError
 
 __all__ = ["NEVER", "Deadline", "current_deadline", "deadline", "deadline_at", "no_deadline"]
@@ -63,34 +62,22 @@ class Deadline(msgspec.Struct, frozen=True):
 
 NEVER: Final = Deadline(_INFINITY)
 
-_current: ContextVar[Deadline] = ContextVar("do_blockstore_async_deadline", default=NEVER)
+_deadline: ScopedValue[Deadline] = ScopedValue("do_blockstore_async_deadline", NEVER)
 
-current_deadline = _current.get
-
-
-@contextmanager
-def _within(until: Deadline) -> Iterator[None]:
-    token = _current.set(until)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+current_deadline = _deadline.get
 
 
-@contextmanager
-def deadline_at(at: float | None) -> Iterator[None]:
+def deadline_at(at: float | None) -> AbstractContextManager[None]:
     """Bound the calls made inside, and the waits for quota, by a time of the event loop.
 
     Args:
         at: time of the running event loop, seconds; None sets no deadline.
     """
     until = NEVER if at is None else Deadline(at)
-    with _within(current_deadline().earlier_of(until)):
-        yield
+    return _deadline.block(until.earlier_of)
 
 
-@contextmanager
-def deadline(timeout_s: float) -> Iterator[None]:
+def deadline(timeout_s: float) -> AbstractContextManager[None]:
     """Bound the calls made inside, all together, by `timeout_s` seconds from now.
 
     Raises:
@@ -98,12 +85,9 @@ def deadline(timeout_s: float) -> Iterator[None]:
     """
     if not 0 <= timeout_s < _INFINITY:
         raise InvalidArgumentError(f"timeout_s must be seconds, 0 or more, not {timeout_s!r}")
-    with _within(current_deadline().child(timeout_s, Clock().monotonic())):
-        yield
+    return _deadline.block(lambda around: around.child(timeout_s, Clock().monotonic()))
 
 
-@contextmanager
-def no_deadline() -> Iterator[None]:
+def no_deadline() -> AbstractContextManager[None]:
     """Free the calls made inside from the surrounding deadline."""
-    with _within(NEVER):
-        yield
+    return _deadline.block(lambda _: NEVER)

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
 
-__all__ = ["current_observers", "emit", "observers", "unobserved"]
+from ._scope import ScopedValue
+
+__all__ = ["current_observers", "emit", "observed", "unobserved"]
 
 _logger = logging.getLogger("do_blockstore_async")
 
-observers: ContextVar[tuple[Callable[[Any], object], ...]] = ContextVar(
-    "do_blockstore_async_observers", default=()
-)
+_Observers: TypeAlias = tuple[Callable[[Any], object], ...]
 
-current_observers = observers.get
+_observers: ScopedValue[_Observers] = ScopedValue("do_blockstore_async_observers", ())
+
+current_observers = _observers.get
 
 
-@contextmanager
-def unobserved() -> Iterator[None]:
+def observed(by: Callable[[Any], object]) -> AbstractContextManager[None]:
+    """Show the calls made inside to one more observer."""
+    return _observers.block(lambda around: (*around, by))
+
+
+def unobserved() -> AbstractContextManager[None]:
     """Hide the calls made inside from the observers of the surrounding code."""
-    token = observers.set(())
-    try:
-        yield
-    finally:
-        observers.reset(token)
+    return _observers.block(lambda _: ())
 
 
 def emit(hooks: Iterable[Callable[[Any], object]], event: object) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -41,6 +43,23 @@ def _reserve(instance: Config, _: attrs.Attribute[Any], value: tuple[float, ...]
         raise ConfigError(f"reserve shares must lie in [0, 1), not {value!r}")
 
 
+def _proxy(_: Any, __: attrs.Attribute[Any], value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        parts = urlsplit(value)
+        is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except (ValueError, TypeError, AttributeError):
+        is_valid = False
+    if not is_valid:
+        # Not quoted: it may hold a password.
+        raise ConfigError("proxy must be a URL such as http://proxy:3128")
+
+
+def _without_credentials(url: str | None) -> str:
+    return repr(url if url is None else re.sub("//[^@/]*@", "//(credentials)@", url))
+
+
 @attrs.frozen(kw_only=True)
 class Config:
     """Settings of a client. All times are seconds; everything has a working default.
@@ -73,7 +92,9 @@ class Config:
         max_items: cap on the items of one listing; 2,000,000.
         page_concurrency: pages of one listing in flight at most; 12.
         max_connections: sockets a client opens at most; 100.
-        trust_env: whether proxies and credentials are taken from the environment. Off by default.
+        proxy: URL of an HTTP proxy for everything, such as `http://user:password@proxy:3128`.
+        trust_env: whether the proxy is taken from the environment (HTTPS_PROXY, HTTP_PROXY,
+            NO_PROXY) where `proxy` is not given. Off by default. `.netrc` is never read.
         user_agent: the User-Agent header.
         jitter_seed: makes the jitter of retries reproducible, for tests.
         hooks: called with each event (see `do_blockstore_async.events`).
@@ -107,6 +128,7 @@ class Config:
     max_items: int = attrs.field(default=2_000_000, validator=_positive)
     page_concurrency: int = attrs.field(default=12, validator=_positive)
     max_connections: int = attrs.field(default=100, validator=_positive)
+    proxy: str | None = attrs.field(default=None, validator=_proxy, repr=_without_credentials)
     trust_env: bool = False
     user_agent: str = f"do-blockstore-async/{__version__}"
     jitter_seed: int | None = None

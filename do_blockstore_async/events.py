@@ -17,13 +17,12 @@ Pure: no clock, no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
 import attrs
 
-from ._observers import observers
+from ._observers import observed
 
 __all__ = [
     "AttemptFinished",
@@ -188,11 +187,6 @@ class Hook(Protocol):
         """Handle `event`; quickly, and without awaiting."""
 
 
-@contextmanager
-def observing(hook: Hook) -> Iterator[None]:
+def observing(hook: Hook) -> AbstractContextManager[None]:
     """Give `hook` the events of every call made inside, of any client."""
-    token = observers.set((*observers.get(), hook))
-    try:
-        yield
-    finally:
-        observers.reset(token)
+    return observed(hook)

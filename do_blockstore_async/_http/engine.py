@@ -131,6 +131,8 @@ class Engine:
             BlockStoreError: any of `errors`, with method, path and attempts filled in.
         """
         check_timeout(timeout)
+        if self._lifecycle.closing:
+            await self._clock.sleep(0)
         self._lifecycle.enter()
         started = self._clock.monotonic()
         if timeout is None and deadline is NEVER:
@@ -182,7 +184,9 @@ class Engine:
 
     async def _attempts(self, request: Request[T], call: Call) -> T:
         if call.deadline.expired(self._clock.monotonic()):
-            # What the surrounding code did before this call has used up its deadline.
+            # What the surrounding code did before this call has used up its deadline. The turn of
+            # the loop is for callers that try again at once.
+            await self._clock.sleep(0)
             raise RequestTimeoutError("the deadline has passed already", sent=False)
         while True:
             try:

@@ -10,22 +10,29 @@ T3. Redirects are not followed. Bodies are read to `Config.max_body_bytes` after
     no further.
 T4. A transmission ends by its deadline and by `Config.attempt_timeout_s` from the moment of its
     lease, and at once when the transport is closed; its connection goes with it.
-T5. No exception that leaves this module refers to the request's headers, and no local variable of
+T5. A transmission holds a slot for a socket of its own, so aiohttp never queues it: what waits for
+    a slot has sent nothing.
+T6. Nothing that is handed on of a response holds the token: no header, no body, and no body of an
+    error in which JSON escapes hide it.
+T7. No exception that leaves this module refers to the request's headers, and no local variable of
     this layer or of `client.py` shows the token (`secret.py`): some tools report those too.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import ClientSession, ClientTimeout
 from multidict import CIMultiDict, istr
 from yarl import URL
 
+from .._ratelimit.middleware import never_written
 from ..config import Config
 from ..errors import (
     BlockStoreError,
@@ -45,6 +52,10 @@ if TYPE_CHECKING:
 __all__ = ["AiohttpTransport", "Transport", "make_transport"]
 
 _READ_AT_ONCE: Final = 64 * 1024
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_JSON_ESCAPE: Final = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|([^u]))")
+# A shorter one would be found by chance.
+_SHORTEST_TOKEN: Final = 16
 
 
 class Transport(Protocol):
@@ -81,15 +92,13 @@ _Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 class _Transmission:
     """The middleware of one `send`: the lease's life, and the start of the attempt's clock."""
 
-    __slots__ = ("_attempt", "_scope", "_throttle", "_timer")
+    __slots__ = ("_attempt", "_owner", "_scope", "holds_slot")
 
-    def __init__(
-        self, throttle: Throttle, timer: AttemptTimer, attempt: Attempt, scope: asyncio.Timeout
-    ) -> None:
-        self._throttle = throttle
-        self._timer = timer
+    def __init__(self, owner: AiohttpTransport, attempt: Attempt, scope: asyncio.Timeout) -> None:
+        self._owner = owner
         self._attempt = attempt
         self._scope = scope
+        self.holds_slot = False
 
     def __deepcopy__(self, _: Any) -> _Transmission:
         # aioresponses and the like copy what a session is called with; a loop cannot be copied.
@@ -98,25 +107,32 @@ class _Transmission:
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: _Handler
     ) -> aiohttp.ClientResponse:
-        attempt = self._attempt
+        attempt, throttle, slots = self._attempt, self._owner.throttle, self._owner.slots
         loop = asyncio.get_running_loop()
         wait_s = attempt.deadline.timeout(loop.time())
         if wait_s is not None:
             # A lease that leaves no time for the response is useless: fail at once instead.
-            wait_s -= min(self._throttle._response_s, wait_s / 2)
-        async with self._throttle.acquire(timeout=wait_s) as lease:
+            wait_s -= min(throttle._response_s, wait_s / 2)
+        async with throttle.acquire(timeout=wait_s) as lease:
+            if slots is not None and not self.holds_slot:
+                try:
+                    await slots.acquire()
+                except BaseException:
+                    lease.cancel()
+                    raise
+                self.holds_slot = True
             now = loop.time()
             attempt.begin(now)
-            self._timer.begin(self._scope, now)
+            self._owner.timer.begin(self._scope, now)
             try:
                 response = await handler(request)
-            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                lease.cancel()
-                attempt.sent_at = None
-                raise _Lost(_reason(error), sent=False) from None
             except (aiohttp.ClientError, OSError) as error:
-                raise _Lost(_reason(error), sent=True) from None
-            lease.complete(response.headers, response.status)
+                is_sent = not never_written(error)
+                if not is_sent:
+                    lease.cancel()
+                    attempt.sent_at = None
+                raise _Lost(_reason(error), sent=is_sent) from None
+            lease.complete(self._owner.headers_of(response), response.status)
             return response
 
 
@@ -130,6 +146,10 @@ def _reason(error: BaseException) -> str:
         return "TLS could not be set up"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "no connection could be established in time"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy refused the connection ({error.status})"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return "no connection to the proxy could be established"
     if isinstance(error, aiohttp.ClientConnectorError):
         return "no connection could be established"
     if isinstance(error, aiohttp.ServerDisconnectedError):
@@ -145,7 +165,13 @@ class AiohttpTransport:
     """The transport over an aiohttp session, of its own or injected.
 
     An injected session is used as it is and never closed; its own middlewares and default
-    redirects do not apply to these requests.
+    redirects do not apply to these requests. Where others use its sockets too, a request may still
+    wait for one after it counts as sent.
+
+    Attributes:
+        throttle: grants the leases.
+        slots: for as many transmissions as there are sockets; None without such a bound.
+        timer: ends attempts that take too long.
     """
 
     def __init__(
@@ -158,10 +184,12 @@ class AiohttpTransport:
     ) -> None:
         self._base_url = base_url
         self._config = config
-        self._throttle = throttle
+        self.throttle = throttle
+        self._proxy = config.proxy or (_proxy_from_env(base_url) if config.trust_env else None)
         self._owns_session = session is None
         self._session = session if session is not None else _make_session(config)
         self._token = token.encode()
+        self.slots = _slots_of(self._session)
         # In the form that aiohttp would bring them into for each request.
         self._headers = CIMultiDict(
             {
@@ -175,7 +203,7 @@ class AiohttpTransport:
         # The engine keeps the time; aiohttp only bounds the making of a connection.
         self._timeout = ClientTimeout(total=None, sock_connect=config.connect_timeout_s)
         self._scopes: set[asyncio.Timeout] = set()
-        self._timer = AttemptTimer(config.attempt_timeout_s)
+        self.timer = AttemptTimer(config.attempt_timeout_s)
         self._closed = False
 
     async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
@@ -189,6 +217,7 @@ class AiohttpTransport:
         if self._closed:
             raise ClientClosedError("the client was closed")
         scope = asyncio.timeout_at(attempt.deadline.when())
+        transmission = _Transmission(self, attempt, scope)
         self._scopes.add(scope)
         # Errors are made here and raised below, outside of `except`, so that no library error,
         # which may hold the request and its headers, stays on as their context.
@@ -203,13 +232,12 @@ class AiohttpTransport:
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=self._timeout,
-                    middlewares=(_Transmission(self._throttle, self._timer, attempt, scope),),
+                    proxy=self._proxy,
+                    middlewares=(transmission,),
                 ) as response:
                     content = await self._read(response)
-                if self._token in content and len(self._token) >= 16:
-                    # Some gateways show the request they failed on, and errors quote the response.
-                    content = content.replace(self._token, b"(token)")
-                return RawResponse(response.status, response.headers, content)
+                content = self._without_token(content, response.status)
+                return RawResponse(response.status, self.headers_of(response), content)
         except TimeoutError:
             failure = RequestTimeoutError("no complete response in time", sent=_sent(attempt))
         except _Lost as lost:
@@ -225,17 +253,46 @@ class AiohttpTransport:
             if "AUTH" not in str(error):
                 raise
             failure = ConfigError(
-                "aiohttp has credentials of its own, from .netrc or the session; leave them out"
+                "the session has credentials of its own (auth, or trust_env with a .netrc); "
+                "leave them out"
             )
         finally:
+            if transmission.holds_slot and self.slots is not None:
+                self.slots.release()
             self._scopes.discard(scope)
-            self._timer.end(scope)
+            self.timer.end(scope)
         if self._closed and not _sent(attempt):
             failure = ClientClosedError("the client was closed")
         try:
             raise failure
         finally:
             del failure  # it and this frame would hold each other, and the request with them
+
+    def headers_of(self, response: aiohttp.ClientResponse) -> Mapping[str, str]:
+        """Return a response's headers, without the token."""
+        token = self._token
+        if len(token) < _SHORTEST_TOKEN:
+            return response.headers
+        for _, value in response.raw_headers:
+            if token in value:
+                break
+        else:
+            return response.headers
+        text = token.decode()
+        return CIMultiDict(
+            (name, value.replace(text, "(token)")) for name, value in response.headers.items()
+        )
+
+    def _without_token(self, content: bytes, status: int) -> bytes:
+        """Take the token out of a body: some gateways show the request that they failed on."""
+        if len(self._token) < _SHORTEST_TOKEN:
+            return content
+        if self._token in content:
+            content = content.replace(self._token, b"(token)")
+        # Errors quote their response; results do not.
+        if status >= 300 and b"\\" in content and self._token in _JSON_ESCAPE.sub(_letter, content):
+            return b'{"message": "the response quoted the token, and is left out here"}'
+        return content
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Read the whole body, decompressed, within the cap."""
@@ -263,7 +320,7 @@ class AiohttpTransport:
         now = asyncio.get_running_loop().time()
         for scope in self._scopes:
             expire(scope, now)
-        self._timer.close()
+        self.timer.close()
         if self._owns_session:
             await self._session.close()
 
@@ -286,8 +343,33 @@ def _make_session(config: Config) -> ClientSession:
     return ClientSession(
         connector=aiohttp.TCPConnector(limit=config.max_connections),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=config.trust_env,
     )
+
+
+def _slots_of(session: ClientSession) -> asyncio.Semaphore | None:
+    """Return a slot for each connection that the session makes at most to one host."""
+    connector = session.connector
+    if connector is None:
+        return None
+    limits = [limit for limit in (connector.limit, connector.limit_per_host) if limit]
+    return asyncio.Semaphore(min(limits)) if limits else None
+
+
+def _proxy_from_env(base_url: str) -> str | None:
+    """Return the proxy that the environment names for the API, by the rules of `urllib`.
+
+    Not by aiohttp's `trust_env`, which would read credentials from .netrc too.
+    """
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if host in _LOOPBACK or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+def _letter(escape: re.Match[bytes]) -> bytes:
+    code, other = escape.groups()
+    return bytes([int(code, 16)]) if code else other
 
 
 def make_transport(

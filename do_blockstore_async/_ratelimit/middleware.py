@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["never_written", "send_with_lease"]
 
-# Raised while a connection is being made, so before the first byte of a request.
+# Raised while a connection is being made, also by a proxy that refuses to make it: so before the
+# first byte of a request.
 _BEFORE_WRITING = frozenset(
-    {"ClientConnectorError", "ConnectionTimeoutError", "InvalidURL", "InvalidUrlClientError"}
+    {
+        "ClientConnectorError",
+        "ClientHttpProxyError",
+        "ConnectionTimeoutError",
+        "InvalidURL",
+        "InvalidUrlClientError",
+    }
 )
 
 

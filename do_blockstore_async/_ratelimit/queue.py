@@ -68,9 +68,8 @@ class WaitQueue:
             heapq.heappush(self._deadlines, (waiter.deadline, waiter.number, waiter))
 
     def pass_through(self, waiter: Waiter) -> None:
-        """Charge a bulk request that did not have to wait to its job."""
-        if waiter.job is not None:
-            self._bulk.charge(waiter.job, waiter.weight)
+        """Count a bulk request that did not have to wait."""
+        self._bulk.pass_through(waiter.weight)
 
     def ahead_of(self, waiter: Waiter, *, returned: bool = False) -> int:
         """Count those served before `waiter`, which is not queued yet."""

@@ -162,6 +162,8 @@ class Throttle:
         if waiter.deadline is not None:
             at = self._granted_at(waiter, now, returned)
             if at > waiter.deadline:
+                # A loop that asks again and again must not keep every other task from running.
+                await self._clock.sleep(0)
                 raise too_late(at - now)
         future: asyncio.Future[Lease] = loop.create_future()
         waiter.future = future

@@ -90,7 +90,10 @@ async def open_session(
     if timeout_s is not None and not timeout_s > 0:
         raise UsageError(f"--timeout must be seconds, more than 0, not {timeout_s:g}")
     config = Config(
-        windows=_windows(settings), hooks=hooks, timeout_s=None if patient else timeout_s
+        windows=_windows(settings),
+        hooks=hooks,
+        timeout_s=None if patient else timeout_s,
+        trust_env=True,  # HTTPS_PROXY, as in every other tool of a terminal
     )
     if not settings.simulate:
         url = settings.api_url or os.environ.get("DIGITALOCEAN_API_URL") or _API

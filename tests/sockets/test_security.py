@@ -518,31 +518,102 @@ async def test_proxies_and_netrc_of_the_environment_are_ignored(
         assert server.requests[0].headers["authorization"] == f"Bearer {CANARY}"
 
 
-async def test_mutant_that_trusts_the_environment(
-    server: ScriptedServer, planted: Callable[..., None]
+async def test_a_proxy_of_the_environment_is_used_if_asked_for_and_netrc_never(
+    planted: Callable[..., None],
 ) -> None:
-    """The setting that does it on purpose: the proxy is then really asked."""
+    refusal = http(407, b"")
+    async with ScriptedServer() as proxy:
+        planted(proxy.url)
+        proxy.answers(otherwise=refusal)
+        config = quick(trust_env=True, max_attempts=1)
+        async with BlockStore(CANARY, base_url="https://api.invalid", config=config) as store:
+            with pytest.raises(
+                TransportError, match=r"proxy refused the connection .407."
+            ) as error:
+                await store.volumes.delete(VOLUME_ID)
+            assert not error.value.sent
+            assert store.quota.windows[0].remaining == store.quota.windows[0].limit
+        (request,) = proxy.requests
+        assert (request.method, request.target) == ("CONNECT", "api.invalid:443")
+        assert CANARY not in str(request.headers)
+        assert "planted" not in str(request.headers)
+
+
+async def test_a_proxy_of_the_environment_is_not_used_for_this_machine_nor_for_no_proxy(
+    server: ScriptedServer, planted: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers(otherwise=GOOD)
+    async with ScriptedServer() as proxy:
+        planted(proxy.url)
+        async with BlockStore(CANARY, base_url=server.url, config=quick(trust_env=True)) as store:
+            await store.volumes.get(VOLUME_ID)
+        assert proxy.connections == 0
+        assert server.requests[0].headers["authorization"] == f"Bearer {CANARY}"
+        monkeypatch.setenv("NO_PROXY", ".invalid")
+        config = quick(trust_env=True, max_attempts=1)
+        async with BlockStore(CANARY, base_url="https://api.invalid", config=config) as store:
+            with pytest.raises(TransportError, match="name could not be resolved"):
+                await store.volumes.get(VOLUME_ID)
+        assert proxy.connections == 0
+
+
+async def test_a_named_proxy_is_used_and_its_password_not_shown(server: ScriptedServer) -> None:
     async with ScriptedServer() as proxy:
         proxy.answers(otherwise=GOOD)
-        planted(proxy.url, "machine other.invalid")
-        config = quick(trust_env=True)
+        config = quick(proxy=proxy.url.replace("//", "//user:hunter2@"))
+        assert "hunter2" not in repr(config)
         async with BlockStore(CANARY, base_url=server.url, config=config) as store:
             await store.volumes.get(VOLUME_ID)
-        assert proxy.connections == 1
-        assert server.connections == 0
-        await proxy.wait_until_all_closed()
+        assert (proxy.connections, server.connections) == (1, 0)
+        assert proxy.requests[0].headers["proxy-authorization"].startswith("Basic ")
+        assert proxy.requests[0].headers["authorization"] == f"Bearer {CANARY}"
+    with pytest.raises(ConfigError, match="proxy must be a URL") as error:
+        quick(proxy="user:hunter2@proxy")
+    assert "hunter2" not in str(error.value)
 
 
-async def test_credentials_beside_the_token_are_refused_in_words(
+async def test_a_session_with_credentials_of_its_own_is_refused_in_words(
     server: ScriptedServer, planted: Callable[..., None]
 ) -> None:
     planted(server.url)
     server.answers(otherwise=GOOD)
-    async with BlockStore(CANARY, base_url=server.url, config=quick(trust_env=True)) as store:
+    async with (
+        aiohttp.ClientSession(trust_env=True) as session,
+        BlockStore(CANARY, base_url=server.url, config=quick(), session=session) as store,
+    ):
         with pytest.raises(ConfigError, match="credentials of its own"):
             await store.volumes.get(VOLUME_ID)
         assert store.quota.in_flight == 0
     assert server.connections == 0
+
+
+# What a response echoes.
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 422, 429, 500])
+async def test_a_token_that_a_response_echoes_reaches_no_error(
+    server: ScriptedServer, status: int
+) -> None:
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in CANARY)
+    bodies = (
+        f'{{"id": "{CANARY}", "message": "{CANARY}", "request_id": "{CANARY}"}}',
+        f'{{"id": "x", "message": "header {escaped} rejected"}}',
+        f'{{"message": {{"authorization": "Bearer {escaped}"}}}}',
+        f"<html>{CANARY}</html>",
+    )
+    seen: list[object] = []
+    headers = {"x-request-id": CANARY, "ratelimit-limit": CANARY, "ratelimit-reset": f"1{CANARY}"}
+    config = quick(max_attempts=1, hooks=(seen.append,))
+    async with BlockStore(CANARY, base_url=server.url, config=config) as store:
+        for body in bodies:
+            server.answers(otherwise=http(status, body.encode(), headers=headers))
+            with pytest.raises(BlockStoreError) as error:
+                await store.volumes.get(VOLUME_ID)
+            caught = error.value
+            shown = f"{caught} {caught!r} {vars(caught)}"
+            assert CANARY not in shown
+            assert escaped not in shown
+    assert CANARY not in repr(seen)
 
 
 def test_the_environment_is_read_by_from_env_only() -> None:

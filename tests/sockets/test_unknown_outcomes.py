@@ -13,10 +13,11 @@ from do_blockstore_async import (
     BlockStoreError,
     ConflictError,
     OutcomeUnknownError,
+    RequestTimeoutError,
     Simulator,
 )
 from do_blockstore_async.events import OutcomeReconciled
-from tests.support.scripted_server import quick
+from tests.support.scripted_server import Exchange, ScriptedServer, http, quick
 
 KINDS = (
     "response_lost",
@@ -139,3 +140,35 @@ async def test_a_server_that_is_gone_afterwards_leaves_the_outcome_unknown() -> 
         await simulator.aclose()
     assert isinstance(error, OutcomeUnknownError)
     assert "check for a volume 'db' in nyc3" in str(error)
+
+
+async def test_what_waits_for_a_socket_has_not_been_sent(server: ScriptedServer) -> None:
+    """Many creates queue for few sockets: one that runs out of time there needs no looking up."""
+    arrived = asyncio.Event()
+
+    async def silent(exchange: Exchange) -> None:
+        arrived.set()
+        await exchange.until_gone()
+
+    server.answers(otherwise=silent)
+    config = quick(max_connections=1, late_arrival_s=0.0, cold_start_concurrency=9)
+    async with BlockStore("t" * 20, base_url=server.url, config=config) as store:
+
+        async def create(name: str, timeout: float) -> Any:
+            call = store.volumes.create(name, region="nyc3", size_gigabytes=1, timeout=timeout)
+            return await told(call)
+
+        first = asyncio.create_task(create("first", 2.0))
+        await arrived.wait()
+        second = await create("second", 0.3)
+        assert isinstance(second, RequestTimeoutError)
+        assert not second.sent
+        assert store.quota.in_flight == 1
+        assert store.quota.windows[0].used == 1
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert [request.method for request in server.requests] == ["POST"]
+        # The slot is free again, after a cancellation too.
+        server.answers(otherwise=http(200, {"regions": [], "meta": {"total": 0}}))
+        for _ in range(3):
+            assert [region async for region in store.regions.list()] == []
