@@ -100,6 +100,10 @@ class Dispatcher:
         if self._task is None and (waiting[0] or waiting[1]) and not task.get_loop().is_closed():
             self.call()
 
+    def forget(self) -> None:
+        """Forget a task whose loop was closed."""
+        self._task = self._wake = None
+
     async def aclose(self) -> None:
         """End the task, if it belongs to the running loop; the queue is empty already."""
         task = self._task

@@ -12,7 +12,8 @@ Invariants (numbers of the design's list in brackets):
  3. While an interactive request waits, no bulk request gets a lease. [I4]
  4. A request with a deadline has its lease by then or raises; at once where the wait is
     foreseeable, with the time at which it would have been served. [I7]
- 5. All of it happens in one event loop, the one that first asked for a lease.
+ 5. All of it happens in one event loop, the one that first asked for a lease; in another one only
+    after that one was closed.
 """
 
 from __future__ import annotations
@@ -56,6 +57,9 @@ class Throttle:
         async with throttle.acquire() as lease:
             response = await session.get(...)
             lease.complete(response.headers, response.status)
+
+    It belongs to the event loop that first uses it. Once that loop is closed it may go on in
+    another one of the process, such as that of the next `asyncio.run`, and keeps what was spent.
 
     Args:
         config: windows, reserve, burst, cold start, margins and hooks are taken from it.
@@ -129,9 +133,21 @@ class Throttle:
             if self._closed:
                 raise ClientClosedError("the throttle is closed")
             if self._loop is not None:
-                raise ClientClosedError("the throttle belongs to another event loop")
+                if not self._loop.is_closed():
+                    raise ClientClosedError("the throttle belongs to another event loop")
+                self._carry_over()
             self._loop = loop
         return loop
+
+    def _carry_over(self) -> None:
+        """Go on in another loop after the first was closed: what was spent stays spent.
+
+        Loops of one process share the monotonic clock, so the ledger's times stay valid.
+        """
+        self._queue.clear()
+        self._dispatcher.forget()
+        shortest = self._ledger.windows[0]
+        self._pacer.resize(shortest.limit, shortest.length_s, self.config.burst)
 
     def _try_grant(self, waiter: Waiter) -> Lease | None:
         self._here()

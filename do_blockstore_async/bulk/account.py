@@ -97,19 +97,6 @@ class AccountReader:
         """List every volume snapshot of the account."""
         return [snapshot async for snapshot in self._snapshots.list()]
 
-    async def read(self, *, region: str | None, volumes: bool, snapshots: bool) -> AccountView:
-        """Read the listings asked for into one view.
-
-        Args:
-            region: list only the volumes of this region; None for all.
-            volumes: whether to list the volumes.
-            snapshots: whether to list the snapshots, always those of the whole account.
-        """
-        return AccountView.of(
-            await self.volumes(region) if volumes else None,
-            await self.snapshots() if snapshots else None,
-        )
-
 
 class AccountWriter:
     """The requests that steps are made of; every one goes through the managers or the engine.

@@ -20,12 +20,17 @@ def read_text(where: Path) -> str:
         PlanError: it cannot be read, is larger than 1 GiB or not UTF-8.
     """
     try:
-        if where.stat().st_size > _MAX_FILE_BYTES:
+        with where.open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
+        if len(data) > _MAX_FILE_BYTES:
             raise PlanError(f"{where} is larger than 1 GiB")
-        return where.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise PlanError(f"{where} cannot be read: {reason}") from None
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise PlanError(f"{where} cannot be read: it is not UTF-8 text") from None
+    except OSError as error:
+        raise PlanError(f"{where} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise PlanError(f"not a path: {str(where)!r}") from None
 
 
 def replace_text(where: Path, text: str) -> None:
@@ -34,6 +39,12 @@ def replace_text(where: Path, text: str) -> None:
     Raises:
         PlanError: it cannot be written.
     """
+    try:
+        is_device = where.exists() and not where.is_file()
+    except (OSError, ValueError):
+        is_device = True
+    if is_device:
+        raise PlanError(f"the plan cannot be saved to {str(where)!r}: it is not a regular file")
     part = where.with_name(f"{where.name}.{os.getpid()}.part")
     try:
         with part.open("w", encoding="utf-8") as file:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["Output", "Settings", "current", "using"]
+__all__ = ["Output", "Settings", "current", "home_folder", "using"]
 
 Output = Literal["table", "json", "csv"]
 
@@ -40,6 +40,14 @@ _current: ContextVar[Settings] = ContextVar("do_blockstore_settings")
 def current() -> Settings:
     """Return the settings of the current invocation; the defaults outside of one."""
     return _current.get(Settings())
+
+
+def home_folder(env: Mapping[str, str]) -> Path | None:
+    """Return the user's home directory; None for a user without one, as in many containers."""
+    try:
+        return Path(env.get("HOME") or env.get("USERPROFILE") or "~").expanduser()
+    except RuntimeError:
+        return None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_a_disk_without_locks_is_said_and_the_file_is_let_go(
 
     monkeypatch.setattr("do_blockstore_async.bulk.execution.journal.lock_file", no_locks)
     monkeypatch.setattr(os, "close", lambda file: closed.append(file) or real(file))
-    with pytest.raises(JournalError, match="cannot be used: No locks available"):
+    with pytest.raises(JournalError, match="No locks available"):
         Journal.open(tmp_path / "j", PLAN)
     assert len(closed) == 1
 
@@ -212,6 +213,53 @@ async def test_no_journal_no_resume(tmp_path: Path) -> None:
         Journal.open(tmp_path, PLAN)
 
 
+async def test_what_is_no_file_is_no_journal(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/full"), Path("/dev/null")):
+        for plan in (PLAN, None):
+            with pytest.raises(JournalError, match="not a regular file"):
+                Journal.open(path, plan)  # and it does not wait for a writer
+    with pytest.raises(JournalError, match="not a path"):
+        Journal.open("a\0b", PLAN)
+
+
+async def test_without_threads_a_journal_says_so_instead_of_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal.open(tmp_path / "j", PLAN)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    for _ in range(2):
+        with pytest.raises(JournalError, match="can't start new thread"):
+            async with asyncio.timeout(5):
+                await journal.start([KEYS[0]], 1.0)
+    monkeypatch.undo()
+    await journal.close()
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), MemoryError(), JournalError("moved")])
+async def test_whatever_breaks_the_writing_reaches_every_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    journal = Journal.open(tmp_path / "j", PLAN)
+
+    def broken(file: int, data: Any) -> int:
+        raise error
+
+    monkeypatch.setattr(os, "write", broken)
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(
+            *(journal.start([key], 1.0) for key in KEYS), return_exceptions=True
+        )
+    assert all(isinstance(result, JournalError) for result in results)
+    monkeypatch.undo()
+    await journal.close()
+
+
 @pytest.mark.parametrize("version", [1, 9])
 async def test_a_journal_of_another_format_is_refused(tmp_path: Path, version: int) -> None:
     import zlib
@@ -252,7 +300,7 @@ async def test_a_full_disk_is_said_to_everyone_and_nothing_more_is_written(
         *(journal.start([key], 1.0) for key in KEYS), return_exceptions=True
     )
     assert all(isinstance(result, JournalError) for result in results)
-    with pytest.raises(JournalError, match="free some disk space and resume"):
+    with pytest.raises(JournalError, match="free what is missing"):
         await journal.finish({KEYS[0]: DONE})
     monkeypatch.undo()
     await journal.close()

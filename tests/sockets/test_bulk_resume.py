@@ -279,7 +279,7 @@ async def test_a_journal_that_cannot_be_written_stops_the_run(
 
         run = store.bulk.run(plan, journal=tmp_path / "j", concurrency=2)
         monkeypatch.setattr(os, "write", full)
-        with pytest.raises(JournalError, match="free some disk space and resume"):
+        with pytest.raises(JournalError, match="free what is missing"):
             await rest(run)
         monkeypatch.undo()
         assert run.stopped == "journal"
@@ -310,7 +310,7 @@ async def test_an_outcome_that_did_not_reach_the_disk_is_not_given(
                 async for outcome in run:
                     given.append(outcome)  # noqa: PERF401 -- it raises on the way
 
-        with pytest.raises(JournalError, match="free some disk space and resume"):
+        with pytest.raises(JournalError, match="free what is missing"):
             await read()
         assert not given  # X2
         monkeypatch.undo()

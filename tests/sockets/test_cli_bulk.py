@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import re
@@ -101,6 +102,44 @@ def test_plans_and_reports_in_every_form(here: Here, home: Path, tmp_path: Path)
     table = here("bulk", "inventory", *region).out.splitlines()
     assert table[-1].startswith("all")
     assert len(table) == 5
+
+
+@pytest.mark.parametrize("trouble", ["no folder", "no locks", "a name too long", "no home"])
+def test_a_default_journal_that_cannot_be_is_said_and_done_without(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    if trouble == "no folder":
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    elif trouble == "no locks":
+
+        def no_locks(file: int) -> bool:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr("do_blockstore_async.bulk.execution.journal.lock_file", no_locks)
+    elif trouble == "no home":
+        for name in ("XDG_STATE_HOME", "HOME", "USERPROFILE"):
+            monkeypatch.delenv(name, raising=False)
+
+        def nobody(path: Path) -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr(Path, "expanduser", nobody)
+    else:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ("n" * 300)))
+    template = ("--template", "{volume}-" + trouble.replace(" ", "-"))
+    done = here("bulk", "snapshot", "--region", "fra1", *template, "--yes")
+    assert done.code == 0, done.err
+    assert done.err.count("no journal (") == 1
+    assert "Traceback" not in done.err
+    named = tmp_path / "named.journal"
+    if trouble == "no locks":
+        # One that the user named must work.
+        words = ("bulk", "snapshot", "--region", "sfo3", *template, "--journal", str(named))
+        refused = here(*words, "--yes")
+        assert refused.code == 2
+        assert "name a file on another file system" in refused.err
 
 
 def test_create_and_delete_many(here: Here, home: Path, tmp_path: Path) -> None:

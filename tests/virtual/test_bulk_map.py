@@ -367,3 +367,81 @@ def test_many_items_never_become_many_tasks() -> None:
             assert peak < 2 * 1024 * 1024
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize("how", ["break", "raise", "return", "cancel"])
+def test_a_plain_loop_that_is_left_starts_nothing_more(how: str) -> None:
+    async def main() -> None:
+        begun: list[int] = []
+        ended: list[int] = []
+
+        async def work(number: int) -> None:
+            begun.append(number)
+            await asyncio.sleep(1 + number / 10)
+            ended.append(number)
+
+        async def reader(store: BlockStore) -> None:
+            async for outcome in store.bulk.map(work, range(100), concurrency=4):
+                if outcome.item < 3:
+                    continue
+                if how == "break":
+                    break
+                if how == "raise":
+                    raise ValueError
+                if how == "cancel":
+                    await asyncio.sleep(100)
+                return
+
+        async with client() as store:
+            reading = asyncio.create_task(reader(store))
+            if how == "cancel":
+                await asyncio.sleep(1.5)
+                reading.cancel()
+            with suppress(ValueError, asyncio.CancelledError):
+                await reading
+            known = len(begun)
+            await asyncio.sleep(10)
+            assert len(begun) == known < 20
+            assert len(asyncio.all_tasks()) == 1
+
+    run_virtual(main())
+
+
+def test_in_a_block_the_outcomes_are_read_in_several_loops() -> None:
+    async def main() -> None:
+        async def work(number: int) -> None:
+            await asyncio.sleep(1)
+
+        async with client() as store, store.bulk.map(work, range(9), concurrency=2) as run:
+            items = []
+            async for outcome in run:
+                items.append(outcome.item)
+                break
+            items += [outcome.item async for outcome in run]
+        assert sorted(items) == list(range(9))
+
+    run_virtual(main())
+
+
+def test_a_source_whose_cleanup_raises_leaves_no_task() -> None:
+    async def main() -> None:
+        async def source() -> AsyncIterator[int]:
+            try:
+                for number in range(100):
+                    yield number
+            finally:
+                raise ValueError("cleanup")
+
+        async def work(number: int) -> None:
+            await asyncio.sleep(1)
+
+        async with client() as store:
+            run = store.bulk.map(work, source(), concurrency=4)
+            await anext(run)
+            with pytest.raises(ValueError, match="cleanup"):
+                await run.aclose()
+            assert run.in_flight == 0
+            await asyncio.sleep(0)
+            assert len(asyncio.all_tasks()) == 1
+
+    run_virtual(main())

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from do_blockstore_async import BlockStore
 from do_blockstore_async._ratelimit.throttle import Throttle, deadline_at
 from do_blockstore_async.config import Config
 from do_blockstore_async.errors import ClientClosedError, QuotaWaitTooLongError
@@ -346,11 +347,41 @@ async def test_a_shared_throttle_ends_with_its_last_holder() -> None:
         await waiting
 
 
-def test_a_throttle_belongs_to_the_loop_that_first_used_it() -> None:
+def test_a_throttle_belongs_to_one_loop_at_a_time() -> None:
     throttle = Throttle(scaled())
-    run_virtual(spend(throttle, 1))
-    with pytest.raises(ClientClosedError, match="another event loop"):
-        run_virtual(spend(throttle, 1))
+    with asyncio.Runner() as first:
+        first.run(spend(throttle, 1))
+        with pytest.raises(ClientClosedError, match="another event loop"):
+            run_virtual(spend(throttle, 1))
+
+
+def test_a_throttle_keeps_its_budget_from_one_closed_loop_to_the_next() -> None:
+    """As in a function that is called again in the same process, each time with `asyncio.run`."""
+    throttle = Throttle(Config(windows=((3, 600.0),), reserve=(0.0,), burst=1))
+
+    async def invocation(number: int) -> None:
+        async with BlockStore("t" * 20, base_url="http://127.0.0.1:1", throttle=throttle):
+            assert throttle.status().windows[0].remaining == 3 - number
+            async with throttle.acquire() as lease:
+                lease.complete({}, 200)
+            if number == 2:
+                with pytest.raises(QuotaWaitTooLongError):
+                    await throttle.acquire(timeout=0.5).__aenter__()
+                # It is left waiting when its loop is closed.
+                waiting = asyncio.create_task(throttle.acquire().__aenter__())
+                await asyncio.sleep(0)
+                assert not waiting.done()
+
+    for number in range(3):
+        asyncio.run(invocation(number))
+
+    async def last() -> None:
+        assert throttle.status().windows[0].remaining == 0
+        with pytest.raises(QuotaWaitTooLongError):
+            await throttle.acquire(timeout=0.5).__aenter__()
+        assert throttle.status().waiting == 0
+
+    asyncio.run(last())
 
 
 @virtual

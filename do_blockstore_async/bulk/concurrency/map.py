@@ -47,8 +47,10 @@ def check_bounds(concurrency: int, per_region: int | None) -> None:
 class MapRun(Generic[T]):
     """What `map` returns: iterate it for the outcomes, in the order in which items end.
 
-    Where it may be left early, or its reader be cancelled, use `async with`: that cancels what is
-    in flight and waits for it. One reader at a time; cancelling `anext` alone loses nothing.
+    A plain `async for` that is left early (`break`, an exception, a cancellation) cancels what is
+    in flight in the next turn of the loop. With `async with` that is waited for, `unread` holds its
+    outcomes, and they may be read in several loops. One reader at a time; cancelling `anext` alone
+    loses nothing.
 
     Attributes:
         unread: after `aclose`, outcomes that nobody has read: of items in flight, whose operation
@@ -72,6 +74,7 @@ class MapRun(Generic[T]):
         self._operation = operation
         self._region_of = region_of or region_of_item
         self._clock = clock
+        self._is_entered = False
         self._pool: TaskPool[tuple[int, T], Outcome[T]] = TaskPool(
             self._work,
             self._unstarted,
@@ -93,12 +96,21 @@ class MapRun(Generic[T]):
         return self._pool.in_flight
 
     def __aiter__(self) -> AsyncIterator[Outcome[T]]:
-        return self
+        return self if self._is_entered else self._read_once()
+
+    async def _read_once(self) -> AsyncGenerator[Outcome[T], None]:
+        # Python closes a generator that a loop has left; of an iterator it would know nothing.
+        try:
+            async for outcome in self._pool:
+                yield outcome
+        finally:
+            await self.aclose()
 
     async def __anext__(self) -> Outcome[T]:
         return await self._pool.__anext__()
 
     async def __aenter__(self) -> Self:
+        self._is_entered = True
         return self
 
     async def __aexit__(

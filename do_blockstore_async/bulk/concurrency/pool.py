@@ -303,15 +303,18 @@ class TaskPool(Generic[T, R]):
         self._stopped = self._closed = True
         self.unread.extend(self._ready)
         self._ready.clear()
-        await self._end_feeder()
-        self._discard_unstarted()
-        # Again and again: work may swallow a cancellation.
-        while self._tasks:
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            # `_on_done` was added before the callbacks of `wait`, so it has run when this returns.
-            await asyncio.wait(tasks)
+        try:
+            await self._end_feeder()
+        finally:
+            # Also when the source's own `finally` raises.
+            self._discard_unstarted()
+            # Again and again: work may swallow a cancellation.
+            while self._tasks:
+                tasks = list(self._tasks)
+                for task in tasks:
+                    task.cancel()
+                # `_on_done` was added before the callbacks of `wait`, so it has run by then.
+                await asyncio.wait(tasks)
 
     async def _end_feeder(self) -> None:
         self._is_feed_over = True

@@ -36,12 +36,11 @@ class StepTracker:
         # One future for each step that others depend on: whether they may start.
         self._dependencies: dict[str, asyncio.Future[bool]] = {}
 
-    def start(self, plan: Plan, remaining: Remaining) -> None:
-        """Take over what is known when the run starts; within the loop of the run."""
+    def start(self, plan: Plan, remaining: Remaining, loop: asyncio.AbstractEventLoop) -> None:
+        """Take over what is known when the run starts; in any thread, before anything resolves."""
         self.finished.update(remaining.finished)
         self.earlier.update(remaining.finished)
         self._verdicts = remaining.verdicts
-        loop = asyncio.get_running_loop()
         steps = {step.key: step for step in plan.steps}
         pending = {step.key for step in remaining.pending}
         for key in {step.depends_on for step in remaining.pending if step.depends_on}:

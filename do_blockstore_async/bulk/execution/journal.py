@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import stat
 import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -80,19 +81,28 @@ class Journal:
             JournalError: it is in use, of another plan, damaged, or not accessible.
         """
         where = Path(path)
-        flags = os.O_RDWR | (os.O_CREAT if plan is not None else 0) | getattr(os, "O_BINARY", 0)
+        flags = os.O_RDWR | (os.O_CREAT if plan is not None else 0)
+        # Opening a named pipe would wait for its other end.
+        for name in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK"):
+            flags |= getattr(os, name, 0)
         try:
-            file = os.open(where, flags | getattr(os, "O_CLOEXEC", 0), 0o600)
+            file = os.open(where, flags, 0o600)
+        except ValueError:
+            raise JournalError(f"not a path of a journal: {str(where)!r}") from None
         except FileNotFoundError:
             raise JournalError(f"there is no journal {where}: name the one of that run") from None
         except OSError as error:
             raise JournalError(f"the journal {where} cannot be opened: {error.strerror}") from None
         try:
+            _check_regular(file, where)
             _lock(file, where)
             return cls._opened(where, file, plan)
         except OSError as error:
             os.close(file)
-            raise JournalError(f"the journal {where} cannot be used: {error.strerror}") from None
+            raise JournalError(
+                f"the journal {where} cannot be used ({error.strerror}): name a file on another "
+                "file system"
+            ) from None
         except BaseException:
             os.close(file)
             raise
@@ -105,13 +115,14 @@ class Journal:
         if not records:
             if not data and plan is None:
                 raise JournalError(f"the journal {where} is empty: run the plan itself")
-            if plan is None or not _is_torn(data, _header(plan)):
+            header = b"" if plan is None else _header(plan)
+            if plan is None or not _is_torn(data, header):
                 raise JournalError(
                     f"{where} is not a journal; it was not changed: name another file"
                 )
             os.ftruncate(file, 0)
             journal = cls(where, file, plan)
-            journal._append([_header(plan)])
+            journal._append([header])
             _sync_directory(where)
             return journal
         found = _plan_of(records[0], where)
@@ -202,21 +213,24 @@ class Journal:
                 lines, self._lines, self._written = self._lines, [], None
                 try:
                     await loop.run_in_executor(self._thread, self._append, lines)
-                except (OSError, JournalError) as error:
+                except BaseException as error:
                     self._broken = error if isinstance(error, JournalError) else self._full(error)
                     for waiting in (written, self._written):
                         if waiting is not None:
                             waiting.set_exception(self._broken)
                             waiting.exception()  # its waiter may be cancelled: mark it as retrieved
+                    if not isinstance(error, Exception):
+                        raise
                     return
                 written.set_result(None)
         finally:
             self._flusher = None
 
-    def _full(self, error: OSError) -> JournalError:
+    def _full(self, error: BaseException) -> JournalError:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return JournalError(
-            f"the journal {self.path} cannot be written ({error.strerror}): "
-            "nothing more is started; free some disk space and resume"
+            f"the journal {self.path} cannot be written ({reason}): nothing more is started; "
+            "free what is missing (disk space, threads) and resume"
         )
 
     def _check_place(self) -> None:
@@ -248,9 +262,20 @@ class Journal:
             return
         while self._flusher is not None:
             await asyncio.wait([self._flusher])
+        self.release()
+
+    def release(self) -> None:
+        """Close the file and release its lock, when nothing is being written."""
+        if self._file < 0:
+            return
         self._thread.shutdown(wait=True)
         file, self._file = self._file, -1
         os.close(file)
+
+
+def _check_regular(file: int, where: Path) -> None:
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        raise JournalError(f"{where} is not a regular file: name another for the journal")
 
 
 def _lock(file: int, where: Path) -> None:

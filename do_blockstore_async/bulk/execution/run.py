@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from itertools import groupby
@@ -40,6 +40,7 @@ from ..account import AccountReader
 from ..concurrency.map import check_bounds
 from ..concurrency.pool import TaskPool
 from ..concurrency.shield import run_to_completion
+from ..concurrency.thread import in_thread
 from ..errors import JournalError, PlanError
 from ..model.guards import Guards
 from ..model.outcome import Ended, Outcome
@@ -121,6 +122,7 @@ class Run:
         self._account = account
         self._executor = executor
         self._journal: Journal | None = None
+        self._is_abandoned = False
         self._pool: TaskPool[RequestGroup, list[Outcome[Step]]] | None = None
         self._steps = StepTracker()
         self._unread: deque[Outcome[Step]] = deque()
@@ -183,13 +185,12 @@ class Run:
         # Before the journal is created: a plan that may not run leaves no file behind.
         if self._plan is not None:
             options.guards.check(self._plan)
-        if options.journal is not None:
-            self._journal = Journal.open(options.journal, self._plan)
-            if self._plan is None:
-                self._plan = self._journal.plan
         try:
-            # Once more, for a plan that came out of the journal.
-            options.guards.check(self.plan)
+            if options.journal is not None:
+                await self._open_journal(options.journal)
+            if self._plan is None and self._journal is not None:
+                self._plan = self._journal.plan
+                options.guards.check(self._plan)
             with self._throttle.background(self.plan.job), observing(self._observe):
                 pending = await self._prepare()
                 context = copy_context()
@@ -210,6 +211,21 @@ class Run:
             self._pool.stop()
         return self
 
+    async def _open_journal(self, path: str | os.PathLike[str]) -> None:
+        def work() -> None:
+            journal = Journal.open(path, self._plan)
+            if self._is_abandoned:
+                journal.release()
+            else:
+                self._journal = journal
+
+        try:
+            await in_thread(work)
+        except asyncio.CancelledError:
+            # The thread may still be at it; `_close_journal` closes what it has opened already.
+            self._is_abandoned = True
+            raise
+
     async def _prepare(self) -> Sequence[Step]:
         """Return the steps that remain; record what is known of the others."""
         remaining = await compute_remaining(
@@ -220,17 +236,19 @@ class Run:
             engine=self._engine,
             account=self._account,
         )
-        self._steps.start(self.plan, remaining)
+        plan, steps = self.plan, self._steps
+        loop = asyncio.get_running_loop()
+        await in_thread(lambda: steps.start(plan, remaining, loop))
         return remaining.pending
 
     @staticmethod
-    def _request_groups(pending: Sequence[Step]) -> list[RequestGroup]:
+    def _request_groups(pending: Sequence[Step]) -> Iterator[RequestGroup]:
         """Group the steps that share a request: those of one batch; else each by itself."""
-        return [
-            group
-            for batch, steps in groupby(pending, key=lambda step: step.batch)
-            for group in ([tuple(steps)] if batch else [(step,) for step in steps])
-        ]
+        for batch, steps in groupby(pending, key=lambda step: step.batch):
+            if batch:
+                yield tuple(steps)
+            else:
+                yield from ((step,) for step in steps)
 
     # Iterating.
 

@@ -52,13 +52,14 @@ class Guards:
         Raises:
             GuardError: it does; nothing was sent.
         """
-        made = plan.counts["create_snapshot"]
+        counts = plan.counts
+        made = counts["create_snapshot"]
         fleets = {
             "delete_volume": plan.listing_counts.volumes_in_scope or 0,
             "delete_snapshot": (plan.listing_counts.owned_snapshots or 0) + made,
         }
         for action, (default_items, default_share) in _DEFAULTS.items():
-            items = plan.counts[action]
+            items = counts[action]
             fleet = fleets[action]
             most = default_items if self.max_items is None else self.max_items
             share = default_share if self.max_share is None else self.max_share

@@ -308,19 +308,22 @@ class Plan:
     @property
     def digest(self) -> str:
         """A digest of the whole plan: 64 hexadecimal digits."""
-        return hashlib.sha256(encode_json(self._saved())).hexdigest()
+        return self._encoded()[1]
 
-    def _saved(self) -> dict[str, Any]:
-        return {
+    def _encoded(self) -> tuple[bytes, str]:
+        """Return everything that is saved, as JSON, and its digest."""
+        saved = {
             field.name: getattr(self, field.name)
             for field in attrs.fields(type(self))
             if field.name != "_sighting"
         }
+        text = encode_json(saved)
+        return text, hashlib.sha256(text).hexdigest()
 
     def to_json(self) -> str:
         """The whole plan as JSON, with its format and digest."""
-        document = {"format": FORMAT, "digest": self.digest, "plan": self._saved()}
-        return encode_json(document).decode()
+        text, digest = self._encoded()
+        return encode_json({"format": FORMAT, "digest": digest, "plan": msgspec.Raw(text)}).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Plan:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..exit_codes import UsageError
+from ..options import home_folder
 
 __all__ = ["config_paths", "current_token", "parse", "token_of"]
 
@@ -23,7 +24,10 @@ def config_paths(env: Mapping[str, str]) -> list[Path]:
     """Where doctl's configuration may be, the likeliest place first."""
     if env.get("DIGITALOCEAN_CONFIG"):
         return [Path(env["DIGITALOCEAN_CONFIG"])]
-    home = Path(env.get("HOME") or env.get("USERPROFILE") or "~").expanduser()
+    home = home_folder(env)
+    if home is None:
+        root = env.get("APPDATA" if sys.platform == "win32" else "XDG_CONFIG_HOME")
+        return [Path(root) / "doctl" / "config.yaml"] if root else []
     if sys.platform == "win32":
         roots = [Path(env.get("APPDATA") or home / "AppData" / "Roaming")]
     elif sys.platform == "darwin":

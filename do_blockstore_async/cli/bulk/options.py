@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import attrs
 from cyclopts import Group, Parameter
 
 from ..exit_codes import UsageError
-from ..options import Settings
+from ..options import Settings, home_folder
+from ..output.terminal import note
 
 if TYPE_CHECKING:
     from ...bulk.execution.run import Run
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from ...bulk.model.selection import Selection
     from ...bulk.service import Bulk
 
-__all__ = ["Job", "Keep", "Pick", "RunFlags"]
+__all__ = ["Job", "Keep", "Pick", "RunFlags", "tell_no_journal"]
 
 _PICK = Group("Which volumes (all by default)", sort_key=10)
 _KEEP = Group("Which snapshots to keep, of each volume (restic's meaning; -1 is all)", sort_key=20)
@@ -210,19 +212,37 @@ class RunFlags:
             return self.journal, False
         if settings.simulate:
             return None, False
-        folder = _state_folder()
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError:
+            folder = _state_folder()
+        except OSError as error:
+            tell_no_journal(str(error.strerror))
             return None, False
         # The process id keeps two runs that begin in the same second apart.
         return folder / f"{job.replace(':', '-')}-{stamp}-{os.getpid()}.journal", True
 
 
+def tell_no_journal(reason: str) -> None:
+    """Say that a run goes on without a journal of its own, and what that means."""
+    note(
+        f"no journal ({reason}): if this run dies, run the command again, which skips what is "
+        "there; or name a file with --journal"
+    )
+
+
 def _state_folder() -> Path:
-    env = os.environ
-    if sys.platform == "win32":
-        root = Path(env.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        root = Path(env.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return root / "do-blockstore"
+    """Return the folder of default journals, made.
+
+    Raises:
+        OSError: it cannot be; `strerror` says why.
+    """
+    variable, below = (
+        ("LOCALAPPDATA", ("AppData", "Local"))
+        if sys.platform == "win32"
+        else ("XDG_STATE_HOME", (".local", "state"))
+    )
+    home, named = home_folder(os.environ), os.environ.get(variable)
+    if home is None and not named:
+        raise OSError(errno.ENOENT, "there is no home directory")
+    folder = Path(named or Path(home or "").joinpath(*below)) / "do-blockstore"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder

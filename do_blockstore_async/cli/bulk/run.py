@@ -13,7 +13,7 @@ from ..options import Settings, current
 from ..output.prompts import check_can_ask, confirm
 from ..output.terminal import errors, is_live, note
 from ..session import open_session
-from .options import RunFlags
+from .options import RunFlags, tell_no_journal
 from .progress import watching
 from .signals import Interrupts, interruptible
 from .view import (
@@ -49,7 +49,7 @@ async def carry_out(
     async with open_session(patient=True) as session:
         if running.resume and running.journal is not None:
             run = running.resumed(session.store.bulk, running.journal)
-            return await _run(session, run, running, command, running.journal, ours=False)
+            return await _run(session, run, None, running, command, running.journal)
         async with _busy("Listing volumes and snapshots"):
             plan = await make_plan(session.store.bulk)
         if running.dry_run:
@@ -65,7 +65,9 @@ async def carry_out(
             confirm("Go ahead?", yes=running.yes)
         journal, ours = running.journal_path(settings, plan.job, f"{plan.made_at:%Y%m%dT%H%M%SZ}")
         run = running.started(session.store.bulk, plan, journal)
-        return await _run(session, run, running, command, journal, ours=ours)
+        # The user's own journal must work; ours is a convenience.
+        unrecorded = running.started(session.store.bulk, plan, None) if ours else None
+        return await _run(session, run, unrecorded, running, command, journal)
 
 
 @asynccontextmanager
@@ -81,8 +83,15 @@ async def _busy(what: str) -> AsyncIterator[None]:
 
 
 async def _run(
-    session: Session, run: Run, running: RunFlags, command: str, journal: Path | None, *, ours: bool
+    session: Session,
+    run: Run,
+    unrecorded: Run | None,
+    running: RunFlags,
+    command: str,
+    journal: Path | None,
 ) -> int:
+    """Run to the end; without a journal, as `unrecorded`, where ours cannot be used."""
+    ours = unrecorded is not None
     again = _how_to_resume(command, journal)
     stopping: list[Callable[[], None]] = []
 
@@ -91,7 +100,10 @@ async def _run(
             act()
 
     with interruptible(first, f"quit at once; {again}") as interrupts:
-        async with _entered(run, running):
+        async with _entered(run, unrecorded, running) as entered:
+            if entered is not run:
+                run, journal = entered, None
+                again = _how_to_resume(command, journal)
             title = TITLES[run.plan.kind]
             if run.remaining:
                 async with watching(run, session.store, title) as progress:
@@ -112,15 +124,23 @@ async def _run(
 
 
 @asynccontextmanager
-async def _entered(run: Run, running: RunFlags) -> AsyncIterator[None]:
+async def _entered(run: Run, unrecorded: Run | None, running: RunFlags) -> AsyncIterator[Run]:
     """Enter a run; one that resumes may first have to wait and read the account."""
+    from ...bulk import JournalError
+
     if running.resume:
         async with _busy("Checking what the earlier run finished (up to 30 s)"):
             await run.__aenter__()
     else:
-        await run.__aenter__()
+        try:
+            await run.__aenter__()
+        except JournalError as error:
+            if unrecorded is None:
+                raise
+            tell_no_journal(str(error))
+            run = await unrecorded.__aenter__()
     try:
-        yield
+        yield run
     except BaseException as error:
         await run.__aexit__(type(error), error, error.__traceback__)
         raise
