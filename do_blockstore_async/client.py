@@ -140,7 +140,7 @@ class BlockStore:
         )
         self._engine = engine = Engine(transport, self._throttle, self._config, self._clock)
         self._actions = ActionManager(engine, self._codec)
-        self._volumes = VolumeManager(engine, self._codec)
+        self._volumes = VolumeManager(engine, self._codec, self._actions)
         self._snapshots = SnapshotManager(engine, self._codec)
         self._regions = RegionManager(engine, self._codec)
         self._throttle._join()

@@ -54,12 +54,14 @@ __all__ = [
     "QuotaWaitTooLongError",
     "RateLimitKind",
     "RateLimitedError",
+    "Refusal",
     "RequestTimeoutError",
     "ServerError",
     "TransportError",
     "UnprocessableEntityError",
 ]
 
+Refusal: TypeAlias = Literal["busy", "already"]
 RateLimitKind: TypeAlias = Literal["burst", "hourly", "snapshot_cooldown", "capacity", "route"]
 
 
@@ -130,6 +132,9 @@ class APIStatusError(BlockStoreError):
         id: the API's short identifier, such as `not_found`; empty when the body had none.
         request_id: what DigitalOcean's support needs, where the response carried one.
         body: the start of the body, at most 500 characters.
+        refusal: `busy`: without effect, because another action on the volume or Droplet is under
+            way; it passes within seconds. `already`: things are as they were asked to be: attached
+            to that very Droplet, not attached to it, of that size. None: anything else.
     """
 
     def __init__(
@@ -140,10 +145,12 @@ class APIStatusError(BlockStoreError):
         id: str = "",  # noqa: A002 -- the API's own name for it
         request_id: str | None = None,
         body: str = "",
+        refusal: Refusal | None = None,
         **request: Any,
     ) -> None:
         super().__init__(message, **request)
         self.status = status
+        self.refusal: Refusal | None = refusal
         self.id = id
         self.request_id = request_id
         self.body = body

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -41,14 +42,15 @@ from ..errors import (
     QuotaWaitTooLongError,
     RateLimitedError,
     RequestTimeoutError,
+    TransportError,
     UnprocessableEntityError,
 )
 from ..events import AttemptFinished, AttemptSent, CallFinished, CallStarted, RetryScheduled
 from .checks import check_timeout
 from .lifecycle import Lifecycle
 from .protocol import parse_response
-from .recovery.reconciler import Reconciler
-from .request import Attempt, Call, Dated, Finding, RawResponse, Request
+from .recovery.reconciler import Reconciler, loss_of
+from .request import Attempt, Call, Dated, Finding, RawResponse, Request, is_answer
 from .retry import RetryBudget, decide, is_outcome_unknown
 from .transport import Transport
 
@@ -221,6 +223,10 @@ class Engine:
             status = raw.status
             # Two dated responses show whether the server's clock runs as ours (rule S2).
             self._last_answer = (raw.headers, self._clock.monotonic())
+            if not is_answer(request, attempt, raw):
+                raise TransportError("the response belongs to another request")  # noqa: TRY301
+            if attempt.result is not msgspec.UNSET:
+                return attempt.result  # type: ignore[no-any-return]
             return parse_response(request, raw)
         except RateLimitedError as error:
             # The kind may stand in the body only, which the lease has not seen.
@@ -281,6 +287,8 @@ class Engine:
         if call.unknown and request.method == "DELETE" and isinstance(error, NotFoundError):
             # E3: the attempt whose response was lost is what deleted it.
             return Adopt(request.decode(RawResponse(204, {}, b"")))
+        if isinstance(error, ConflictError | UnprocessableEntityError):
+            await self._explain(request, call, error)
         lost = _is_lost(request, call, error)
         if self._lifecycle.closing:
             raise self._lifecycle.error(request, unknown=call.unknown is not None) from error
@@ -297,9 +305,18 @@ class Engine:
             return Retry(delay_s, next_request)
         if _may_still_arrive(request, call, error):
             raise OutcomeUnknownError(
-                "the response was lost; the request has had no effect yet, but it may still arrive"
+                f"{loss_of(error)}; the request has had no effect yet, but it may still arrive"
             ) from error
         return GiveUp()
+
+    async def _explain(
+        self, request: Request[Any], call: Call, error: ConflictError | UnprocessableEntityError
+    ) -> None:
+        """Find out what the message of a refusal leaves open, with a request of its own."""
+        if error.refusal is not None or request.explain is None or call.unknown is not None:
+            return
+        with suppress(BlockStoreError):
+            error.refusal = await request.explain(call.deadline)
 
     def _delay(
         self, request: Request[Any], call: Call, error: BlockStoreError, *, found_missing: bool
@@ -314,8 +331,9 @@ class Engine:
             retry_after_s=getattr(error, "retry_after", None),
             config=self._config,
         )
-        # Waiting out a 429 costs the retry budget nothing: the server asked for it.
-        if delay_s is None or isinstance(error, RateLimitedError) or self._budget.take():
+        # Waiting out a 429, or what is busy, costs the retry budget nothing: the server is well.
+        is_free = isinstance(error, RateLimitedError) or getattr(error, "refusal", None) == "busy"
+        if delay_s is None or is_free or self._budget.take():
             return delay_s
         return None
 

@@ -35,7 +35,7 @@ from ..errors import (
     UnprocessableEntityError,
 )
 from ..models import RateLimit
-from .request import RawResponse, Request
+from .request import RawResponse, Request, encode_json
 
 __all__ = ["parse_response", "rate_limit", "rate_limit_kind"]
 
@@ -52,12 +52,15 @@ _ERROR_OF: Final[dict[int, type[APIStatusError]]] = {
 }
 _QUOTED_BODY: Final = 500
 _FULL: Final = "capacity limit exceeded"
+# One event at a time for each Droplet and volume (csi-digitalocean): it has no effect and passes.
+_BUSY: Final = "pending event"
 
 
 class _Error(msgspec.Struct):
-    id: str = ""
-    message: str = ""
-    request_id: str | None = None
+    # An error's message has been seen as an object (packer#6384).
+    id: Any = ""
+    message: Any = ""
+    request_id: Any = None
 
 
 _decode_error = msgspec.json.Decoder(_Error).decode
@@ -87,15 +90,17 @@ def _status_error(request: Request[Any], raw: RawResponse) -> APIStatusError:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         # A gateway's HTML page, or nothing at all.
         said = _Error(message=_plain(text)[:200])
+    request_id = _text(said.request_id) or raw.headers.get("x-request-id", "")
+    name, words = _text(said.id), _text(said.message)
     values: dict[str, Any] = {
         "status": raw.status,
-        "id": _plain(said.id),
-        "request_id": _plain(said.request_id or raw.headers.get("x-request-id", "")) or None,
+        "id": _plain(name),
+        "request_id": _plain(request_id) or None,
         "body": text,
         "method": request.method,
         "path": request.path,
     }
-    message = _plain(said.message or said.id) or "the response gives no reason"
+    message = _plain(words or name) or "the response gives no reason"
     cls = _ERROR_OF.get(raw.status, ServerError if raw.status >= 500 else APIStatusError)
     if cls is RateLimitedError:
         values["kind"] = rate_limit_kind(message, raw.headers)
@@ -104,9 +109,18 @@ def _status_error(request: Request[Any], raw: RawResponse) -> APIStatusError:
         values["scopes"] = request.scopes
         if request.scopes and _FULL not in message:
             message += f" (the token needs one of the scopes {', '.join(request.scopes)})"
+    elif _BUSY in message.lower() and raw.status in {409, 422}:
+        values["refusal"] = "busy"
     elif 300 <= raw.status < 400:
         message = "a redirect, which is never followed"
     return cls(message, **values)
+
+
+def _text(value: Any) -> str:
+    """Return a field of an error as text, whatever it is."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return encode_json(value).decode()
 
 
 def _plain(text: str) -> str:

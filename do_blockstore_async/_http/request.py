@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import msgspec
 
 from .._deadline import NEVER, Deadline
-from ..errors import BlockStoreError
+from ..errors import BlockStoreError, DecodeError, Refusal
 
 __all__ = [
     "Attempt",
@@ -28,6 +28,7 @@ __all__ = [
     "Request",
     "Resolution",
     "encode_json",
+    "is_answer",
 ]
 
 T = TypeVar("T")
@@ -128,6 +129,8 @@ class Request(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
         idempotent: sending it twice does what sending it once does.
         scopes: any one of these lets a token do it (API reference, "Required scopes").
         reconciliation: how to find out what became of it when its response was lost.
+        identifies: whether a result is of this request and no other one.
+        explain: finds out why it was refused with a 409 or 422, if it can be told.
     """
 
     method: str
@@ -139,6 +142,8 @@ class Request(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
     idempotent: bool = False
     scopes: tuple[str, ...] = ()
     reconciliation: Reconciliation[T, Any] | None = None
+    identifies: Callable[[T], bool] | None = None
+    explain: Callable[[Deadline], Awaitable[Refusal | None]] | None = None
 
 
 class Attempt(msgspec.Struct):
@@ -149,17 +154,40 @@ class Attempt(msgspec.Struct):
         sent_at: loop time at which the first byte may have left; None while none can have.
         on_sent: called with that time, directly before the first byte is written. It does not hold
             the attempt itself: a cycle for each call would keep the garbage collector busy.
+        result: what `is_answer` has decoded.
     """
 
     deadline: Deadline = NEVER
     sent_at: float | None = None
     on_sent: Callable[[float], None] | None = None
+    result: Any = msgspec.UNSET
 
     def begin(self, now: float) -> None:
         """The lease is granted: from `now` on the request may arrive."""
         self.sent_at = now
         if self.on_sent is not None:
             self.on_sent(now)
+
+
+def is_answer(request: Request[Any], attempt: Attempt, raw: RawResponse) -> bool:
+    """Whether a response answers this request, as far as it tells.
+
+    If not, its connection is out of step: a stray response on an idle connection becomes the next
+    request's, and so on.
+    Its result is kept in the attempt, so that nothing is decoded twice.
+    """
+    if request.identifies is None or attempt.result is not msgspec.UNSET:
+        return True
+    if not 200 <= raw.status < 300:
+        return True
+    try:
+        result = request.decode(raw)
+    except DecodeError:
+        return True  # which says so itself
+    if not request.identifies(result):
+        return False
+    attempt.result = result
+    return True
 
 
 # A response's headers and the loop time at which it came: two of them compare two clocks.

@@ -5,7 +5,8 @@ The rules, first match wins (the failure, then what is done):
 1. All attempts used, or the shared retry budget is empty: give up.
 2. Never written (connection refused, name not resolved, TLS failed): any method again.
 3. 429 `capacity`: give up; waiting frees no capacity.
-4. 429 `snapshot_cooldown`: wait it out only if the call has a deadline that lies beyond it.
+4. Refused as busy (`refusal`): without effect, and over within seconds. Waited out, however often,
+   but only within a deadline; so is a 429 `snapshot_cooldown`.
 5. Any other 429: provably refused, so any method again, after retry-after where given.
    `burst` and `hourly` without one are retried at once: the throttle knows when to send.
 6. Connection lost, timeout, 500, 502, 503, 504, and 520 to 524, by which an edge says the same of
@@ -33,6 +34,8 @@ __all__ = ["RETRIED_STATUSES", "RetryBudget", "decide", "is_outcome_unknown"]
 
 RETRIED_STATUSES: Final = frozenset({500, 502, 503, 504, *range(520, 525)})
 _SNAPSHOT_COOLDOWN_S: Final = 600.0
+# Actions take 3 to 5 s (rexray 1368).
+_BUSY_CAP_S: Final = 4.0
 
 
 def is_outcome_unknown(error: BlockStoreError) -> bool:
@@ -63,6 +66,9 @@ def decide(
         retry_after_s: what the response asked for, where it did.
         config: attempts and backoff.
     """
+    if isinstance(error, APIStatusError) and error.refusal == "busy":
+        busy_s = (0.5 + jitter) * min(_BUSY_CAP_S, 2.0 ** min(attempt - 1, 8))
+        return busy_s if busy_s < remaining_s < inf else None
     if attempt >= config.max_attempts:
         return None
     delay_s = jitter * min(config.backoff_cap_s, config.backoff_base_s * 2.0 ** (attempt - 1))

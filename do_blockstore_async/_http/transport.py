@@ -43,7 +43,7 @@ from ..errors import (
     TransportError,
 )
 from .attempt_timer import AttemptTimer, expire
-from .request import Attempt, RawResponse, Request, encode_json
+from .request import Attempt, RawResponse, Request, encode_json, is_answer
 from .secret import Secret
 
 if TYPE_CHECKING:
@@ -236,8 +236,12 @@ class AiohttpTransport:
                     middlewares=(transmission,),
                 ) as response:
                     content = await self._read(response)
-                content = self._without_token(content, response.status)
-                return RawResponse(response.status, self.headers_of(response), content)
+                    content = self._without_token(content, response.status)
+                    raw = RawResponse(response.status, self.headers_of(response), content)
+                    if not is_answer(request, attempt, raw):
+                        # The connection is out of step: it must not serve another request.
+                        response.close()
+                return raw
         except TimeoutError:
             failure = RequestTimeoutError("no complete response in time", sent=_sent(attempt))
         except _Lost as lost:

@@ -51,7 +51,7 @@ class _Region(_Wire):
 class _Volume(_Wire):
     id: str
     name: str
-    size_gigabytes: int
+    size_gigabytes: int | float
     region: msgspec.Raw
     created_at: Aware
     description: str | None = None
@@ -68,7 +68,7 @@ class _Snapshot(_Wire):
     resource_id: str
     resource_type: str
     regions: tuple[str, ...] | None
-    min_disk_size: int
+    min_disk_size: int | float
     size_gigabytes: float
     tags: tuple[str, ...] | None = None
 
@@ -98,25 +98,25 @@ class _Links(_Wire):
 
 
 class _VolumePage(_Wire):
-    volumes: list[_Volume]
+    volumes: list[_Volume] | None
     meta: _Meta | None = None
     links: _Links | None = None
 
 
 class _SnapshotPage(_Wire):
-    snapshots: list[_Snapshot]
+    snapshots: list[_Snapshot] | None
     meta: _Meta | None = None
     links: _Links | None = None
 
 
 class _ActionPage(_Wire):
-    actions: list[_Action]
+    actions: list[_Action] | None
     meta: _Meta | None = None
     links: _Links | None = None
 
 
 class _RegionPage(_Wire):
-    regions: list[_Region]
+    regions: list[_Region] | None
     meta: _Meta | None = None
     links: _Links | None = None
 
@@ -245,7 +245,7 @@ class Codec:
     ) -> Listing[T]:
         def listing(page: Any) -> Listing[T]:
             return Listing(
-                tuple(map(build, getattr(page, key))),
+                tuple(map(build, getattr(page, key) or ())),
                 None if page.meta is None else page.meta.total,
                 _last_page(page.links),
                 date_header_s(raw.headers),
@@ -254,10 +254,11 @@ class Codec:
         return self._fast(raw, decode, listing, key)
 
     def _volume(self, wire: _Volume) -> Volume:
+        size = wire.size_gigabytes
         return Volume(
             wire.id,
             wire.name,
-            wire.size_gigabytes,
+            size if size.__class__ is int else _whole(size),
             self._region(wire.region),
             wire.created_at,
             wire.description or "",
@@ -284,7 +285,12 @@ class Codec:
         key = bytes(raw)
         region = self._regions_by_bytes.get(key)
         if region is None:
-            region = self._intern(_decode_region(key))
+            # An action's region has been seen as a slug alone (packer#1814).
+            region = (
+                self._intern(_Region(slug := _decode_any(key), slug, True))
+                if key.startswith(b'"')
+                else self._intern(_decode_region(key))
+            )
             if len(self._regions_by_bytes) >= _MAX_REGIONS:
                 # A server that sends ever new regions must not fill the memory.
                 self._regions_by_bytes.clear()
@@ -317,6 +323,13 @@ class Codec:
         )
 
 
+def _whole(number: int | float) -> int:
+    """Return a whole number that came as 10.0 (godo#115)."""
+    if isinstance(number, float) and not number.is_integer():
+        raise msgspec.ValidationError("expected a whole number")
+    return int(number)
+
+
 def _snapshot(wire: _Snapshot) -> VolumeSnapshot:
     return VolumeSnapshot(
         wire.id,
@@ -325,7 +338,7 @@ def _snapshot(wire: _Snapshot) -> VolumeSnapshot:
         wire.resource_id,
         wire.resource_type,
         wire.regions or (),
-        wire.min_disk_size,
+        _whole(wire.min_disk_size),
         wire.size_gigabytes,
         wire.tags or (),
     )

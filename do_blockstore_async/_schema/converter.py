@@ -35,11 +35,12 @@ def make_converter() -> cattrs.Converter:
 
     `converter.unstructure(volume)` gives plain JSON data with the API's field names and ISO 8601
     dates; `converter.structure(data, Volume)` gives the model back. Types are not coerced: a
-    number in quotes is an error.
+    number in quotes is an error. But 10.0 is the integer 10, and a region may be its slug alone.
     """
     converter = cattrs.Converter(detailed_validation=True)
-    for primitive in (str, int, bool):
+    for primitive in (str, bool):
         converter.register_structure_hook(primitive, _exactly(primitive))
+    converter.register_structure_hook(int, _integer)
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(datetime, _datetime)
     converter.register_structure_hook_factory(_is_tuple, _from_list)
@@ -101,6 +102,14 @@ def _from_list(wanted: Any, converter: cattrs.Converter) -> Any:
     return strict
 
 
+def _integer(value: Any, _: Any) -> int:
+    if type(value) is float and value.is_integer():
+        return int(value)  # seen as 10.0 (godo#115)
+    if type(value) is not int:
+        raise TypeError(f"expected int, got {_name(value)}")
+    return value
+
+
 def _number(value: Any, _: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"expected a number, got {_name(value)}")
@@ -127,6 +136,8 @@ def _null_means_default(converter: cattrs.Converter, model: type) -> Any:
     defaulted.add("regions")  # of a snapshot: documented as required, seen as null
 
     def generous(value: Any, cls: Any) -> Any:
+        if model is Region and isinstance(value, str):
+            return Region(value, value, True)  # a slug alone (packer#1814)
         if not isinstance(value, dict):
             raise TypeError(f"expected an object, got {_name(value)}")
         nulls = [name for name in defaulted if name in value and value[name] is None]
@@ -150,6 +161,8 @@ def structure_answer(document: Any, key: str, status: int) -> tuple[Any, int | N
     converter = _own_converter()
     model = _MODEL_OF[key.removesuffix("s")]
     wanted: Any = tuple[model, ...] if key.endswith("s") else model  # type: ignore[valid-type]
+    if key.endswith("s") and document[key] is None:
+        document = {**document, key: []}
     if key.endswith("s") and not isinstance(document[key], list):
         raise DecodeError(
             f"{key}: expected a list, got {_name(document[key])}", field=key, status=status

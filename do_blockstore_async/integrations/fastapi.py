@@ -199,7 +199,11 @@ class BlockStoreMiddleware:
         request = RequestScope(lambda: inbox.watch())
         inbox = _Inbox(receive, request.client_gone)
 
+        is_started = False
+
         async def sending(message: Message) -> None:
+            nonlocal is_started
+            is_started = True
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 request.answered()
@@ -207,7 +211,10 @@ class BlockStoreMiddleware:
         try:
             await request.run(_as_coroutine(self._app, scope, inbox.receive, sending), timeout_s)
         except ClientGoneError:
-            return
+            # Nobody reads it, but middlewares around this one expect some response.
+            if not is_started:
+                await send({"type": "http.response.start", "status": 499, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
         finally:
             await inbox.aclose()
 

@@ -36,12 +36,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
 
-from .. import BlockStore, QuotaStatus
+from .. import BlockStore, ConfigError, QuotaStatus
 from ..events import (
     AttemptFinished,
     AttemptSent,
@@ -68,28 +69,31 @@ class PrometheusHook:
     Args:
         registry: where the metrics are registered; Prometheus's default one where not given.
         prefix: what the metrics' names begin with.
+
+    One hook serves any number of clients. A second one needs a registry or a prefix of its own, or
+    that the first was closed.
+
+    Raises:
+        ConfigError: the registry has metrics of this prefix already.
     """
 
     def __init__(
         self, registry: CollectorRegistry | None = None, *, prefix: str = "blockstore"
     ) -> None:
-        registry = REGISTRY if registry is None else registry
-        self._registry = registry
+        self._registry = REGISTRY if registry is None else registry
         self._prefix = prefix
         operation = ("method", "route")
 
         def counter(name: str, text: str, labels: Sequence[str]) -> Counter:
-            return Counter(f"{prefix}_{name}", text, labels, registry=registry)
+            return Counter(f"{prefix}_{name}", text, labels, registry=None)
 
         def histogram(name: str, text: str, buckets: Sequence[float]) -> Histogram:
-            return Histogram(
-                f"{prefix}_{name}", text, operation, registry=registry, buckets=buckets
-            )
+            return Histogram(f"{prefix}_{name}", text, operation, registry=None, buckets=buckets)
 
         self._calls = counter("calls_total", "Calls that finished", (*operation, "outcome"))
         self._call_s = histogram("call_seconds", "Calls, waits and retries included", _WAIT_BUCKETS)
         self._in_progress = Gauge(
-            f"{prefix}_calls_in_progress", "Calls that have not finished", registry=registry
+            f"{prefix}_calls_in_progress", "Calls that have not finished", registry=None
         )
         self._attempts = counter("attempts_total", "Attempts", (*operation, "outcome"))
         self._attempt_s = histogram("attempt_seconds", "Attempts on the wire", _WIRE_BUCKETS)
@@ -102,6 +106,32 @@ class PrometheusHook:
         self._pauses = counter("quota_pauses_total", "Pauses of the budget", ("kind",))
         self._ignored = counter("headers_ignored_total", "Invalid headers", ("name",))
         self._waits: dict[tuple[object, int], float] = {}
+        self._budget: _BudgetCollector | None = None
+        self._collectors: list[Any] = [
+            value for value in vars(self).values() if isinstance(value, MetricWrapperBase)
+        ]
+        self._register()
+
+    def _register(self) -> None:
+        done: list[Any] = []
+        try:
+            for collector in self._collectors:
+                self._registry.register(collector)
+                done.append(collector)
+        except ValueError:
+            for collector in done:
+                self._registry.unregister(collector)
+            raise ConfigError(
+                f"this registry has metrics named {self._prefix}_... already: use one hook for all "
+                "clients, close() the other one, or give this one a registry or prefix of its own"
+            ) from None
+
+    def close(self) -> None:
+        """Take the metrics out of the registry; harmless when repeated."""
+        self.stop_collecting_quota()
+        for collector in self._collectors:
+            self._registry.unregister(collector)
+        self._collectors = []
 
     def __call__(self, event: Event) -> None:
         """Count `event`."""
@@ -136,11 +166,19 @@ class PrometheusHook:
     def collect_quota(self, store: BlockStore) -> None:
         """Show the budget of `store` at each scrape, until its event loop ends.
 
-        Called inside the event loop of `store`. One store for each hook: give a second one a hook
-        with a registry or prefix of its own.
+        Called inside the event loop of `store`. A later call, such as after reopening, shows the
+        budget of that store instead.
         """
         loop = asyncio.get_running_loop()
-        self._registry.register(_BudgetCollector(store, loop, self._prefix))
+        self.stop_collecting_quota()
+        self._budget = _BudgetCollector(store, loop, self._prefix)
+        self._registry.register(self._budget)
+
+    def stop_collecting_quota(self) -> None:
+        """Show no budget any more; harmless when repeated."""
+        if self._budget is not None:
+            self._registry.unregister(self._budget)
+            self._budget = None
 
 
 class _BudgetCollector:

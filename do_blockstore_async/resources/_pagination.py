@@ -8,9 +8,9 @@ docs/design/pagination.md):
 P1. a page counts another total than the first one did;
 P2. an id appears twice;
 P3. the number of items is not the total;
-P4. an item of a later page was created no earlier than 5 s before the first response of the pass
-    (by the server's own `Date`; an item may show a little after its created_at), and no earlier
-    pass has seen it;
+P4. an item of a later page was created no earlier than 30 s before the first response of the pass
+    (by the server's own `Date`; an item may show a little after its created_at, and the clocks
+    behind the two may differ by as much), and no earlier pass has seen it;
 P5. the server sends no total, and the pass before saw a change or other ids.
 
 After a pass with any sign the pages are read again, and only items not yet yielded are yielded.
@@ -42,8 +42,9 @@ __all__ = ["ListingCall", "collect", "items", "pages"]
 T = TypeVar("T")
 
 _PASSES: Final = 3
-# How long after its created_at an item may begin to show in listings (P4).
-_UNSEEN_S: Final = 5.0
+# How long after its created_at an item may begin to show in listings, and how far `Date` may run
+# ahead of the clock behind created_at (P4). Too much costs one pass more, too little an item.
+_UNSEEN_S: Final = 30.0
 
 
 class ListingCall(msgspec.Struct, Generic[T], kw_only=True, frozen=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
+import builtins
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -28,7 +30,9 @@ from ..errors import (
     ActionFailedError,
     ActionTimeoutError,
     NotFoundError,
+    PermissionDeniedError,
     QuotaWaitTooLongError,
+    Refusal,
     RequestTimeoutError,
 )
 from ..models import Action, Volume
@@ -55,6 +59,7 @@ _NOT_FOUND_YET_S = 10.0
 # Actions take 3 to 5 s (rexray 1368).
 _ENDS_S = 15.0
 _POLL_S = 1.0
+_ENDED = frozenset({"completed", "errored"})
 
 
 class ActionManager:
@@ -128,6 +133,7 @@ class ActionManager:
             decode=partial(decode_action, self._codec, volume_id),
             idempotent=True,
             scopes=scopes,
+            identifies=lambda found: found.id == number,
         )
         return await self._engine.call(request, timeout=timeout, deadline=deadline)
 
@@ -159,7 +165,7 @@ class ActionManager:
         began = clock.monotonic()
         deadline = current_deadline().child(timeout, began)
         delay_s = _FIRST_POLL_S
-        while action.status not in {"completed", "errored"}:
+        while action.status not in _ENDED:
             if deadline.remaining(clock.monotonic()) <= delay_s:
                 raise _timed_out(action, clock.monotonic() - began)
             await self._engine.pause(delay_s)
@@ -176,6 +182,86 @@ class ActionManager:
                 f"action {action.id} ({action.type}) ended with status errored", action=action
             )
         return action
+
+    async def wait_all(
+        self, actions: Iterable[Action], *, timeout: float | None = 300.0
+    ) -> builtins.list[Action]:
+        """Wait until many actions have ended: one listing a round instead of a poll for each.
+
+        The rounds come after 1 s, then at growing intervals of 10 s at most. Where the token may
+        not list the account's actions, or one is not among them, it is polled by itself.
+
+        Scopes: `actions:read`; without it `block_storage_action:read`.
+        Requests: for each round ceil(n / 200) for the n actions of the account since the first.
+
+        Args:
+            actions: what `attach`, `detach` and `resize` returned.
+            timeout: seconds for all, the waits for quota included; None waits as long as it takes.
+
+        Returns:
+            The actions in the given order, as they ended: look at `status`, which is `completed`
+            or `errored`.
+
+        Raises:
+            InvalidArgumentError: `timeout` is not a number of seconds; no request was sent.
+            ActionTimeoutError: one has not finished in time; `.action` holds it as last read.
+            ClientClosedError: the client was closed meanwhile.
+        """
+        check_timeout(timeout)
+        clock = self._engine.clock
+        began = clock.monotonic()
+        deadline = current_deadline().child(timeout, began)
+        found = {action.id: action for action in actions}
+        order = [*found]
+        delay_s, is_listed = _FIRST_POLL_S, True
+        while pending := {n: a for n, a in found.items() if a.status not in _ENDED}:
+            first = next(iter(pending.values()))
+            if deadline.remaining(clock.monotonic()) <= delay_s:
+                raise _timed_out(first, clock.monotonic() - began)
+            await self._engine.pause(delay_s)
+            delay_s = min(1.5 * delay_s, _SLOWEST_POLL_S)
+            try:
+                seen: dict[int, Action] = {}
+                if is_listed and len(pending) > 1:
+                    try:
+                        seen = await self._read_recent(pending, deadline)
+                    except (PermissionDeniedError, NotFoundError):
+                        is_listed = False
+                for number, action in pending.items():
+                    if number not in seen:
+                        with suppress(NotFoundError):  # not yet
+                            seen[number] = await self._get(
+                                action.volume_id, number, deadline=deadline
+                            )
+            except (RequestTimeoutError, QuotaWaitTooLongError) as error:
+                raise _timed_out(first, clock.monotonic() - began) from error
+            found.update(seen)
+        return [found[number] for number in order]
+
+    async def _read_recent(
+        self, pending: Mapping[int, Action], deadline: Deadline
+    ) -> dict[int, Action]:
+        """Read the account's actions, the newest first, as far back as those waited for."""
+        call = ListingCall(
+            path="/v2/actions",
+            route="/v2/actions",
+            decode=self._codec.actions,
+            scopes=("actions:read",),
+            identity=attrgetter("id"),
+            created_at=attrgetter("started_at"),
+        )
+        oldest = min(action.started_at for action in pending.values())
+        seen: dict[int, Action] = {}
+        number = 0
+        while len(seen) < len(pending):
+            number += 1
+            page = (await self._engine.call(call.page(number), deadline=deadline)).items
+            for action in page:
+                if action.id in pending:
+                    seen[action.id] = attrs.evolve(action, volume_id=pending[action.id].volume_id)
+            if len(page) < call.per_page or page[-1].started_at < oldest:
+                break
+        return seen
 
 
 def listing_of(codec: Codec, volume_id: str) -> ListingCall[Action]:
@@ -234,6 +320,14 @@ async def start_action(
     """
     volume_id = target.volume_id
     by_name = volume_id is None
+
+    async def explain(deadline: Deadline) -> Refusal | None:
+        found = await target.locate(deadline)
+        if found is None:
+            return None
+        volume = await engine.call(target.read(found), deadline=deadline)
+        return "already" if matches_request(volume, fields) else None
+
     request: Request[Action] = Request(
         method="POST",
         path=_BY_NAME if by_name else f"/v2/volumes/{volume_id}/actions",
@@ -242,6 +336,7 @@ async def start_action(
         json=fields,
         scopes=(_SCOPE, "api:write") if by_name else (_SCOPE,),
         reconciliation=ActionReconciler(engine, codec, fields, target).reconciliation(),
+        explain=explain,
     )
     action = await engine.call(request, timeout=timeout)
     engine.remember(_identity(action))

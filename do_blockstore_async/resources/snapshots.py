@@ -108,6 +108,7 @@ class SnapshotManager:
             decode=self._codec.snapshot,
             idempotent=True,
             scopes=_READ,
+            identifies=lambda found: found.id.lower() == snapshot_id.lower(),
         )
         return await self._engine.call(request, timeout=timeout)
 
@@ -156,6 +157,7 @@ class SnapshotManager:
             decode=self._codec.snapshot,
             json=body,
             scopes=("block_storage_snapshot:create",),
+            identifies=lambda made: (made.name, made.resource_id) == (name, volume_id.lower()),
             reconciliation=Reconciliation(
                 query=query,
                 classify=partial(

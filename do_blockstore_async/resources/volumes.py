@@ -26,10 +26,10 @@ from .._schema.validation import (
     check_volume_name,
     fold_tags,
 )
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, Refusal
 from ..models import Action, Page, Volume
 from ._pagination import ListingCall, collect, items, pages
-from .actions import ActionTarget, start_action
+from .actions import ActionManager, ActionTarget, listing_of, start_action
 
 __all__ = ["VolumeManager", "classify_delete", "matches_request"]
 
@@ -42,9 +42,10 @@ _KEPT_FIELDS: Final = ("description", "filesystem_type", "filesystem_label")
 class VolumeManager:
     """Volumes, with attaching, detaching and resizing: `store.volumes`."""
 
-    def __init__(self, engine: Engine, codec: Codec) -> None:
+    def __init__(self, engine: Engine, codec: Codec, actions: ActionManager) -> None:
         self._engine = engine
         self._codec = codec
+        self._actions = actions
 
     # Reading.
 
@@ -140,6 +141,7 @@ class VolumeManager:
             decode=self._codec.volume,
             idempotent=True,
             scopes=("block_storage:read",),
+            identifies=lambda found: found.id.lower() == volume_id.lower(),
         )
 
     async def find(self, name: str, *, region: str, timeout: float | None = None) -> Volume | None:
@@ -238,6 +240,7 @@ class VolumeManager:
             decode=self._codec.volume,
             json=body,
             scopes=("block_storage:create", "api:write"),
+            identifies=lambda made: _is_named(made, wanted),
             reconciliation=Reconciliation(
                 query=partial(self._named, name, region),
                 classify=partial(
@@ -257,16 +260,18 @@ class VolumeManager:
     async def delete(self, volume_id: str, *, timeout: float | None = None) -> None:
         """Delete a volume and all its data permanently. Its snapshots are kept.
 
-        Scopes: `block_storage:delete`.
+        Scopes: `block_storage:delete` (`block_storage_action:read` to tell busy from attached).
+        Requests: 1; one more when it is refused as attached.
 
         Args:
             volume_id: its id, hexadecimal digits and hyphens.
-            timeout: seconds, the wait for quota included.
+            timeout: seconds, the wait for quota included; a volume that is still being detached is
+                waited for within it.
 
         Raises:
             InvalidArgumentError: invalid id; no request was sent.
             NotFoundError: no such volume.
-            ConflictError: it is attached, or still being detached.
+            ConflictError: it is attached, or (`refusal` is `busy`) still being detached.
         """
         await self._engine.call(self._deletion(volume_id), timeout=timeout)
 
@@ -278,7 +283,14 @@ class VolumeManager:
             decode=self._codec.nothing,
             idempotent=True,
             scopes=("block_storage:delete",),
+            explain=partial(self._explain_deletion, volume_id),
         )
+
+    async def _explain_deletion(self, volume_id: str, deadline: Deadline) -> Refusal | None:
+        """A volume that is still being detached is refused like one that is attached."""
+        listing = await collect(self._engine, listing_of(self._codec, volume_id), deadline=deadline)
+        in_progress = any(action.status == "in-progress" for action in listing.items)
+        return "busy" if in_progress else None
 
     async def delete_by_name(self, name: str, *, region: str, timeout: float | None = None) -> None:
         """Delete the volume with this name in this region permanently.
@@ -330,9 +342,12 @@ class VolumeManager:
         droplet_id: int,
         *,
         region: str | None = None,
+        wait: bool = False,
         timeout: float | None = None,
     ) -> Action:
-        """Attach a volume to a Droplet of the same region; returns at once with the action.
+        """Attach a volume to a Droplet of the same region.
+
+        A Droplet takes one volume event at a time: with `timeout=` a busy one is waited for.
 
         Scopes: `block_storage_action:create`.
 
@@ -340,16 +355,18 @@ class VolumeManager:
             volume_id: the volume's id.
             droplet_id: the Droplet's number. A Droplet takes 15 volumes at most.
             region: the region's slug, optional.
-            timeout: seconds, the wait for quota included.
+            wait: whether to return only when the action has ended, 120 s at most without `timeout`.
+            timeout: seconds for everything, the wait for quota included.
 
         Raises:
             InvalidArgumentError: invalid id or region slug; no request was sent.
             NotFoundError: no such volume or Droplet.
-            UnprocessableEntityError: attached already, the Droplet is busy or full.
+            UnprocessableEntityError: attached already (`refusal` is `already` if to this Droplet),
+                the Droplet is busy (`busy`) or full.
             OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         fields = {"type": "attach", "droplet_id": check_droplet_id(droplet_id)}
-        return await self._act(volume_id, fields, region, timeout)
+        return await self._act(volume_id, fields, region, timeout, wait=wait)
 
     async def detach(
         self,
@@ -357,9 +374,10 @@ class VolumeManager:
         droplet_id: int,
         *,
         region: str | None = None,
+        wait: bool = False,
         timeout: float | None = None,
     ) -> Action:
-        """Detach a volume from a Droplet; returns at once with the action.
+        """Detach a volume from a Droplet; with `timeout=` a busy one is waited for.
 
         Scopes: `block_storage_action:create`.
 
@@ -367,16 +385,18 @@ class VolumeManager:
             volume_id: the volume's id.
             droplet_id: the number of the Droplet that it is attached to.
             region: the region's slug, optional.
-            timeout: seconds, the wait for quota included.
+            wait: whether to return only when the action has ended, 120 s at most without `timeout`.
+            timeout: seconds for everything, the wait for quota included.
 
         Raises:
             InvalidArgumentError: invalid id or region slug; no request was sent.
             NotFoundError: no such volume or Droplet.
-            UnprocessableEntityError: not attached to it, or the Droplet is busy.
+            UnprocessableEntityError: not attached to it (`refusal` is `already`), or the Droplet is
+                busy (`busy`).
             OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         fields = {"type": "detach", "droplet_id": check_droplet_id(droplet_id)}
-        return await self._act(volume_id, fields, region, timeout)
+        return await self._act(volume_id, fields, region, timeout, wait=wait)
 
     async def resize(
         self,
@@ -384,9 +404,10 @@ class VolumeManager:
         size_gigabytes: int,
         *,
         region: str | None = None,
+        wait: bool = False,
         timeout: float | None = None,
     ) -> Action:
-        """Make a volume larger; returns at once with the action. Volumes never shrink.
+        """Make a volume larger; volumes never shrink. With `timeout=` a busy one is waited for.
 
         Scopes: `block_storage_action:create`.
 
@@ -394,19 +415,27 @@ class VolumeManager:
             volume_id: the volume's id.
             size_gigabytes: the new size in GiB, at most 16,384.
             region: the region's slug, optional.
-            timeout: seconds, the wait for quota included.
+            wait: whether to return only when the action has ended, 120 s at most without `timeout`.
+            timeout: seconds for everything, the wait for quota included.
 
         Raises:
             InvalidArgumentError: invalid id, size or region slug; no request was sent.
             NotFoundError: no such volume.
-            UnprocessableEntityError: smaller than it is.
+            UnprocessableEntityError: not larger than it is (`refusal` is `already` if it has that
+                size), or the volume is busy (`busy`).
             OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
         fields = {"type": "resize", "size_gigabytes": check_size(size_gigabytes)}
-        return await self._act(volume_id, fields, region, timeout)
+        return await self._act(volume_id, fields, region, timeout, wait=wait)
 
     async def attach_by_name(
-        self, name: str, droplet_id: int, *, region: str, timeout: float | None = None
+        self,
+        name: str,
+        droplet_id: int,
+        *,
+        region: str,
+        wait: bool = False,
+        timeout: float | None = None,
     ) -> Action:
         """Attach the volume with this name in this region to a Droplet.
 
@@ -416,18 +445,27 @@ class VolumeManager:
             name: the volume's exact name.
             droplet_id: the Droplet's number.
             region: the region's slug.
-            timeout: seconds, the wait for quota included.
+            wait: whether to return only when the action has ended, 120 s at most without `timeout`.
+            timeout: seconds for everything, the wait for quota included.
 
         Raises:
             InvalidArgumentError: invalid name, id or region slug; no request was sent.
             NotFoundError: no such volume or Droplet.
-            UnprocessableEntityError: attached already, the Droplet is busy or full.
+            ActionFailedError, ActionTimeoutError: with `wait`, see `actions.wait`.
+            UnprocessableEntityError: attached already (`refusal` is `already` if to this Droplet),
+                the Droplet is busy (`busy`) or full.
             OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
-        return await self._act_by_name("attach", name, droplet_id, region, timeout)
+        return await self._act_by_name("attach", name, droplet_id, region, timeout, wait=wait)
 
     async def detach_by_name(
-        self, name: str, droplet_id: int, *, region: str, timeout: float | None = None
+        self,
+        name: str,
+        droplet_id: int,
+        *,
+        region: str,
+        wait: bool = False,
+        timeout: float | None = None,
     ) -> Action:
         """Detach the volume with this name in this region from a Droplet.
 
@@ -437,15 +475,18 @@ class VolumeManager:
             name: the volume's exact name.
             droplet_id: the number of the Droplet that it is attached to.
             region: the region's slug.
-            timeout: seconds, the wait for quota included.
+            wait: whether to return only when the action has ended, 120 s at most without `timeout`.
+            timeout: seconds for everything, the wait for quota included.
 
         Raises:
             InvalidArgumentError: invalid name, id or region slug; no request was sent.
             NotFoundError: no such volume or Droplet.
-            UnprocessableEntityError: not attached to it, or the Droplet is busy.
+            ActionFailedError, ActionTimeoutError: with `wait`, see `actions.wait`.
+            UnprocessableEntityError: not attached to it (`refusal` is `already`), or the Droplet is
+                busy (`busy`).
             OutcomeUnknownError: the response was lost, and its outcome could not be found out.
         """
-        return await self._act_by_name("detach", name, droplet_id, region, timeout)
+        return await self._act_by_name("detach", name, droplet_id, region, timeout, wait=wait)
 
     async def _act(
         self,
@@ -453,6 +494,8 @@ class VolumeManager:
         fields: dict[str, Any],
         region: str | None,
         timeout: float | None,
+        *,
+        wait: bool,
     ) -> Action:
         check_id(volume_id, "volume id")
         if region is not None:
@@ -462,10 +505,29 @@ class VolumeManager:
             return volume_id
 
         target = ActionTarget(volume_id, locate, self._reading)
-        return await start_action(self._engine, self._codec, fields, target, timeout)
+        return await self._started(fields, target, timeout, wait=wait)
+
+    async def _started(
+        self, fields: dict[str, Any], target: ActionTarget, timeout: float | None, *, wait: bool
+    ) -> Action:
+        began = self._engine.clock.monotonic()
+        action = await start_action(self._engine, self._codec, fields, target, timeout)
+        if not wait:
+            return action
+        if timeout is None:
+            return await self._actions.wait(action)
+        left_s = timeout - (self._engine.clock.monotonic() - began)
+        return await self._actions.wait(action, timeout=max(0.0, left_s))
 
     async def _act_by_name(
-        self, kind: str, name: str, droplet_id: int, region: str, timeout: float | None
+        self,
+        kind: str,
+        name: str,
+        droplet_id: int,
+        region: str,
+        timeout: float | None,
+        *,
+        wait: bool,
     ) -> Action:
         fields = {
             "type": kind,
@@ -479,7 +541,14 @@ class VolumeManager:
             return listing.items[0].id if listing.items else None
 
         target = ActionTarget(None, locate, self._reading)
-        return await start_action(self._engine, self._codec, fields, target, timeout)
+        return await self._started(fields, target, timeout, wait=wait)
+
+
+def _is_named(volume: Volume, wanted: Mapping[str, Any]) -> bool:
+    """Whether a new volume is the one that was asked for: its name, its region, its size."""
+    size = None if wanted.get("snapshot_id") else wanted.get("size_gigabytes")
+    named = (volume.name, volume.region.slug) == (wanted["name"], wanted["region"])
+    return named and size in {None, volume.size_gigabytes}
 
 
 def classify_delete(listing: Listing[Volume], evidence: Evidence) -> Finding[None]:

@@ -24,15 +24,17 @@ dates = st.datetimes().map(lambda at: at.isoformat() + "Z") | st.sampled_from(
     ("2026-11-23T10:00:00Z", "2026-11-23T10:00:00.123456Z", "2026-11-23T10:00:00+01:00")
 )
 whole = st.integers(-(2**53), 2**53)
-regions = st.fixed_dictionaries(
+sizes = whole | whole.map(float)  # 10.0 has been seen for 10
+objects = st.fixed_dictionaries(
     {"slug": texts, "name": texts, "available": st.booleans()},
     optional={"features": words | st.none(), "sizes": words | st.none(), "new": texts},
 )
+regions = objects | texts  # a slug alone has been seen
 volumes = st.fixed_dictionaries(
     {
         "id": texts,
         "name": texts,
-        "size_gigabytes": whole,
+        "size_gigabytes": sizes,
         "region": regions,
         "created_at": dates,
     },
@@ -53,7 +55,7 @@ snapshots = st.fixed_dictionaries(
         "resource_id": texts,
         "resource_type": texts,
         "regions": words | st.none(),
-        "min_disk_size": whole,
+        "min_disk_size": sizes,
         "size_gigabytes": whole | st.floats(allow_nan=False, allow_infinity=False),
     },
     optional={"tags": words | st.none()},
@@ -68,7 +70,7 @@ actions = st.fixed_dictionaries(
         "region_slug": texts | st.none(),
     },
 )
-things = {"volume": volumes, "snapshot": snapshots, "action": actions, "region": regions}
+things = {"volume": volumes, "snapshot": snapshots, "action": actions, "region": objects}
 
 
 def pages(key: str) -> st.SearchStrategy[Any]:

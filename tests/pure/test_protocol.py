@@ -113,3 +113,32 @@ def test_any_refusal_is_a_status_error(status: int, body: bytes, headers: dict[s
     assert str(error).isprintable()
     assert len(str(error)) < 1200
     assert isinstance(error, RateLimitedError) == (status == 429)
+
+
+def refused(status: int, body: bytes) -> APIStatusError:
+    request: Request[Any] = Request(method="GET", path="/", route="/", decode=lambda raw: None)
+    with pytest.raises(APIStatusError) as error:
+        parse_response(request, RawResponse(status, {"x-request-id": "r-1"}, body))
+    return error.value
+
+
+def test_an_error_whose_fields_are_objects_keeps_the_others() -> None:
+    error = refused(422, b'{"id": "bad", "message": {"size": ["too big"]}, "request_id": "r-2"}')
+    assert (error.id, error.request_id) == ("bad", "r-2")
+    assert error.message == '{"size":["too big"]}'
+    error = refused(404, b'{"id": 7, "message": null, "request_id": null}')
+    assert (error.id, error.message, error.request_id) == ("7", "7", "r-1")
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "refusal"),
+    [
+        (422, "Droplet already has a pending event.", "busy"),
+        (409, "volume has a pending event", "busy"),
+        (422, "This volume is already attached", None),
+        (500, "pending event", None),
+    ],
+)
+def test_what_is_busy_is_told_by_the_message(status: int, message: str, refusal: str) -> None:
+    body = b'{"id": "x", "message": "%s"}' % message.encode()
+    assert refused(status, body).refusal == refusal

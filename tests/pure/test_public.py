@@ -182,19 +182,27 @@ def test_signatures_are_those_of_the_design() -> None:
         "volume_id": none,
         "droplet_id": none,
         "region": None,
+        "wait": False,
     }
     assert parameters(VolumeManager.detach) == {
         "volume_id": none,
         "droplet_id": none,
         "region": None,
+        "wait": False,
     }
     assert parameters(VolumeManager.resize) == {
         "volume_id": none,
         "size_gigabytes": none,
         "region": None,
+        "wait": False,
     }
     for by_name in (VolumeManager.attach_by_name, VolumeManager.detach_by_name):
-        assert parameters(by_name) == {"name": none, "droplet_id": none, "region": none}
+        assert parameters(by_name) == {
+            "name": none,
+            "droplet_id": none,
+            "region": none,
+            "wait": False,
+        }
     assert parameters(SnapshotManager.list) == {"volume_id": None, "per_page": 200}
     assert parameters(SnapshotManager.pages) == {"volume_id": None, "per_page": 200}
     assert parameters(SnapshotManager.get) == {"snapshot_id": none}

@@ -367,6 +367,31 @@ async def test_a_client_that_leaves_ends_a_read_under_way(notes: Notes) -> None:
             assert opened.store.quota.lost == 1
 
 
+async def test_a_client_that_leaves_troubles_no_middleware_around(
+    notes: Notes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Simulator() as simulator:
+        simulator.faults.add("stall")
+        opened = Opened(simulator)
+        app = make_app(opened, notes)
+        statuses: list[int] = []
+
+        @app.middleware("http")  # added last, so it is around ours
+        async def around(request: Any, call_next: Any) -> Any:
+            response = await call_next(request)
+            statuses.append(response.status_code)
+            return response
+
+        async with serving(app) as (url, _):
+            visitor = await Visitor.ask(f"{url}/volumes")
+            await until(lambda: opened.store.quota.in_flight == 1)
+            await visitor.leave()
+            await until(lambda: notes.cancelled == ["list"])
+            await until(lambda: statuses == [499])
+    assert "No response returned" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 async def test_code_of_the_handlers_own_is_not_cancelled(notes: Notes) -> None:
     async with Simulator(limits="2/60,1000/3600") as simulator:
         opened = Opened(simulator, DRY)

@@ -26,6 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from do_blockstore_async import (
     BlockStore,
     Config,
+    ConfigError,
     NotFoundError,
     QuotaWaitTooLongError,
     RateLimitedError,
@@ -127,6 +128,26 @@ async def test_gauges_are_read_in_the_loop_too_and_left_out_when_it_has_ended() 
     text = generate_latest(other)
     assert b"blockstore_calls_in_progress 0.0" in text
     assert b"blockstore_quota_remaining" not in text
+
+
+async def test_a_second_hook_and_a_second_opening() -> None:
+    registry = CollectorRegistry()
+    first = PrometheusHook(registry)
+    with pytest.raises(ConfigError, match="use one hook for all clients"):
+        PrometheusHook(registry)
+    assert b"blockstore_calls_in_progress" in generate_latest(registry), "the first is unharmed"
+    PrometheusHook(registry, prefix="other").close()
+    async with Simulator() as simulator:
+        for _ in range(2):
+            async with client(simulator, first) as store:
+                first.collect_quota(store)
+                assert generate_latest(registry).count(b"blockstore_quota_in_flight 0.0") == 1
+        first.stop_collecting_quota()
+        assert b"blockstore_quota_in_flight" not in generate_latest(registry)
+    first.close()
+    first.close()
+    assert not generate_latest(registry)
+    PrometheusHook(registry).close()
 
 
 async def test_a_call_that_is_never_sent_has_no_time_on_the_wire() -> None:

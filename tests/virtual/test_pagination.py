@@ -62,6 +62,7 @@ class Shifting:
         age_s: int = 1000,
     ) -> None:
         self.now_s = BEGIN_S
+        self.skew_s = 0  # by which `Date` runs ahead of created_at
         self.order, self.told, self.clamp = order, told, clamp
         self._serial = 0
         self.items: list[Item] = []
@@ -134,7 +135,7 @@ class Shifting:
             body["meta"] = {"total": len(listed)}
         if self.told == "last page" and page < last:
             body["links"] = {"pages": {"last": f"https://x.invalid/?page={last}"}}
-        headers = {"date": formatdate(self.now_s, usegmt=True)}
+        headers = {"date": formatdate(self.now_s + self.skew_s, usegmt=True)}
         return RawResponse(200, headers, json.dumps(body).encode())
 
 
@@ -472,6 +473,15 @@ def test_the_property_notices_a_missing_guard(guard: str, monkeypatch: pytest.Mo
     assert not world.throughout <= set(found)
 
 
+@pytest.mark.parametrize("skew_s", [0, 8, 15, 29])
+def test_a_date_that_runs_ahead_of_created_at_hides_no_item(skew_s: int) -> None:
+    world = Shifting(6)
+    world.skew_s = skew_s
+    found = asyncio.run(listing(world, [answer(0), swap(0)], per_page=2, concurrency=1))
+    assert found is not None
+    assert world.throughout <= set(found)
+
+
 def test_a_world_that_never_rests_is_reported() -> None:
     world = Shifting(6)
     steps = [step for _ in range(30) for step in (answer(0), swap(0), tick(1))]
@@ -481,8 +491,8 @@ def test_a_world_that_never_rests_is_reported() -> None:
 def test_the_newcomers_of_one_pass_do_not_spoil_the_next() -> None:
     """What was made during the first pass is no sign of a change in the second."""
     world = Shifting(6)
-    # Six seconds later: an item may show a little after its created_at, so 5 s still count as new.
-    found = asyncio.run(listing(world, [answer(0), create, tick(6)], per_page=2, concurrency=1))
+    # An item may show a little after its created_at, so 30 s still count as new.
+    found = asyncio.run(listing(world, [answer(0), create, tick(31)], per_page=2, concurrency=1))
     assert found is not None
     assert set(found) == {item.id for item in world.items}
     assert world.answered == 3 + 4

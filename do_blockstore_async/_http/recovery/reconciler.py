@@ -16,7 +16,13 @@ from ..._clock import Clock
 from ..._dates import date_header_s
 from ..._observers import emit
 from ...config import Config
-from ...errors import BlockStoreError, ConflictError, OutcomeUnknownError
+from ...errors import (
+    APIStatusError,
+    BlockStoreError,
+    ConflictError,
+    DecodeError,
+    OutcomeUnknownError,
+)
 from ...events import OutcomeReconciled
 from ..lifecycle import Lifecycle
 from ..request import (
@@ -29,7 +35,7 @@ from ..request import (
     Resolution,
 )
 
-__all__ = ["Reconciler"]
+__all__ = ["Reconciler", "loss_of"]
 
 T = TypeVar("T")
 
@@ -41,6 +47,15 @@ _CLOCK_STEP_S: Final = 3.0
 _LAG_S: Final = 5.0
 _FIRST_POLL_S: Final = 1.0
 _SLOWEST_POLL_S: Final = 10.0
+
+
+def loss_of(cause: BlockStoreError) -> str:
+    """Say in a few words, and truthfully, why the response does not tell what the request did."""
+    if isinstance(cause, DecodeError):
+        return "the response could not be read"
+    if isinstance(cause, APIStatusError):
+        return f"the response was an error of the server ({cause.status})"
+    return "the response was lost"
 
 
 class Reconciler:
@@ -117,7 +132,7 @@ class Reconciler:
         reconciliation = request.reconciliation
         if reconciliation is None:
             raise OutcomeUnknownError(
-                f"the response was lost and this request cannot be looked up: {cause}"
+                f"{loss_of(cause)} and this request cannot be looked up: {cause}"
             ) from cause
         name_taken = isinstance(error, ConflictError)
         finding = await self._poll_until_resolved(
@@ -127,7 +142,7 @@ class Reconciler:
         match finding.resolution:
             case "unknown":
                 raise OutcomeUnknownError(
-                    "the response was lost and querying could not tell what became of the request: "
+                    f"{loss_of(cause)} and querying could not tell what became of the request: "
                     f"{reconciliation.hint}",
                     candidate=finding.candidate,
                 ) from cause
@@ -195,7 +210,7 @@ class Reconciler:
             if self._lifecycle.closing:
                 raise self._lifecycle.error(request, unknown=True) from cause
             raise OutcomeUnknownError(
-                f"the response was lost and querying failed too ({type(error).__name__}): "
+                f"{loss_of(cause)} and querying failed too ({type(error).__name__}): "
                 f"{reconciliation.hint}"
             ) from cause
         evidence = Evidence(

@@ -134,6 +134,7 @@ _ROUTES = (
         ops_snapshots.delete_snapshot,
         ("image:delete", "snapshot:delete"),
     ),
+    Route("GET", "/v2/actions", ops_actions.list_account_actions, ("actions:read",)),  # GUESS
     Route("GET", "/v2/actions/{number}", ops_actions.get_action, ("actions:read",)),  # GUESS
     Route("GET", "/v2/regions", ops_tags.list_regions, ("regions:read",)),
     Route("GET", "/v2/droplets", ops_tags.list_droplets, ("droplet:read",)),  # GUESS

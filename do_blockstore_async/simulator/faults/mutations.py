@@ -94,6 +94,24 @@ def _hostile_next(response: SimResponse, number: int) -> SimResponse:
     return SimResponse(response.status, response.headers, encode(body))
 
 
+def _another(response: SimResponse) -> SimResponse:
+    """Answer with another volume, snapshot or action, as on a connection that is out of step."""
+    try:
+        body = msgspec.json.decode(response.body)
+    except msgspec.DecodeError:
+        return response
+    for key in ("volume", "snapshot", "action"):
+        thing = body.get(key) if isinstance(body, dict) else None
+        if isinstance(thing, dict):
+            other = {"id": thing["id"] + 1 if key == "action" else f"0{thing['id'][1:-1]}0"}
+            if "name" in thing:
+                other["name"] = f"another-{thing['name']}"[:64]
+            return SimResponse(
+                response.status, response.headers, encode({**body, key: {**thing, **other}})
+            )
+    return response
+
+
 def _malformed(response: SimResponse, number: int) -> SimResponse:
     forms = (
         response.body[: len(response.body) // 2] + b"}",
@@ -187,6 +205,8 @@ def mutate_response(kind: str, response: SimResponse, now: float, number: int = 
             return _malformed(response, number)
         case "empty_body":
             return _with_body(response, b"")
+        case "another_answer":
+            return _another(response)
         case "wrong_content_type":
             headers = {**response.headers, "content-type": "text/plain"}
             return SimResponse(response.status, headers, response.body)

@@ -65,6 +65,7 @@ _KINDS: dict[str, tuple[Wire, float]] = {
     "malformed_json": ("respond", 1.0),
     "empty_body": ("respond", 1.0),
     "wrong_content_type": ("respond", 1.0),
+    "another_answer": ("respond", 1.0),
     "hostile_next": ("respond", 1.0),
     "redirect": ("respond", 0.0),
     "duplicate": ("respond", 1.0),
