@@ -55,16 +55,15 @@ class _Answers:
             f"/v2/volumes/{volume_id(n)}".encode(): _json({"volume": volume(n)})
             for n in range(min(volumes, 1_000))
         }
-        made = _json({"volume": volume(volumes + 1)})
-        self._made = made.split(volume_id(volumes + 1).encode())
+        self._made = volume(volumes + 1)
         self._used: dict[bytes, int] = {}
         self._made_count = 0
         self._second = 0
         self._dated = b""
 
-    def body(self, method: bytes, target: bytes) -> tuple[int, bytes]:
+    def body(self, method: bytes, target: bytes, asked: bytes) -> tuple[int, bytes]:
         if method == b"POST":
-            return 201, self._create(target)
+            return 201, self._create(target, json.loads(asked))
         found = self._by_target.get(target)
         if found is None:
             found = self._look(target.decode())
@@ -85,16 +84,21 @@ class _Answers:
             return None
         return self._pages[page - 1]
 
-    def _create(self, target: bytes) -> bytes:
+    def _create(self, target: bytes, asked: dict[str, Any]) -> bytes:
         self._made_count += 1
         new_id = volume_id(0x7000_0000 + self._made_count).encode()
         if not target.endswith(b"/snapshots"):
-            return new_id.join(self._made)
+            region = {**self._made["region"], "slug": asked["region"]}
+            named = {key: asked[key] for key in ("name", "size_gigabytes")}
+            return _json(
+                {"volume": {**self._made, **named, "id": new_id.decode(), "region": region}}
+            )
         owner = target.split(b"/")[3]
         return (
-            b'{"snapshot":{"id":"%b","name":"snapshot","regions":["nyc3"],"created_at":'
+            b'{"snapshot":{"id":"%b","name":%b,"regions":["nyc3"],"created_at":'
             b'"2026-11-01T17:00:49Z","resource_id":"%b","resource_type":"volume",'
-            b'"min_disk_size":10,"size_gigabytes":0,"tags":["nightly"]}}' % (new_id, owner)
+            b'"min_disk_size":10,"size_gigabytes":0,"tags":["nightly"]}}'
+            % (new_id, _json(asked["name"]), owner)
         )
 
     def head(self, token: bytes, status: int, length: int) -> bytes:
@@ -151,7 +155,7 @@ class _Connection(asyncio.Protocol):
         if len(buffer) < end + 4 + length:
             return
         self._buffer = b""
-        status, body = self._answers.body(method, target)
+        status, body = self._answers.body(method, target, buffer[end + 4 : end + 4 + length])
         answer = self._answers.head(_field(head, b"authorization"), status, len(body)) + body
         if self._latency_s:
             asyncio.get_running_loop().call_later(self._latency_s, self._write, answer)

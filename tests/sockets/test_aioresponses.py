@@ -73,7 +73,9 @@ async def test_a_body_goes_out_as_json(mocked: aioresponses) -> None:
 
     def answer(url: Any, **kwargs: Any) -> CallbackResult:
         sent.append(kwargs["data"])
-        return CallbackResult(status=201, payload={"volume": VOLUME})
+        return CallbackResult(
+            status=201, payload={"volume": {**VOLUME, "name": "a", "size_gigabytes": 1}}
+        )
 
     mocked.post(f"{API}/v2/volumes", callback=answer)
     async with store() as client:

@@ -45,6 +45,9 @@ async def stall(exchange: Exchange) -> None:
     await exchange.until_gone()
 
 
+MADE = {**VOLUME, "name": "a", "size_gigabytes": 1}
+
+
 def create(store: BlockStore) -> Any:
     return store.volumes.create("a", region="nyc1", size_gigabytes=1)
 
@@ -175,7 +178,7 @@ async def test_calls_may_end_by_themselves_within_the_grace(server: ScriptedServ
 
     async def later(exchange: Exchange) -> None:
         await go.wait()
-        await exchange.send(http(201, {"volume": VOLUME}))
+        await exchange.send(http(201, {"volume": MADE}))
 
     server.answers(later)
     async with server.store() as store:
@@ -185,7 +188,7 @@ async def test_calls_may_end_by_themselves_within_the_grace(server: ScriptedServ
         await asyncio.sleep(0)
         go.set()
         await closing
-        assert (await call).name == "example"
+        assert (await call).name == "a"
 
 
 async def test_a_lost_create_may_be_settled_within_the_grace(server: ScriptedServer) -> None:
@@ -195,9 +198,9 @@ async def test_a_lost_create_may_be_settled_within_the_grace(server: ScriptedSer
         exchange.abort()
 
     closing: list[asyncio.Task[None]] = []
-    server.answers(lost, http(200, listing("volumes")), http(201, {"volume": VOLUME}))
+    server.answers(lost, http(200, listing("volumes")), http(201, {"volume": MADE}))
     async with server.store() as store:
-        assert (await create(store)).name == "example"
+        assert (await create(store)).name == "a"
         await closing[0]
 
 

@@ -73,7 +73,7 @@ async def test_status(operation: Operation, status: int, server: ScriptedServer)
     else:
         assert (error.method, error.path) == (operation.method, operation.path)
         assert error.attempts == 1
-        assert len(server.requests) == 1
+        assert len(server.requests) == 1 + (operation.is_explained and status in {409, 422})
     assert type(error) is ERRORS[status]
     assert error.status == status
     assert error.request_id == ("req-from-headers" if gateway else "req-from-body")
@@ -190,7 +190,11 @@ async def test_an_answer_is_not_asked_for_again(
     async with server.store(max_attempts=4) as store:
         with pytest.raises(APIStatusError):
             await operation.call(store)
-    assert len(server.requests) == 1
+    sent, *others = server.requests
+    assert (sent.method, sent.path) == (operation.method, operation.path)
+    # What a refusal means may be looked up, once; the request itself is not sent again.
+    is_explained = operation.is_explained and status in {409, 422}
+    assert [other.method for other in others] == ["GET"] * is_explained
 
 
 @pytest.mark.parametrize("operation", OTHERS, ids=ids)

@@ -54,6 +54,11 @@ class Operation:
         return self.method == "GET" or (self.method == "DELETE" and "name" not in self.query)
 
     @property
+    def is_explained(self) -> bool:
+        """Whether a 409 or 422 is followed by a look at what it is about (`error.refusal`)."""
+        return self.name == "volumes.delete" or (self.body is not None and "type" in self.body)
+
+    @property
     def key(self) -> str:
         return f"{self.name}-{self.variant}" if self.variant else self.name
 
@@ -303,7 +308,7 @@ OPERATIONS = [
         body={"name": "big data", "tags": ["a", "b"]},
         scopes=("block_storage_snapshot:create",),
         status=201,
-        answer={"snapshot": SNAPSHOT},
+        answer={"snapshot": {**SNAPSHOT, "name": "big data"}},
         fields={"id": SNAPSHOT_ID},
     ),
     Operation(
@@ -315,7 +320,7 @@ OPERATIONS = [
         body={"name": "big data"},
         scopes=("block_storage_snapshot:create",),
         status=201,
-        answer={"snapshot": SNAPSHOT},
+        answer={"snapshot": {**SNAPSHOT, "name": "big data"}},
         fields={"id": SNAPSHOT_ID},
     ),
     Operation(
