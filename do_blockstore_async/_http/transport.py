@@ -92,13 +92,14 @@ _Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 class _Transmission:
     """The middleware of one `send`: the lease's life, and the start of the attempt's clock."""
 
-    __slots__ = ("_attempt", "_owner", "_scope", "holds_slot")
+    __slots__ = ("_attempt", "_owner", "_scope", "headers", "holds_slot")
 
     def __init__(self, owner: AiohttpTransport, attempt: Attempt, scope: asyncio.Timeout) -> None:
         self._owner = owner
         self._attempt = attempt
         self._scope = scope
         self.holds_slot = False
+        self.headers: Mapping[str, str] | None = None
 
     def __deepcopy__(self, _: Any) -> _Transmission:
         # aioresponses and the like copy what a session is called with; a loop cannot be copied.
@@ -132,7 +133,8 @@ class _Transmission:
                     lease.cancel()
                     attempt.sent_at = None
                 raise _Lost(_reason(error), sent=is_sent) from None
-            lease.complete(self._owner.headers_of(response), response.status)
+            self.headers = self._owner.headers_of(response)
+            lease.complete(self.headers, response.status)
             return response
 
 
@@ -237,7 +239,10 @@ class AiohttpTransport:
                 ) as response:
                     content = await self._read(response)
                     content = self._without_token(content, response.status)
-                    raw = RawResponse(response.status, self.headers_of(response), content)
+                    headers_in = transmission.headers
+                    if headers_in is None:  # a session that runs no middlewares, as in tests
+                        headers_in = self.headers_of(response)
+                    raw = RawResponse(response.status, headers_in, content)
                     if not is_answer(request, attempt, raw):
                         # The connection is out of step: it must not serve another request.
                         response.close()
