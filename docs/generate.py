@@ -40,7 +40,7 @@ def scopes_page() -> str:
 
 def command_line_page() -> str:
     """The help of every command, as users see it."""
-    from do_blockstore_async.cli.app import COMMANDS, PROGRAM
+    from do_blockstore_async.cli.registry import COMMANDS, PROGRAM
 
     parts = ["# Command line\n"]
     for words in ("", *(command.words for command in COMMANDS)):

@@ -14,10 +14,11 @@ from typing import Any
 from cyclopts import CycloptsError
 
 from .._export import visible
-from .app import PROGRAM, build
+from .app import build
 from .exit_codes import ExitCode, UsageError
 from .options import Settings, using
-from .output.terminal import note, redact, tidy_streams
+from .output.terminal import print_stderr, redact, tidy_streams
+from .registry import PROGRAM
 
 __all__ = ["run"]
 
@@ -41,10 +42,10 @@ def run(argv: Sequence[str]) -> int:
         code = int(app.meta(words) or ExitCode.DONE)
         sys.stdout.flush()
     except CycloptsError as error:
-        note(_usage_line(error, words))
+        print_stderr(_usage_line(error, words))
         return ExitCode.USAGE
     except KeyboardInterrupt as error:
-        note("interrupted")
+        print_stderr("interrupted")
         _tell_notes(error)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -54,7 +55,7 @@ def run(argv: Sequence[str]) -> int:
     except OSError as error:
         # Only stdout is left to fail here: a full disk behind a `>`.
         _silence(sys.stdout)
-        note(f"cannot write the results: {error.strerror or error}")
+        print_stderr(f"cannot write the results: {error.strerror or error}")
         return ExitCode.FAILED
     return code
 
@@ -81,8 +82,8 @@ def _failed(error: Exception, settings: Settings) -> int:
     if settings.verbose and not isinstance(error, UsageError):
         import traceback
 
-        note("".join(traceback.format_exception(error)))
-    note(f"{PROGRAM}: {describe(error, settings)}")
+        print_stderr("".join(traceback.format_exception(error)))
+    print_stderr(f"{PROGRAM}: {describe(error, settings)}")
     _tell_notes(error)
     return exit_code(error)
 
@@ -91,7 +92,7 @@ def _tell_notes(error: BaseException) -> None:
     """Print the notes of the exception: what became of a request that was cut off."""
     for link in _chain(error):
         for text in getattr(link, "__notes__", ()):
-            note(f"{PROGRAM}: {text}")
+            print_stderr(f"{PROGRAM}: {text}")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -27,7 +27,7 @@ from do_blockstore_async import (
 from do_blockstore_async._export import visible
 from do_blockstore_async._ratelimit.status import QuotaStatus, WindowStatus
 from do_blockstore_async.bulk import GuardError, JournalError, PlanError
-from do_blockstore_async.cli.app import COMMANDS, build
+from do_blockstore_async.cli.app import build
 from do_blockstore_async.cli.auth import doctl
 from do_blockstore_async.cli.auth.credentials import find_token
 from do_blockstore_async.cli.bulk.options import Keep, Pick, RunFlags
@@ -36,6 +36,7 @@ from do_blockstore_async.cli.options import Settings
 from do_blockstore_async.cli.output.errors import describe, exit_code
 from do_blockstore_async.cli.output.terminal import redact
 from do_blockstore_async.cli.output.text import bar, budget_left, clock_text, waiting_reason
+from do_blockstore_async.cli.registry import COMMANDS
 
 TOKEN = "dop_v1_" + "0123456789abcdef" * 4
 OTHER = "dop_v1_" + "fedcba9876543210" * 4

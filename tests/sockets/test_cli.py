@@ -238,7 +238,7 @@ def test_completion_knows_commands_options_and_choices(home: Path, tmp_path: Pat
 
 
 def test_help_has_an_example_for_each_command(here: Here) -> None:
-    from do_blockstore_async.cli.app import COMMANDS
+    from do_blockstore_async.cli.registry import COMMANDS
 
     root = here("--help")
     assert root.code == 0

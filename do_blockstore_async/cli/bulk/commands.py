@@ -34,7 +34,7 @@ async def snapshot(
     Args:
         add_tag: tag the snapshots with this too; repeat it for more.
     """
-    from .run import carry_out
+    from .run import run_bulk_command
 
     async def plan(bulk: Bulk) -> Plan:
         return await bulk.plan_snapshots(
@@ -48,7 +48,7 @@ async def snapshot(
             max_pruned_share=keep.max_pruned_share,
         )
 
-    return await carry_out("snapshot", plan, running)
+    return await run_bulk_command("snapshot", plan, running)
 
 
 async def prune(
@@ -62,7 +62,7 @@ async def prune(
 
     Snapshots that no `bulk snapshot` with this job's name has made are never touched.
     """
-    from .run import carry_out
+    from .run import run_bulk_command
 
     retention = keep.retention()
     if retention is None and not running.resume:
@@ -81,7 +81,7 @@ async def prune(
             max_pruned_share=keep.max_pruned_share,
         )
 
-    return await carry_out("prune", plan, running)
+    return await run_bulk_command("prune", plan, running)
 
 
 async def delete(
@@ -98,7 +98,7 @@ async def delete(
         snapshot_first: take a last snapshot of each, and delete only what has one.
         add_tag: tag these snapshots; repeat it for more.
     """
-    from .run import carry_out
+    from .run import run_bulk_command
 
     async def plan(bulk: Bulk) -> Plan:
         return await bulk.plan_deletions(
@@ -110,7 +110,7 @@ async def delete(
             tags=add_tag,
         )
 
-    return await carry_out("delete", plan, running)
+    return await run_bulk_command("delete", plan, running)
 
 
 async def create(
@@ -127,14 +127,14 @@ async def create(
             filesystem_type, filesystem_label, snapshot_id, tags (in CSV separated by ;).
         add_tag: tag all of them; repeat it for more.
     """
-    from .run import carry_out
+    from .run import run_bulk_command
 
     async def plan(bulk: Bulk) -> Plan:
         if file is None:
             raise UsageError("missing FILE: the volumes to create")
         return await bulk.plan_creations(file, tags=add_tag)
 
-    return await carry_out("create", plan, running)
+    return await run_bulk_command("create", plan, running)
 
 
 async def inventory(*, pick: Pick = _PICK, no_snapshots: bool = False) -> int:

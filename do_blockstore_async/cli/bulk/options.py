@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 
 from ..exit_codes import UsageError
 from ..options import Settings, home_folder
-from ..output.terminal import note
+from ..output.terminal import print_stderr
 
 if TYPE_CHECKING:
     from ...bulk.execution.run import Run
@@ -223,7 +223,7 @@ class RunFlags:
 
 def tell_no_journal(reason: str) -> None:
     """Say that a run goes on without a journal of its own, and what that means."""
-    note(
+    print_stderr(
         f"no journal ({reason}): if this run dies, run the command again, which skips what is "
         "there; or name a file with --journal"
     )

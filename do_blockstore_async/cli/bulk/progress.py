@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..._clock import now_s, wait_for_event
 from ..._export import visible
-from ..output.terminal import errors, is_live, note
+from ..output.terminal import errors, is_live, print_stderr
 from ..output.text import bar, budget_left, clock_text, waiting_reason
 
 if TYPE_CHECKING:
@@ -159,6 +159,6 @@ async def _write_lines(progress: Progress, over: asyncio.Event) -> None:
         gap_s = _LINES_APART_S if run_share != told_tenth and told_tenth >= 0 else _LINE_EVERY_S
         if told_tenth < 0 or at_s - told_at_s >= gap_s:
             told_tenth, told_at_s = run_share, at_s
-            note(progress.line())
+            print_stderr(progress.line())
         await wait_for_event(over, _REDRAW_S)
-    note(progress.line())
+    print_stderr(progress.line())

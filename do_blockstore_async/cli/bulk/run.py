@@ -11,18 +11,18 @@ from ..._export import aligned_text
 from ..exit_codes import CommandError, ExitCode
 from ..options import Settings, current
 from ..output.prompts import check_can_ask, confirm
-from ..output.terminal import errors, is_live, note
+from ..output.terminal import errors, is_live, print_stderr
 from ..session import open_session
 from .options import RunFlags, tell_no_journal
 from .progress import watching
 from .signals import Interrupts, interruptible
 from .view import (
     TITLES,
+    print_failures,
     show_plan,
     show_report,
     show_steps,
     summary_line,
-    tell_failures,
 )
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from ...bulk.service import Bulk
     from ..session import Session
 
-__all__ = ["carry_out"]
+__all__ = ["run_bulk_command"]
 
 _CODES = {"done": ExitCode.DONE, "partial": ExitCode.PARTIAL, "failed": ExitCode.FAILED}
 
 
-async def carry_out(
+async def run_bulk_command(
     command: str, make_plan: Callable[[Bulk], Awaitable[Plan]], running: RunFlags
 ) -> int:
     """Make a plan, show it, ask, run it and report; or go on with a journal."""
@@ -56,7 +56,7 @@ async def carry_out(
             show_steps(settings.output, plan)
             show_plan(plan)
             running.guards().check(plan)
-            note("dry run: nothing was changed")
+            print_stderr("dry run: nothing was changed")
             return ExitCode.DONE
         show_plan(plan)
         if plan.steps:
@@ -78,7 +78,7 @@ async def _busy(what: str) -> AsyncIterator[None]:
         with console.status(what):
             yield
     else:
-        note(f"{what} ...")
+        print_stderr(f"{what} ...")
         yield
 
 
@@ -100,7 +100,7 @@ async def _run(
             act()
 
     with interruptible(first, f"quit at once; {again}") as interrupts:
-        async with _entered(run, unrecorded, running) as entered:
+        async with _enter_run(run, unrecorded, running) as entered:
             if entered is not run:
                 run, journal = entered, None
                 again = _how_to_resume(command, journal)
@@ -124,7 +124,7 @@ async def _run(
 
 
 @asynccontextmanager
-async def _entered(run: Run, unrecorded: Run | None, running: RunFlags) -> AsyncIterator[Run]:
+async def _enter_run(run: Run, unrecorded: Run | None, running: RunFlags) -> AsyncIterator[Run]:
     """Enter a run; one that resumes may first have to wait and read the account."""
     from ...bulk import JournalError
 
@@ -158,15 +158,15 @@ def _concluded(
 ) -> int:
     settings: Settings = current()
     show_report(settings.output, report)
-    tell_failures(report)
-    note(summary_line(report))
+    print_failures(report)
+    print_stderr(summary_line(report))
     if report.conclusion == "done":
         if ours and journal is not None:
             journal.unlink(missing_ok=True)
     elif interrupts.happened or report.stopped or report.remaining:
-        note(again)
+        print_stderr(again)
     elif journal is not None:
-        note(f"to retry the failures: {again.split(': ', 1)[-1]} --retry-failed")
+        print_stderr(f"to retry the failures: {again.split(': ', 1)[-1]} --retry-failed")
     code = _code(report, interrupts)
     if running.report is not None:
         _save(report, running.report, code)
@@ -198,7 +198,7 @@ def _save(report: Report, path: Path, code: int) -> None:
             f"{error.strerror}",
             code or ExitCode.FAILED,
         ) from None
-    note(f"report: {path}")
+    print_stderr(f"report: {path}")
 
 
 def _how_to_resume(command: str, journal: Path | None) -> str:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from ..._export import csv_text, json_text, visible
 from ..options import Output
 from ..output.tables import show_table, write, write_json
-from ..output.terminal import errors, note
+from ..output.terminal import errors, print_stderr
 from ..output.text import clock_text
 
 if TYPE_CHECKING:
     from ...bulk.model.plan import Plan, SkippedStep
     from ...bulk.model.report import Report
 
-__all__ = ["TITLES", "show_plan", "show_report", "show_steps", "summary_line", "tell_failures"]
+__all__ = ["TITLES", "print_failures", "show_plan", "show_report", "show_steps", "summary_line"]
 
 TITLES = {
     "snapshots": "Snapshots",
@@ -138,13 +138,15 @@ def show_report(output: Output, report: Report) -> None:
     show_table(["region", *columns.values()], rows, totals=totals)
 
 
-def tell_failures(report: Report) -> None:
+def print_failures(report: Report) -> None:
     """The first few items that failed or are unknown, on stderr, each with its reason."""
     bad = [row for row in report.rows if row.status in ("failed", "unknown")]
     for row in bad[:_MOST_FAILURES]:
-        note(f"{row.status}: {row.action} {row.region} {row.volume or row.name}: {row.reason}")
+        what = row.volume or row.name
+        print_stderr(f"{row.status}: {row.action} {row.region} {what}: {row.reason}")
     if len(bad) > _MOST_FAILURES:
-        note(f"... and {len(bad) - _MOST_FAILURES:,} more; --report FILE or --output json has all")
+        more = len(bad) - _MOST_FAILURES
+        print_stderr(f"... and {more:,} more; --report FILE or --output json has all")
 
 
 def summary_line(report: Report) -> str:

@@ -61,10 +61,10 @@ async def simulator(
 def _announce(running: Simulator) -> None:
     import sys
 
-    from ..output.terminal import note
+    from ..output.terminal import print_stderr
 
     sys.stdout.write(
         f"export DIGITALOCEAN_API_URL={running.url}\nexport DIGITALOCEAN_TOKEN={running.token}\n"
     )
     sys.stdout.flush()
-    note(f"{len(running.world.volumes)} volumes at {running.url}; Ctrl-C to quit")
+    print_stderr(f"{len(running.world.volumes)} volumes at {running.url}; Ctrl-C to quit")

@@ -71,7 +71,7 @@ async def delete(
         yes: do not ask.
     """
     from ..output.prompts import check_can_ask, confirm
-    from ..output.terminal import note
+    from ..output.terminal import print_stderr
     from ..session import open_session
 
     check_can_ask(yes=yes)
@@ -82,5 +82,5 @@ async def delete(
             label = f"snapshot {found.name!r} of {found.created_at:%Y-%m-%d %H:%M}"
         confirm(f"Delete {label} permanently?", yes=yes)
         await session.store.snapshots.delete(snapshot_id)
-    note(f"deleted {label}")
+    print_stderr(f"deleted {label}")
     return 0

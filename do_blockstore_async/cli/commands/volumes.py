@@ -130,7 +130,7 @@ async def delete(
         yes: do not ask.
     """
     from ..output.prompts import check_can_ask, confirm
-    from ..output.terminal import note
+    from ..output.terminal import print_stderr
     from ..session import open_session
 
     target = _one_of(volume_id, name, region)
@@ -148,7 +148,7 @@ async def delete(
             label = f"volume {target[0]!r} in {target[1]}"
             confirm(f"Delete {label} and its data permanently?", yes=yes)
             await volumes.delete_by_name(target[0], region=target[1])
-    note(f"deleted {label}")
+    print_stderr(f"deleted {label}")
     return 0
 
 

@@ -17,7 +17,7 @@ from ..._export import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["errors", "is_live", "note", "pages", "redact", "results", "tidy_streams"]
+__all__ = ["errors", "is_live", "pages", "print_stderr", "redact", "results", "tidy_streams"]
 
 _TOKEN = re.compile(r"\b(do[a-z]_v1_)\w+")
 # Wide enough that no table is ever cut in a file or a pipe.
@@ -66,7 +66,7 @@ def is_live(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
-def note(message: str) -> None:
+def print_stderr(message: str) -> None:
     """Print a few lines for the user to stderr."""
     for line in message.splitlines():
         sys.stderr.write(f"{redact(visible(line))}\n")

@@ -20,6 +20,9 @@ from . import (
     actions as ops_actions,
 )
 from . import (
+    catalog as ops_catalog,
+)
+from . import (
     snapshots as ops_snapshots,
 )
 from . import (
@@ -136,8 +139,8 @@ _ROUTES = (
     ),
     Route("GET", "/v2/actions", ops_actions.list_account_actions, ("actions:read",)),  # GUESS
     Route("GET", "/v2/actions/{number}", ops_actions.get_action, ("actions:read",)),  # GUESS
-    Route("GET", "/v2/regions", ops_tags.list_regions, ("regions:read",)),
-    Route("GET", "/v2/droplets", ops_tags.list_droplets, ("droplet:read",)),  # GUESS
+    Route("GET", "/v2/regions", ops_catalog.list_regions, ("regions:read",)),
+    Route("GET", "/v2/droplets", ops_catalog.list_droplets, ("droplet:read",)),  # GUESS
     Route("GET", "/v2/tags", ops_tags.list_tags, ("tag:read",)),  # GUESS
     Route("POST", "/v2/tags", ops_tags.create_tag, ("tag:create",)),
     Route("GET", "/v2/tags/{tag}", ops_tags.get_tag, ("tag:read",)),  # GUESS

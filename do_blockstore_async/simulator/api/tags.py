@@ -1,4 +1,4 @@
-"""Tags and what is only read: regions and Droplets.
+"""Tags: list, create, get, delete, and set on resources.
 
 One request tags or untags many resources. GUESS: all of them or, where one is unknown, none.
 
@@ -14,7 +14,6 @@ from .._errors import api_error
 from .._messages import encode
 from ..state.account import Account
 from ..state.entities import SimSnapshot, SimVolume
-from ..state.regions import REGION_JSON
 from .pagination import page_of_list
 from .request import Call
 
@@ -22,8 +21,6 @@ __all__ = [
     "create_tag",
     "delete_tag",
     "get_tag",
-    "list_droplets",
-    "list_regions",
     "list_tags",
     "tag_resources",
     "untag_resources",
@@ -34,17 +31,6 @@ _UPDATE_SCOPES = {
     "volume": "block_storage:update",
     "volume_snapshot": "block_storage_snapshot:update",
 }
-
-
-def list_regions(account: Account, call: Call) -> tuple[int, bytes]:
-    """GET /v2/regions."""
-    return page_of_list(account, call, "regions", list(REGION_JSON.values()), lambda text: text)
-
-
-def list_droplets(account: Account, call: Call) -> tuple[int, bytes]:
-    """GET /v2/droplets: a small part of each."""
-    droplets = list(account.state.droplets.values())
-    return page_of_list(account, call, "droplets", droplets, lambda droplet: droplet.json())
 
 
 def _tag_json(account: Account, tag: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..exit_codes import UsageError
+from .exit_codes import UsageError
 
 __all__ = ["completion"]
 
@@ -17,8 +17,8 @@ def completion(shell: Literal["bash", "zsh", "fish", "powershell"] | None = None
     """
     from cyclopts.completion import ShellDetectionError
 
-    from ..app import build
-    from ..output.tables import write
+    from .app import build
+    from .output.tables import write
 
     app = build(lambda settings, call: 0)
     try:
