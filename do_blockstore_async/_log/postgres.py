@@ -1,0 +1,178 @@
+"""A log in PostgreSQL: for the processes of many machines, and durable. Needs psycopg 3.
+
+Two tables in a schema of their own: a row for each log, which a writer locks for the length of its
+transaction, and the facts. So the writers of one log take turns, those of others never wait, and
+readers write nothing.
+
+P1. The clock is the server's, plus a stored correction, with the rule of `redis.py` (R1).
+P2. A transaction that was acknowledged is on the disk, by PostgreSQL's defaults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import psycopg
+
+from .store import PAGE, Fact, LogStoreError, Reply
+
+__all__ = ["PostgresStore"]
+
+_HEARD_S: Final = 5.0
+_STEP_S: Final = 0.5
+_TIMEOUT_S: Final = 5.0
+_LOCK: Final = 0x646F_626C_6F63  # any number of our own: it guards the making of the tables
+
+_SCHEMA: Final = """
+create schema if not exists do_blockstore;
+create table if not exists do_blockstore.logs (
+    key text primary key,
+    id text not null,
+    last bigint not null default 0,
+    shift_s double precision not null default 0,
+    latest_s double precision not null default 0
+);
+create table if not exists do_blockstore.facts (
+    key text not null,
+    position bigint not null,
+    at_s double precision not null,
+    data bytea not null,
+    primary key (key, position)
+);
+"""
+_NEW: Final = "insert into do_blockstore.logs (key, id) values (%s, %s) on conflict do nothing"
+_LOG: Final = """
+select id, last, shift_s, latest_s, extract(epoch from clock_timestamp())::double precision
+from do_blockstore.logs where key = %s
+"""
+_LOCKED: Final = f"{_LOG} for update"
+_APPEND: Final = "insert into do_blockstore.facts values (%s, %s, %s, %s)"
+_NOTE: Final = "update do_blockstore.logs set last = %s, shift_s = %s, latest_s = %s where key = %s"
+_TRIM: Final = "delete from do_blockstore.facts where key = %s and position < %s"
+_FIRST: Final = "select min(position) from do_blockstore.facts where key = %s"
+_READ: Final = """
+select position, at_s, data from do_blockstore.facts
+where key = %s and position > %s and position <= %s order by position limit %s
+"""
+
+
+class PostgresStore:
+    """One log in one database.
+
+    Args:
+        url: `postgresql://...`, as libpq takes it. Its user must be allowed to create a schema, or
+            the tables must be there.
+        key: names the log; never a token.
+        clock: returns seconds, on a clock that nobody sets.
+        new_id: makes the id of a new log.
+    """
+
+    def __init__(
+        self, url: str, key: str, *, clock: Callable[[], float], new_id: Callable[[], str]
+    ) -> None:
+        self._url = url
+        self._key = key
+        self._clock = clock
+        self._new_id = new_id
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._one_at_a_time = asyncio.Lock()
+        # The store's time and ours when it last answered.
+        self._heard: tuple[float, float] | None = None
+
+    async def exchange(
+        self,
+        after: int,
+        facts: Sequence[bytes] = (),
+        *,
+        only_if: int | None = None,
+        trim_before: int = 0,
+    ) -> Reply:
+        """See `LogStore.exchange`."""
+        async with self._one_at_a_time:
+            try:
+                async with asyncio.timeout(_TIMEOUT_S):
+                    return await self._exchange(after, facts, only_if, trim_before)
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                await self._drop()
+                # Never the message of libpq, which may quote the URL and its password.
+                raise LogStoreError(
+                    f"PostgreSQL is away or refuses: {type(error).__name__}"
+                ) from None
+            except BaseException:
+                # Cancelled in the middle: whether it was committed is unknown (L7).
+                await self._drop()
+                raise
+
+    async def _exchange(
+        self, after: int, facts: Sequence[bytes], only_if: int | None, trim_before: int
+    ) -> Reply:
+        connection = await self._connect()
+        key = self._key
+        async with connection.transaction(), connection.cursor() as cursor:
+            is_writing = bool(facts) or trim_before > 0
+            look = _LOCKED if is_writing else _LOG
+            row = await (await cursor.execute(look, (key,))).fetchone()
+            while row is None:
+                await cursor.execute(_NEW, (key, self._new_id()))
+                row = await (await cursor.execute(look, (key,))).fetchone()
+            log_id, last, shift_s, latest_s, raw_s = row
+            now_s = raw_s + shift_s
+            expected_s = self._expected_s()
+            if latest_s and expected_s is not None and abs(now_s - expected_s) > _STEP_S:
+                shift_s, now_s = expected_s - raw_s, expected_s
+            now_s = max(now_s, latest_s)
+            accepted = not facts or only_if is None or only_if == last
+            if accepted and facts:
+                rows = [(key, last + n, now_s, data) for n, data in enumerate(facts, 1)]
+                await cursor.executemany(_APPEND, rows)
+                last += len(facts)
+                await cursor.execute(_NOTE, (last, shift_s, now_s, key))
+            if trim_before > 0:
+                await cursor.execute(_TRIM, (key, trim_before))
+            (first,) = await (await cursor.execute(_FIRST, (key,))).fetchone() or (None,)
+            found = await (await cursor.execute(_READ, (key, after, last, PAGE))).fetchall()
+        self._heard = (now_s, self._clock())
+        return Reply(
+            accepted=accepted,
+            now_s=now_s,
+            log_id=log_id,
+            first=last + 1 if first is None else first,
+            last=last,
+            facts=tuple(Fact(position, at_s, bytes(data)) for position, at_s, data in found),
+        )
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+        try:
+            async with connection.transaction():
+                # Two that make the same table at once would fail, "if not exists" or not.
+                await connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+                for statement in _SCHEMA.split(";")[:-1]:
+                    await connection.execute(statement)
+        except BaseException:
+            await connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _expected_s(self) -> float | None:
+        if self._heard is None:
+            return None
+        store_s, own_s = self._heard
+        elapsed_s = self._clock() - own_s
+        return store_s + elapsed_s if 0 <= elapsed_s <= _HEARD_S else None
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error, OSError):
+                await connection.close()
+
+    async def aclose(self) -> None:
+        """Close the connection; harmless when repeated."""
+        await self._drop()

@@ -1,0 +1,83 @@
+"""A Redis and a PostgreSQL for tests, each on a socket of its own, ended with the block."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["postgres_server", "redis_server"]
+
+_PATIENCE_S = 30.0
+
+
+def _until(is_up: list[str], process: subprocess.Popen[bytes], name: str) -> None:
+    until_s = time.monotonic() + _PATIENCE_S
+    while subprocess.run(is_up, capture_output=True, check=False).returncode:  # noqa: S603
+        assert process.poll() is None, f"{name} ended"
+        assert time.monotonic() < until_s, f"{name} did not start"
+        time.sleep(0.05)
+
+
+@contextmanager
+def _running(words: list[str], user: str | None) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(  # noqa: S603 -- a server of the system
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=user
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE_S)
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def redis_server() -> Iterator[str | None]:
+    """Yield the URL of an empty Redis; None where there is no `redis-server`."""
+    program = shutil.which("redis-server")
+    if program is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        socket = f"{folder}/s"
+        words = [program, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
+        with _running(words, None) as process:
+            _until([str(shutil.which("redis-cli")), "-s", socket, "ping"], process, "Redis")
+            yield f"unix://{socket}"
+
+
+def _postgres_program(name: str) -> str | None:
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(found[-1]) if found else shutil.which(name)
+
+
+@contextmanager
+def postgres_server() -> Iterator[str | None]:
+    """Yield the URL of an empty PostgreSQL; None where it is not installed."""
+    initdb, postgres = _postgres_program("initdb"), _postgres_program("postgres")
+    if initdb is None or postgres is None:
+        yield None
+        return
+    # It refuses to run as root.
+    user = "postgres" if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        if user is not None:
+            shutil.chown(folder, user)
+        data = f"{folder}/data"
+        options = ["--no-sync", "--auth=trust", "--username=tester", "--encoding=UTF8"]
+        subprocess.run(  # noqa: S603 -- a program of the system
+            [initdb, "-D", data, *options], check=True, capture_output=True, user=user, cwd="/"
+        )
+        words = [postgres, "-D", data, "-k", folder, "-h", "", "-F"]
+        with _running(words, user) as process:
+            ready = str(_postgres_program("pg_isready"))
+            _until([ready, "-h", folder], process, "PostgreSQL")
+            yield f"postgresql://tester@/postgres?host={folder}"
