@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Mapping
-from contextlib import suppress
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -204,6 +203,7 @@ class ActionManager:
 
         Raises:
             InvalidArgumentError: `timeout` is not a number of seconds; no request was sent.
+            NotFoundError: the API still knows of no such action after 10 s.
             ActionTimeoutError: one has not finished in time; `.action` holds it as last read.
             ClientClosedError: the client was closed meanwhile.
         """
@@ -228,11 +228,13 @@ class ActionManager:
                     except (PermissionDeniedError, NotFoundError):
                         is_listed = False
                 for number, action in pending.items():
-                    if number not in seen:
-                        with suppress(NotFoundError):  # not yet
-                            seen[number] = await self._get(
-                                action.volume_id, number, deadline=deadline
-                            )
+                    if number in seen:
+                        continue
+                    try:
+                        seen[number] = await self._get(action.volume_id, number, deadline=deadline)
+                    except NotFoundError:
+                        if clock.monotonic() - began > _NOT_FOUND_YET_S:
+                            raise
             except (RequestTimeoutError, QuotaWaitTooLongError) as error:
                 raise _timed_out(first, clock.monotonic() - began) from error
             found.update(seen)

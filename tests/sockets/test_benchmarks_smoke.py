@@ -55,6 +55,22 @@ def test_quick_runs_every_case_and_prints_its_tables(tmp_path: Path) -> None:
     assert (tmp_path / "budget.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("benchmarks.quota.blocks", "--blocks", "1000"), "last to first: "),
+        (("benchmarks.quota.stores", "--exchanges", "10"), "| SQLite, durable | "),
+    ],
+)
+def test_the_small_ones_run_to_their_end(words: tuple[str, ...], says: str) -> None:
+    done = subprocess.run(  # noqa: S603 -- this project's own command
+        [sys.executable, "-m", *words],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4_000:]
+    assert says in done.stdout
+
+
 def test_every_bar_is_about_a_case_that_both_take_part_in() -> None:
     cases = {case.name: case for case in CASES}
     assert len(cases) == len(CASES)

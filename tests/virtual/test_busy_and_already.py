@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import attrs
 import pytest
 
 from do_blockstore_async import (
     ActionTimeoutError,
     BlockStore,
     ConflictError,
+    NotFoundError,
     UnprocessableEntityError,
 )
 from do_blockstore_async.models import Action
@@ -108,6 +110,19 @@ def test_waiting_for_many_actions_costs_one_listing_a_round() -> None:
         late = [await store.volumes.resize(each, 30) for each in ids[:2]]
         with pytest.raises(ActionTimeoutError):
             await store.actions.wait_all(late, timeout=3)
+
+    play(scene, body)
+
+
+def test_an_action_that_does_not_exist_is_not_waited_for_for_ever() -> None:
+    scene = Scene(volumes=0)
+    (volume,) = made(scene, 1)
+
+    async def body(store: BlockStore) -> None:
+        begun = await store.volumes.resize(volume, 20)
+        unknown = attrs.evolve(begun, id=begun.id + 1_000_000)
+        with pytest.raises(NotFoundError):
+            await store.actions.wait_all([begun, unknown], timeout=None)
 
     play(scene, body)
 
