@@ -315,7 +315,8 @@ class BlockStore:
 
         Args:
             job: calls of one job are served as one; None makes each block a job of its own.
-            weight: this job's share against other jobs, more than 0.
+            weight: this job's share against other jobs, more than 0; less than 0.001 counts as
+                that, more than 1,000 as 1,000.
 
         Raises:
             InvalidArgumentError: `weight` is not a positive, finite number.

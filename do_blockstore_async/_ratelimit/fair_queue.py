@@ -28,8 +28,15 @@ from typing import Final, Generic, TypeVar
 __all__ = ["FairQueue"]
 
 _SWEEP_AT_LEAST: Final = 64
+# Beyond a million to one nobody can tell the shares apart, but sums would lose their digits.
+_LIGHTEST: Final = 1e-3
+_HEAVIEST: Final = 1e3
 
 T = TypeVar("T")
+
+
+def _bounded(weight: float) -> float:
+    return min(max(weight, _LIGHTEST), _HEAVIEST)
 
 
 class _Job(Generic[T]):
@@ -61,6 +68,7 @@ class FairQueue(Generic[T]):
         self._sweep_at = _SWEEP_AT_LEAST
 
     def _job(self, key: Hashable, weight: float) -> _Job[T]:
+        weight = _bounded(weight)
         job = self._jobs.get(key)
         if job is None:
             self._forget_idle()
@@ -120,11 +128,11 @@ class FairQueue(Generic[T]):
 
     def pass_through(self, weight: float) -> None:
         """Count a request of a job of this weight that was granted while nobody waited."""
-        self._virtual += 1.0 / weight
+        self._virtual += 1.0 / _bounded(weight)
 
     def ahead_of(self, key: Hashable, weight: float) -> int:
         """Count the items that will be served before one that is queued for the job `key` now."""
-        own = self._jobs.get(key)
+        own, weight = self._jobs.get(key), _bounded(weight)
         before = len(own.items) if own is not None else 0
         start = max(own.turn, self._virtual) if own is not None else self._virtual
         due = start + before / weight

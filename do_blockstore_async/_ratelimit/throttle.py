@@ -119,7 +119,8 @@ class Throttle:
 
         Args:
             job: names the job; each `with` block is a job of its own by default.
-            weight: the job's share of bulk service, more than 0.
+            weight: the job's share of bulk service, more than 0; less than 0.001 counts as that,
+                more than 1,000 as 1,000.
 
         Raises:
             InvalidArgumentError: on entering: `weight` is not a positive, finite number.

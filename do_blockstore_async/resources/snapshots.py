@@ -157,7 +157,10 @@ class SnapshotManager:
             decode=self._codec.snapshot,
             json=body,
             scopes=("block_storage_snapshot:create",),
-            identifies=lambda made: (made.name, made.resource_id) == (name, volume_id.lower()),
+            # Whether the API trims names is not known; it must not look like another's answer.
+            identifies=lambda made: (
+                (made.name.strip(), made.resource_id.lower()) == (name.strip(), volume_id.lower())
+            ),
             reconciliation=Reconciliation(
                 query=query,
                 classify=partial(

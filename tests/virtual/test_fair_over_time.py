@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from do_blockstore_async import Config, QuotaWaitTooLongError, Throttle
 from do_blockstore_async._ratelimit.fair_queue import FairQueue
 from tests.support.virtual_time import run_virtual
@@ -82,3 +85,36 @@ def test_asking_in_vain_lets_other_tasks_run() -> None:
         other.cancel()
 
     run_virtual(main())
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.sampled_from([1e-308, 5e-324, 1e-3, 1.0, 1e308]),
+            st.sampled_from(["push", "pop", "pass", "ahead"]),
+        ),
+        max_size=60,
+    )
+)
+def test_no_weight_breaks_the_order_or_loses_an_item(
+    steps: list[tuple[str, float, str]],
+) -> None:
+    queue: FairQueue[int] = FairQueue(lambda _: True)
+    held: dict[str, list[int]] = {"a": [], "b": [], "c": []}
+    for number, (key, weight, what) in enumerate(steps):
+        if what == "push":
+            queue.push(key, weight, number)
+            held[key].append(number)
+        elif what == "pass":
+            if not any(held.values()):
+                queue.pass_through(weight)
+        elif what == "ahead":
+            assert 0 <= queue.ahead_of(key, weight) <= sum(map(len, held.values()))
+        else:
+            item = queue.pop()
+            firsts = [items[0] for items in held.values() if items]
+            assert item in firsts if firsts else item is None
+            for items in held.values():
+                if item in items:
+                    items.remove(item)

@@ -213,11 +213,10 @@ class Run:
 
     async def _open_journal(self, path: str | os.PathLike[str]) -> None:
         def work() -> None:
-            journal = Journal.open(path, self._plan)
+            # In this order: either the run sees the journal, or this thread sees that it is over.
+            self._journal = Journal.open(path, self._plan)
             if self._is_abandoned:
-                journal.release()
-            else:
-                self._journal = journal
+                self._journal.release()
 
         try:
             await in_thread(work)
