@@ -21,7 +21,7 @@ from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ._ratelimit.lease import Lease
-    from ._ratelimit.status import QuotaStatus, WindowStatus
+    from ._ratelimit.status import ProcessStatus, QuotaStatus, WindowStatus
     from ._ratelimit.throttle import Throttle
     from ._schema.converter import make_converter
     from .client import BlockStore
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         RateLimitedError,
         RequestTimeoutError,
         ServerError,
+        StoreUnusableError,
         TransportError,
         UnprocessableEntityError,
     )
@@ -81,6 +82,7 @@ __all__ = [
     "OutcomeUnknownError",
     "Page",
     "PermissionDeniedError",
+    "ProcessStatus",
     "QuotaStatus",
     "QuotaWaitTooLongError",
     "RateLimit",
@@ -90,6 +92,7 @@ __all__ = [
     "Response",
     "ServerError",
     "Simulator",
+    "StoreUnusableError",
     "Throttle",
     "TransportError",
     "UnprocessableEntityError",
@@ -123,6 +126,7 @@ __getattr__, __dir__ = lazy_names(
         "OutcomeUnknownError": ".errors",
         "Page": ".models",
         "PermissionDeniedError": ".errors",
+        "ProcessStatus": "._ratelimit.status",
         "QuotaStatus": "._ratelimit.status",
         "QuotaWaitTooLongError": ".errors",
         "RateLimit": ".models",
@@ -132,6 +136,7 @@ __getattr__, __dir__ = lazy_names(
         "Response": ".models",
         "ServerError": ".errors",
         "Simulator": ".simulator.server",
+        "StoreUnusableError": ".errors",
         "Throttle": "._ratelimit.throttle",
         "TransportError": ".errors",
         "UnprocessableEntityError": ".errors",

@@ -9,11 +9,26 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import secrets
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
-__all__ = ["Clock", "finish", "now_s", "seeded", "wait_for_event", "wait_until"]
+__all__ = [
+    "Clock",
+    "boot_s",
+    "finish",
+    "new_name",
+    "now_s",
+    "pause",
+    "seeded",
+    "wait_for_event",
+    "wait_until",
+    "wall_s",
+]
+
+
+_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def seeded(seed: int | str) -> random.Random:
@@ -30,6 +45,29 @@ def finish(future: asyncio.Future[None]) -> None:
     """Resolve a future that others may have resolved or cancelled already."""
     if not future.done():
         future.set_result(None)
+
+
+def new_name() -> str:
+    """A name that nobody else has: 64 random bits."""
+    return secrets.token_hex(8)
+
+
+def boot_s() -> float:
+    """Seconds on a clock that nobody can set, shared by all processes of this machine.
+
+    Where the system has it, it goes on while the machine is suspended.
+    """
+    return time.clock_gettime(_BOOT) if _BOOT is not None else time.monotonic()
+
+
+def wall_s() -> float:
+    """The wall clock in seconds since the epoch, which can be set."""
+    return time.time()
+
+
+async def pause(delay_s: float) -> None:
+    """Wait `delay_s` seconds on the loop's clock."""
+    await asyncio.sleep(delay_s)
 
 
 async def wait_until(future: asyncio.Future[None], at_s: float) -> None:

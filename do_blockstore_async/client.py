@@ -10,6 +10,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import attrs
+
 from . import _context, _deadline
 from ._clock import Clock
 from ._http.checks import check_base_url, check_params, check_path, check_token
@@ -32,6 +34,7 @@ from .resources.volumes import VolumeManager
 if TYPE_CHECKING:
     import aiohttp
 
+    from ._ratelimit.budget import Budget
     from .bulk.service import Bulk
 
 __all__ = ["BlockStore"]
@@ -45,6 +48,15 @@ def _from_environment(environ: Mapping[str, str]) -> tuple[Secret | None, str]:
     """The token, if there is one, and the API's address."""
     token = environ.get("DIGITALOCEAN_TOKEN") or environ.get("DIGITALOCEAN_ACCESS_TOKEN")
     return redact(token or None), environ.get("DIGITALOCEAN_API_URL") or _BASE_URL
+
+
+def _shared_budget(config: Config, token: str, base_url: str) -> Budget | None:
+    """The budget of many processes, if `config` asks for it; who does not pays no import for it."""
+    if config.budget == "process":
+        return None
+    from ._ratelimit.shared.opening import open_budget
+
+    return open_budget(config, token, base_url)
 
 
 class BlockStore:
@@ -105,7 +117,10 @@ class BlockStore:
         self._config = Config() if config is None else config
         self._session = session
         self._clock = Clock(self._config.jitter_seed)
-        self._throttle = Throttle(self._config, clock=self._clock) if throttle is None else throttle
+        if throttle is None:
+            budget = _shared_budget(self._config, self._token, self._base_url)
+            throttle = Throttle(self._config, clock=self._clock, budget=budget)
+        self._throttle = throttle
         self._codec = Codec()
 
     @classmethod
@@ -119,13 +134,19 @@ class BlockStore:
     ) -> Self:
         """A client for the token in the environment.
 
-        Reads DIGITALOCEAN_TOKEN, then DIGITALOCEAN_ACCESS_TOKEN; DIGITALOCEAN_API_URL where set.
+        Reads DIGITALOCEAN_TOKEN, then DIGITALOCEAN_ACCESS_TOKEN; DIGITALOCEAN_API_URL where set;
+        DO_BLOCKSTORE_BUDGET, as `Config.budget`, where that has its default and no throttle is
+        given.
 
         Raises:
             ConfigError: neither variable is set, or what they hold is invalid.
         """
-        token, base_url = _from_environment(os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        token, base_url = _from_environment(environ)
+        budget = environ.get("DO_BLOCKSTORE_BUDGET")
         del environ  # it holds the token too
+        if budget and throttle is None and (config is None or config.budget == "process"):
+            config = attrs.evolve(Config() if config is None else config, budget=budget)
         if not token:
             raise ConfigError("set DIGITALOCEAN_TOKEN or DIGITALOCEAN_ACCESS_TOKEN to a token")
         return cls(token, base_url=base_url, config=config, session=session, throttle=throttle)
@@ -144,6 +165,11 @@ class BlockStore:
         self._snapshots = SnapshotManager(engine, self._codec)
         self._regions = RegionManager(engine, self._codec)
         self._throttle._join()
+        try:
+            await self._throttle._open_budget()
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(

@@ -56,6 +56,37 @@ def _proxy(_: Any, __: attrs.Attribute[Any], value: str | None) -> None:
         raise ConfigError("proxy must be a URL such as http://proxy:3128")
 
 
+def _is_budget(value: object) -> bool:
+    if value in ("process", "machine"):
+        return True
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        if parts is None or parts.port == 0:
+            return False
+    except ValueError:
+        return False
+    if parts.scheme in {"postgresql", "postgres"}:
+        return True  # `postgresql:///name?host=/run/postgresql` has no host.
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    return parts.scheme in {"redis", "rediss"} and bool(parts.hostname)
+
+
+def _budget(_: Any, __: attrs.Attribute[Any], value: object) -> None:
+    if not _is_budget(value):
+        # Not quoted: it may hold a password.
+        raise ConfigError(
+            "budget must be 'process', 'machine', or a URL such as redis://host:6379/0 or "
+            "postgresql://user@host/name"
+        )
+
+
+def _without_address(setting: str) -> str:
+    """Show a budget's setting without host, user and password."""
+    scheme, separator, _ = setting.partition("://")
+    return repr(f"{scheme}://(hidden)" if separator else setting)
+
+
 def _without_credentials(url: str | None) -> str:
     return repr(url if url is None else re.sub("//[^@/]*@", "//(credentials)@", url))
 
@@ -67,8 +98,12 @@ class Config:
     Args:
         windows: the token's budget as (requests, seconds) pairs, shortest first. DigitalOcean's
             is 250 a minute and 5,000 an hour (API reference, "Rate Limit"). Where the hour is
-            5,000 and the server announces another limit, that is adopted. To share a token among
-            processes divide the minute only: others' use of the hour is read from the headers.
+            5,000 and the server announces another limit, that is adopted.
+        budget: who shares the token's budget. `process`: the clients that share a throttle.
+            `machine`: all processes of this user on this machine, through a file. A URL, `redis://`
+            (or `rediss://`, extra `redis`) or `postgresql://` (extra `postgres`): all processes
+            on all machines, through that server. All of them need the same windows, margins,
+            reserve, burst and cold start. Only a client can share, not a `Throttle` alone.
         window_margin_s: added to each window, against clock drift and whole-second bookkeeping; 1.
         late_arrival_s: how long a request whose response was lost may still take to reach the
             server; 30.
@@ -107,6 +142,7 @@ class Config:
     windows: tuple[tuple[int, float], ...] = attrs.field(
         default=((250, 60.0), (5000, 3600.0)), validator=_windows
     )
+    budget: str = attrs.field(default="process", validator=_budget, repr=_without_address)
     window_margin_s: float = attrs.field(default=1.0, validator=_not_negative)
     late_arrival_s: float = attrs.field(default=30.0, validator=_not_negative)
     reserve: tuple[float, ...] = attrs.field(

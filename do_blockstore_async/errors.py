@@ -21,6 +21,7 @@
     ├── ActionTimeoutError           the action did not end in time
     ├── ClientClosedError            the client is not open (also a RuntimeError)
     └── ConfigError                  a setting or a token is invalid
+        └── StoreUnusableError       the place that a setting names cannot be used
 
 Status errors are described in the API reference, "Responses"; which kinds of 429 exist is
 described at `RateLimitedError`.
@@ -57,6 +58,7 @@ __all__ = [
     "Refusal",
     "RequestTimeoutError",
     "ServerError",
+    "StoreUnusableError",
     "TransportError",
     "UnprocessableEntityError",
 ]
@@ -309,3 +311,7 @@ class ClientClosedError(BlockStoreError, RuntimeError):
 
 class ConfigError(BlockStoreError):
     """A setting or a token is invalid."""
+
+
+class StoreUnusableError(ConfigError):
+    """The store that a setting names, of a shared budget say, cannot be used, now or later."""

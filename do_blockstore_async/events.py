@@ -35,10 +35,15 @@ __all__ = [
     "LimitChanged",
     "ListingRestarted",
     "OutcomeReconciled",
+    "PeerJoined",
+    "PeerLost",
     "QuotaPaused",
     "QuotaResumed",
     "QuotaWaited",
     "RetryScheduled",
+    "SharedBudgetAway",
+    "SharedBudgetBack",
+    "TurnPassed",
     "observing",
 ]
 
@@ -164,6 +169,41 @@ class HeaderIgnored:
     reason: str
 
 
+@attrs.frozen
+class PeerJoined:
+    """Another process began to share the token's budget; `name` is its host and process id."""
+
+    name: str
+
+
+@attrs.frozen
+class PeerLost:
+    """A process of the shared budget has been silent for 15 s: what it had in flight is lost."""
+
+    name: str
+
+
+@attrs.frozen
+class TurnPassed:
+    """A process did not take its turn within 250 ms, and this one went first."""
+
+    name: str
+
+
+@attrs.frozen
+class SharedBudgetAway:
+    """The store of the shared budget does not answer: nothing is granted without it for now."""
+
+    reason: str
+
+
+@attrs.frozen
+class SharedBudgetBack:
+    """The store of the shared budget answers again, after `away_s` seconds."""
+
+    away_s: float
+
+
 Event: TypeAlias = (
     CallStarted
     | AttemptSent
@@ -177,6 +217,11 @@ Event: TypeAlias = (
     | QuotaResumed
     | LimitChanged
     | HeaderIgnored
+    | PeerJoined
+    | PeerLost
+    | TurnPassed
+    | SharedBudgetAway
+    | SharedBudgetBack
 )
 
 

@@ -32,7 +32,7 @@ from aiohttp import ClientSession, ClientTimeout
 from multidict import CIMultiDict, istr
 from yarl import URL
 
-from .._ratelimit.middleware import never_written
+from .._ratelimit.middleware import StaleLeaseError, never_written
 from ..config import Config
 from ..errors import (
     BlockStoreError,
@@ -125,8 +125,13 @@ class _Transmission:
             now = loop.time()
             attempt.begin(now)
             self._owner.timer.begin(self._scope, now)
+            throttle._fence(request, lease)
             try:
                 response = await handler(request)
+            except StaleLeaseError:
+                lease.cancel()
+                attempt.sent_at = None
+                raise _Lost("the process stood still before it was written", sent=False) from None
             except (aiohttp.ClientError, OSError) as error:
                 is_sent = not never_written(error)
                 if not is_sent:

@@ -4,20 +4,24 @@ Two tables in a schema of their own: a row for each log, which a writer locks fo
 transaction, and the facts. So the writers of one log take turns, those of others never wait, and
 readers write nothing.
 
-P1. The clock is the server's, plus a stored correction, with the rule of `redis.py` (R1).
+P1. The clock is the server's, plus a stored correction, with the rules of `redis.py` (R1, R3).
 P2. A transaction that was acknowledged is on the disk, by PostgreSQL's defaults.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import psycopg
+import psycopg.errors
 
-from .store import PAGE, Fact, LogStoreError, Reply
+from .._clock import now_s, pause
+from ..errors import StoreUnusableError
+from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreError, Reply
 
 __all__ = ["PostgresStore"]
 
@@ -49,6 +53,8 @@ select id, last, shift_s, latest_s, extract(epoch from clock_timestamp())::doubl
 from do_blockstore.logs where key = %s
 """
 _LOCKED: Final = f"{_LOG} for update"
+_IS_MADE: Final = "select to_regclass('do_blockstore.facts') is not null"
+_NOTIFY: Final = "select pg_notify(%s, '')"
 _APPEND: Final = "insert into do_blockstore.facts values (%s, %s, %s, %s)"
 _NOTE: Final = "update do_blockstore.logs set last = %s, shift_s = %s, latest_s = %s where key = %s"
 _TRIM: Final = "delete from do_blockstore.facts where key = %s and position < %s"
@@ -78,6 +84,9 @@ class PostgresStore:
         self._clock = clock
         self._new_id = new_id
         self._connection: psycopg.AsyncConnection[Any] | None = None
+        # At most 63 bytes, and no character that needs escaping.
+        self._channel = f"do_blockstore_{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
+        self._listener: psycopg.AsyncConnection[Any] | None = None
         self._one_at_a_time = asyncio.Lock()
         # The store's time and ours when it last answered.
         self._heard: tuple[float, float] | None = None
@@ -95,12 +104,12 @@ class PostgresStore:
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
                     return await self._exchange(after, facts, only_if, trim_before)
-            except (psycopg.Error, OSError, TimeoutError) as error:
+            except (psycopg.Error, OSError, TimeoutError, ValueError) as error:
                 await self._drop()
                 # Never the message of libpq, which may quote the URL and its password.
-                raise LogStoreError(
-                    f"PostgreSQL is away or refuses: {type(error).__name__}"
-                ) from None
+                if (reason := _unusable(error)) is not None:
+                    raise StoreUnusableError(f"PostgreSQL cannot keep the log: {reason}") from None
+                raise LogStoreError(f"PostgreSQL is away: {type(error).__name__}") from None
             except BaseException:
                 # Cancelled in the middle: whether it was committed is unknown (L7).
                 await self._drop()
@@ -120,8 +129,9 @@ class PostgresStore:
                 row = await (await cursor.execute(look, (key,))).fetchone()
             log_id, last, shift_s, latest_s, raw_s = row
             now_s = raw_s + shift_s
-            expected_s = self._expected_s()
-            if latest_s and expected_s is not None and abs(now_s - expected_s) > _STEP_S:
+            expected_s, is_fresh = self._expected()
+            step_s = now_s - expected_s if expected_s > 0 else 0.0
+            if step_s > _STEP_S or (step_s < -_STEP_S and (is_fresh or not latest_s)):
                 shift_s, now_s = expected_s - raw_s, expected_s
             now_s = max(now_s, latest_s)
             accepted = not facts or only_if is None or only_if == last
@@ -130,6 +140,7 @@ class PostgresStore:
                 await cursor.executemany(_APPEND, rows)
                 last += len(facts)
                 await cursor.execute(_NOTE, (last, shift_s, now_s, key))
+                await cursor.execute(_NOTIFY, (self._channel,))
             if trim_before > 0:
                 await cursor.execute(_TRIM, (key, trim_before))
             (first,) = await (await cursor.execute(_FIRST, (key,))).fetchone() or (None,)
@@ -149,10 +160,11 @@ class PostgresStore:
             return self._connection
         connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
         try:
+            (is_made,) = await (await connection.execute(_IS_MADE)).fetchone() or (False,)
             async with connection.transaction():
                 # Two that make the same table at once would fail, "if not exists" or not.
                 await connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-                for statement in _SCHEMA.split(";")[:-1]:
+                for statement in () if is_made else _SCHEMA.split(";")[:-1]:
                     await connection.execute(statement)
         except BaseException:
             await connection.close()
@@ -160,12 +172,26 @@ class PostgresStore:
         self._connection = connection
         return connection
 
-    def _expected_s(self) -> float | None:
+    def _expected(self) -> tuple[float, bool]:
+        """Return what time the store's clock should show, and whether that was heard just now."""
         if self._heard is None:
-            return None
+            return 0.0, False
         store_s, own_s = self._heard
         elapsed_s = self._clock() - own_s
-        return store_s + elapsed_s if 0 <= elapsed_s <= _HEARD_S else None
+        return store_s + elapsed_s, 0 <= elapsed_s <= _HEARD_S
+
+    async def changed(self, after: int) -> None:
+        """See `LogStore.changed`: a connection of its own listens for notifications."""
+        until = now_s() + CHANGED_WITHIN_S
+        try:
+            if self._listener is None or self._listener.closed:
+                self._listener = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+                await self._listener.execute(f'listen "{self._channel}"'.encode())
+                return  # What came before it listened is not announced.
+            async for _ in self._listener.notifies(timeout=CHANGED_WITHIN_S, stop_after=1):
+                pass
+        except (psycopg.Error, OSError, ValueError):
+            await pause(max(0.0, until - now_s()))
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -174,5 +200,37 @@ class PostgresStore:
                 await connection.close()
 
     async def aclose(self) -> None:
-        """Close the connection; harmless when repeated."""
+        """Close the connections; harmless when repeated."""
         await self._drop()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            with suppress(psycopg.Error, OSError):
+                await listener.close()
+
+
+# What a server or libpq says of a connection that no waiting will make, and what that means.
+_UNUSABLE: Final = (
+    ("authentication failed", "it refuses the user name or the password of its URL"),
+    ("no password supplied", "it wants a password, and the URL has none"),
+    ("no pg_hba.conf entry", "it admits no such user from this host (pg_hba.conf)"),
+    ('role "', "it knows no such user"),
+    ('database "', "it has no such database"),
+    ("invalid response", "another kind of server listens there"),
+    ("received invalid", "another kind of server listens there"),
+    ("expected authentication request", "another kind of server listens there"),
+    ("invalid connection option", "its URL has an option that libpq does not know"),
+    ("invalid uri", "its URL is not valid"),
+    ('missing "="', "its URL is not valid"),
+)
+
+
+def _unusable(error: Exception) -> str | None:
+    """Say why no waiting will help, in words of our own; None if it may."""
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return "its user may neither use nor make the schema do_blockstore: grant it the right"
+    if isinstance(error, psycopg.errors.SyntaxError | psycopg.errors.UndefinedColumn):
+        return "the schema do_blockstore is of another version"
+    if isinstance(error, psycopg.OperationalError | psycopg.ProgrammingError):
+        said = str(error).lower()
+        return next((reason for words, reason in _UNUSABLE if words in said), None)
+    return None

@@ -4,18 +4,21 @@ Each exchange is one script, which Redis runs alone: so it is atomic (L2, L3). T
 stream whose ids are the positions; the rest are three plain keys. All share a hash tag, so they
 share a slot of a cluster.
 
-R1. The clock is the server's TIME, plus a stored correction. Whoever was answered within 5 s says
-    what time it should be now by its own measure; where the two differ by more than half a second
-    the server's clock was set, and the script corrects it before it dates anything. A slow request
-    looks like a clock that was set back: then time passes a little slower, which frees slots later,
-    never earlier.
+R1. The clock is the server's TIME, plus a stored correction. Whoever was answered before says what
+    time it should be now by its own measure; where the server's is more than half a second ahead
+    it was set, and the script corrects it before it dates anything. Where it is behind, only who
+    was answered within 5 s is believed: a machine that was paused, or a slow request, looks the
+    same. Then time passes a little slower, which frees slots later, never earlier.
 R2. Keys nobody uses expire, so a token that was retired leaves nothing behind.
 
 Redis acknowledges before it writes to the disk or to a replica: after a crash or a failover the
 last second of the log may be lost. For a budget that is an open risk; journals are not kept here.
 
-It needs the commands EVALSHA, SCRIPT LOAD, TIME, GET, SET, XADD, XRANGE, XTRIM, PEXPIRE, on keys of
-its prefix alone.
+It needs the commands EVALSHA, SCRIPT LOAD, TIME, GET, SET, XADD, XRANGE, XTRIM, XREAD, PEXPIRE, on
+keys of its prefix alone.
+
+R3. A log that was emptied takes its clock from whoever writes first, if that one has been answered
+    before: time goes on for those who live.
 """
 
 from __future__ import annotations
@@ -27,13 +30,31 @@ from typing import Any, Final
 import redis.asyncio
 import redis.exceptions
 
-from .store import PAGE, Fact, LogStoreError, Reply
+from .._clock import now_s, pause
+from ..errors import StoreUnusableError
+from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreError, Reply
 
 __all__ = ["RedisStore"]
 
 _HEARD_S: Final = 5.0
 _KEPT_S: Final = 86_400.0
 _TIMEOUT_S: Final = 5.0
+
+_REFUSED: Final = (
+    redis.exceptions.AuthenticationError,
+    redis.exceptions.AuthorizationError,
+)
+_AWAY: Final = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterDownError,
+    OSError,
+    TimeoutError,
+)
 
 # KEYS: facts, last, clock, id. Times are whole microseconds: numbers of Lua are doubles.
 _SCRIPT: Final = """
@@ -48,9 +69,13 @@ if clock then
   shift, latest = tonumber(shift), tonumber(latest)
 end
 local now = raw + shift
-if clock and expected >= 0 and math.abs(now - expected) > 500000 then
-  shift = expected - raw
-  now = expected
+local fresh = tonumber(ARGV[8]) == 1
+if expected >= 0 then
+  local step = now - expected
+  if step > 500000 or (step < -500000 and (fresh or not clock)) then
+    shift = expected - raw
+    now = expected
+  end
 end
 if now < latest then now = latest end
 local id = redis.call('GET', KEYS[4])
@@ -60,9 +85,9 @@ if not id then
 end
 local last = tonumber(redis.call('GET', KEYS[2]) or '0')
 local accepted = 1
-if #ARGV > 7 then
+if #ARGV > 8 then
   if only_if < 0 or only_if == last then
-    for n = 8, #ARGV do
+    for n = 9, #ARGV do
       last = last + 1
       redis.call('XADD', KEYS[1], string.format('%.0f-0', last),
                  't', string.format('%.0f', now), 'd', ARGV[n])
@@ -132,21 +157,29 @@ class RedisStore:
         trim_before: int = 0,
     ) -> Reply:
         """See `LogStore.exchange`."""
+        expected_us, is_fresh = self._expected()
         arguments: list[bytes | str | int] = [
             after,
             -1 if only_if is None else only_if,
             trim_before,
             PAGE,
-            self._expected_us(),
+            expected_us,
             self._kept_ms,
             self._new_id(),
+            int(is_fresh),
             *facts,
         ]
         try:
             answer: Any = await self._script(keys=self._keys, args=arguments)
-        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+        except _REFUSED:
+            raise StoreUnusableError(
+                "Redis refuses the user name or the password of its URL"
+            ) from None
+        except _AWAY as error:
             # Never the message itself where it may quote the URL, which may hold a password.
-            raise LogStoreError(f"Redis is away or refuses: {type(error).__name__}") from None
+            raise LogStoreError(f"Redis is away: {type(error).__name__}") from None
+        except (redis.exceptions.RedisError, ValueError) as error:
+            raise StoreUnusableError(f"Redis cannot keep the budget: {_reason(error)}") from None
         accepted, now_us, log_id, first, last, flat = answer
         now_s = int(now_us) / 1e6
         self._heard = (now_s, self._clock())
@@ -162,14 +195,37 @@ class RedisStore:
             ),
         )
 
-    def _expected_us(self) -> int:
-        """Return what time the store's clock should show; -1 if that was heard too long ago."""
+    def _expected(self) -> tuple[int, bool]:
+        """Return what time the store's clock should show, and whether that was heard just now.
+
+        -1 if it was never heard.
+        """
         if self._heard is None:
-            return -1
+            return -1, False
         store_s, own_s = self._heard
         elapsed_s = self._clock() - own_s
-        return round((store_s + elapsed_s) * 1e6) if 0 <= elapsed_s <= _HEARD_S else -1
+        return round((store_s + elapsed_s) * 1e6), 0 <= elapsed_s <= _HEARD_S
+
+    async def changed(self, after: int) -> None:
+        """See `LogStore.changed`: a blocking read of the stream."""
+        until = now_s() + CHANGED_WITHIN_S
+        block_ms = math.ceil(CHANGED_WITHIN_S * 1000)
+        try:
+            await self._client.xread({self._keys[0]: f"{after}-0"}, count=1, block=block_ms)
+        except (redis.exceptions.RedisError, OSError, TimeoutError, ValueError):
+            await pause(max(0.0, until - now_s()))
 
     async def aclose(self) -> None:
         """Close the connections; harmless when repeated."""
         await self._client.aclose()
+
+
+def _reason(error: Exception) -> str:
+    """Say what is wrong and what to do, without the server's own words."""
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        return "its user may not run the commands that this needs (see the page on sharing a token)"
+    if isinstance(error, redis.exceptions.MovedError | redis.exceptions.AskError):
+        return "it is a node of a Redis Cluster, which is not supported: name a single server"
+    if isinstance(error, redis.exceptions.InvalidResponse):
+        return "another kind of server listens there"
+    return f"it refuses the exchange ({type(error).__name__}); is it Redis 6.2 or later, or Valkey?"

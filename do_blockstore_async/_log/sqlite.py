@@ -13,17 +13,21 @@ S3. A file that was deleted or replaced while it is open is noticed by the next 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 import stat
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from .store import PAGE, Fact, LogStoreError, Reply
+from .._clock import now_s, pause
+from ..errors import BlockStoreError, StoreUnusableError
+from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreError, Reply
 
 __all__ = ["SqliteStore"]
 
@@ -31,7 +35,9 @@ T = TypeVar("T")
 
 _FORMAT: Final = 1
 _BUSY_S: Final = 5.0
+_POLL_S: Final = 0.02
 _REMOTE: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph"})
+_PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE})
 _SCHEMA: Final = """
 create table log (
     id text not null, format integer not null, last integer not null, at_s real not null
@@ -69,6 +75,7 @@ class SqliteStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log store")
         self._database: sqlite3.Connection | None = None
         self._inode = (0, 0)
+        self._version = 0
 
     async def exchange(
         self,
@@ -81,15 +88,26 @@ class SqliteStore:
         """See `LogStore.exchange`.
 
         Raises:
-            LogStoreError: the file is not usable: another user's, on a network file system,
-                damaged, of another format, or locked for more than 5 s; or the disk is full.
+            LogStoreError: the file was locked for more than 5 s, or the disk is full.
+            StoreUnusableError: the file is not usable: another user's, on a network file system,
+                damaged, or of another format.
         """
         facts = tuple(facts)
         return await self._run(lambda: self._exchange(after, facts, only_if, trim_before))
 
+    async def changed(self, after: int) -> None:
+        """See `LogStore.changed`: SQLite tells nobody, so this looks every 20 ms."""
+        del after
+        until = now_s() + CHANGED_WITHIN_S
+        with suppress(BlockStoreError):
+            while now_s() < until and not await self._run(self._is_changed):
+                await pause(_POLL_S)
+            return
+        await pause(max(0.0, until - now_s()))
+
     async def aclose(self) -> None:
         """Close the file; harmless when repeated."""
-        with suppress(LogStoreError):
+        with suppress(BlockStoreError):
             await self._run(self._close)
         self._thread.shutdown(wait=False)
 
@@ -98,9 +116,19 @@ class SqliteStore:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (sqlite3.Error, OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise LogStoreError(f"the log {self.path} cannot be used: {reason}") from None
+            kind = LogStoreError if _may_pass(error) else StoreUnusableError
+            advice = ""
+            if isinstance(error, sqlite3.DatabaseError) and kind is StoreUnusableError:
+                advice = "; if it is damaged or no log at all, move it away"
+            raise kind(f"the log {self.path} cannot be used: {reason}{advice}") from None
 
     # In the thread.
+
+    def _is_changed(self) -> bool:
+        if self._database is None:
+            return True
+        (version,) = self._database.execute("pragma data_version").fetchone()
+        return bool(version != self._version)
 
     def _exchange(
         self, after: int, facts: tuple[bytes, ...], only_if: int | None, trim_before: int
@@ -110,6 +138,7 @@ class SqliteStore:
         is_writing = bool(facts) or trim_before > 0
         database.execute("begin immediate" if is_writing else "begin")
         try:
+            (self._version,) = database.execute("pragma data_version").fetchone()
             log_id, last, at_s = database.execute("select id, last, at_s from log").fetchone()
             now_s = max(at_s, self._clock())
             accepted = not facts or only_if is None or only_if == last
@@ -150,7 +179,7 @@ class SqliteStore:
         _check_folder(self.path.parent)
         database = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
         try:
-            database.execute("pragma journal_mode = wal")
+            self._use_wal(database)
             database.execute(f"pragma synchronous = {'full' if self._is_durable else 'normal'}")
             self.path.chmod(0o600)
             self._make(database)
@@ -161,6 +190,21 @@ class SqliteStore:
         self._database, self._inode = database, (found.st_dev, found.st_ino)
         return database
 
+    def _use_wal(self, database: sqlite3.Connection) -> None:
+        # SQLite does not wait for the lock that this needs, whatever the timeout: while others
+        # open a new file too, it is there a moment later.
+        patience = threading.Event()
+        for _ in range(round(_BUSY_S / _POLL_S)):
+            try:
+                database.execute("pragma journal_mode = wal")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                patience.wait(_POLL_S)
+            else:
+                return
+        database.execute("pragma journal_mode = wal")
+
     def _make(self, database: sqlite3.Connection) -> None:
         database.execute("begin immediate")
         if not database.execute("select 1 from sqlite_master where name = 'log'").fetchone():
@@ -170,7 +214,7 @@ class SqliteStore:
         (found,) = database.execute("select format from log").fetchone()
         database.execute("commit")
         if found != _FORMAT:
-            raise LogStoreError(
+            raise StoreUnusableError(
                 f"the log {self.path} has format {found}, this version reads {_FORMAT}: "
                 "use one version of the package for all processes"
             )
@@ -181,6 +225,17 @@ class SqliteStore:
             database.close()
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether an error of SQLite or the system may be over later: a lock, a full disk."""
+    if isinstance(error, sqlite3.OperationalError):
+        # Of these, "unable to open", "readonly" and "not authorized" do not pass.
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return code not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH}
+    if isinstance(error, sqlite3.Error):
+        return False
+    return not isinstance(error, OSError) or error.errno in _PASSING
+
+
 def _check_folder(folder: Path) -> None:
     """Check that a folder is this user's and this machine's; make it if it is missing (S1)."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -188,12 +243,12 @@ def _check_folder(folder: Path) -> None:
         return
     found = folder.stat()
     if found.st_uid != os.geteuid():
-        raise LogStoreError(f"the folder {folder} belongs to another user: name another one")
+        raise StoreUnusableError(f"the folder {folder} belongs to another user: name another one")
     if stat.S_IMODE(found.st_mode) & 0o022:
-        raise LogStoreError(f"others may write to the folder {folder}: chmod 700 it")
+        raise StoreUnusableError(f"others may write to the folder {folder}: chmod 700 it")
     kind = _file_system(folder)
     if kind in _REMOTE:
-        raise LogStoreError(
+        raise StoreUnusableError(
             f"the folder {folder} is on a network file system ({kind}), whose locks do not hold: "
             "name one of this machine"
         )

@@ -1,4 +1,4 @@
-"""What every store of a shared log offers: one method.
+"""What every store of a shared log offers: one method, and a hint when to call it.
 
 Processes that share something, a token's budget say, write what they do into one log, and each of
 them replays all of it into the same state (docs/decisions/shared-log.md). A store keeps the log. It
@@ -25,13 +25,14 @@ import msgspec
 
 from ..errors import BlockStoreError
 
-__all__ = ["PAGE", "Fact", "LogStore", "LogStoreError", "Reply"]
+__all__ = ["CHANGED_WITHIN_S", "PAGE", "Fact", "LogStore", "LogStoreError", "Reply"]
 
 PAGE: Final = 1_000
+CHANGED_WITHIN_S: Final = 1.0
 
 
 class LogStoreError(BlockStoreError):
-    """The store could not be reached or used; the exchange has taken effect or not."""
+    """The store is away for now; the exchange has taken effect or not."""
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -94,6 +95,14 @@ class LogStore(Protocol):
 
         Raises:
             LogStoreError: the store is away.
+            StoreUnusableError: it can never serve: a wrong password, another kind of server, no
+                rights.
+        """
+
+    async def changed(self, after: int) -> None:
+        """Wait until there may be facts after `after`, `CHANGED_WITHIN_S` at most.
+
+        A hint, given as early as the store can; it never raises because of the store.
         """
 
     async def aclose(self) -> None:

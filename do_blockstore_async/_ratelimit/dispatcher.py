@@ -17,11 +17,11 @@ import math
 from collections.abc import Callable
 
 from .._clock import Clock, finish, wait_until
-from ..errors import QuotaWaitTooLongError
+from ..errors import BlockStoreError, QuotaWaitTooLongError
+from .budget import Budget
 from .lease import Waiter
 from .pacer import Pacer
-from .pure.forecast import Forecast
-from .pure.ledger import Admission, Ledger
+from .pure.ledger import Admission
 from .queue import WaitQueue
 
 __all__ = ["Dispatcher", "too_late"]
@@ -34,14 +34,14 @@ class Dispatcher:
     """Serves the wait queue of one throttle.
 
     Args:
+        budget: says when a request may go; of a shared one each grant is an exchange.
         grant: gives a lease to the waiter that is served now.
     """
 
     __slots__ = (
+        "_budget",
         "_clock",
-        "_forecast",
         "_grant",
-        "_ledger",
         "_pacer",
         "_queue",
         "_task",
@@ -51,17 +51,15 @@ class Dispatcher:
 
     def __init__(
         self,
-        ledger: Ledger,
+        budget: Budget,
         pacer: Pacer,
         queue: WaitQueue,
-        forecast: Forecast,
         clock: Clock,
         grant: Callable[[Waiter, float, Admission], None],
     ) -> None:
-        self._ledger = ledger
+        self._budget = budget
         self._pacer = pacer
         self._queue = queue
-        self._forecast = forecast
         self._clock = clock
         self._grant = grant
         self._task: asyncio.Task[None] | None = None
@@ -114,6 +112,7 @@ class Dispatcher:
     async def _dispatch(self) -> None:
         paced = False
         waiting = self._queue.waiting
+        look, shared = self._budget.admission, self._budget.shared
         try:
             while waiting[0] or waiting[1]:
                 now = self._clock.monotonic()
@@ -122,25 +121,40 @@ class Dispatcher:
                     if not (waiting[0] or waiting[1]):
                         break
                 background = not waiting[0]
-                admission = self._ledger.admission(now, background)
+                admission = look(now, background)
                 if admission.at > now:
+                    if shared is not None:
+                        shared.note_waiting()
                     await self._sleep(admission)
                 elif paced or self._pacer.take(now):
+                    if shared is not None:
+                        paced = True
+                        if not await shared.claim(background):
+                            continue
+                        now = self._clock.monotonic()
                     waiter = self._queue.next(background)
                     paced = waiter is None
                     if waiter is not None:
                         self._grant(waiter, now, admission)
+                    elif shared is not None:
+                        shared.unclaim()
                 else:
                     await self._pacer.wait()
                     paced = True
+        except BlockStoreError as error:
+            # A shared budget that cannot be used at all: everybody who waits is told.
+            for waiter in self._queue.clear():
+                waiter.fail(error)
         finally:
             self._task = None
+            if shared is not None:
+                shared.note_waiting()
 
     def _expire(self, now: float) -> None:
-        limit = max(now, self._ledger.gate_until(now))
+        limit = max(now, self._budget.gate_until(now))
         while (overdue := self._queue.overdue(limit)) is not None:
             waiter, ahead = overdue
-            at = self._forecast.grant_at(now, 1 + ahead, waiter.job is not None)
+            at = self._budget.grant_at(now, 1 + ahead, waiter.job is not None)
             waiter.fail(too_late(at - now))
             self._queue.discard(waiter)
 

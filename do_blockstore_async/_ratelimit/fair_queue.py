@@ -126,6 +126,11 @@ class FairQueue(Generic[T]):
         job.listed = False
         self._weight = self._weight - job.weight if self._heap else 0.0
 
+    @property
+    def weight(self) -> float:
+        """The weights of the jobs that have items queued, together."""
+        return self._weight
+
     def pass_through(self, weight: float) -> None:
         """Count a request of a job of this weight that was granted while nobody waited."""
         self._virtual += 1.0 / _bounded(weight)

@@ -10,15 +10,16 @@ nothing was written are known by name.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .lease import Lease
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
-__all__ = ["never_written", "send_with_lease"]
+__all__ = ["StaleLeaseError", "fence", "never_written", "send_with_lease"]
 
 # Raised while a connection is being made, also by a proxy that refuses to make it: so before the
 # first byte of a request.
@@ -41,16 +42,51 @@ def never_written(error: BaseException) -> bool:
     )
 
 
+class StaleLeaseError(Exception):
+    """The lease grew too old before its request was written: nothing was sent."""
+
+
+class LeaseSource(Protocol):
+    """What of the throttle a transmission needs."""
+
+    def acquire(self) -> AbstractAsyncContextManager[Lease]:
+        """See `Throttle.acquire`."""
+
+    def _fence(self, request: ClientRequest, lease: Lease) -> None:
+        """See `Throttle._fence`."""
+
+
+def fence(request: ClientRequest, is_stale: Callable[[], bool]) -> None:
+    """Make `request` raise `StaleLeaseError` instead of being written with a stale lease (R6).
+
+    A connection is made between the middleware and the writing, and a process may be stopped or its
+    machine suspended at any moment: so the last look is directly before the first byte.
+    """
+    send: Callable[..., Awaitable[Any]] = request.send
+
+    async def send_if_fresh(*args: Any, **options: Any) -> Any:
+        if is_stale():
+            raise StaleLeaseError
+        return await send(*args, **options)
+
+    request.send = send_if_fresh  # type: ignore[method-assign]
+
+
 async def send_with_lease(
-    waiting: AbstractAsyncContextManager[Lease], request: ClientRequest, handler: ClientHandlerType
+    throttle: LeaseSource, request: ClientRequest, handler: ClientHandlerType
 ) -> ClientResponse:
-    """Wait for the lease, send, and close the lease with what came of it."""
-    async with waiting as lease:
-        try:
-            response = await handler(request)
-        except Exception as error:
-            if never_written(error):
+    """Wait for a lease, send, and close the lease with what came of it."""
+    while True:
+        async with throttle.acquire() as lease:
+            throttle._fence(request, lease)
+            try:
+                response = await handler(request)
+            except StaleLeaseError:
                 lease.cancel()
-            raise
-        lease.complete(response.headers, response.status)
-        return response
+                continue
+            except Exception as error:
+                if never_written(error):
+                    lease.cancel()
+                raise
+            lease.complete(response.headers, response.status)
+            return response

@@ -118,6 +118,25 @@ class WaitQueue:
             self._deadlines = [entry for entry in self._deadlines if entry[2].waiting]
             heapq.heapify(self._deadlines)
 
+    def oldest_asked_at(self, *, after_next: bool = False) -> float:
+        """When the oldest interactive request was made, or the oldest after the next one is served.
+
+        Infinity if none waits.
+        """
+        oldest = _NEVER
+        for queue in (self._returned, self._interactive):
+            for waiter in queue:
+                if waiter.waiting and not after_next:
+                    oldest = min(oldest, waiter.asked_at)
+                    break
+                after_next = after_next and not waiter.waiting
+        return oldest
+
+    @property
+    def bulk_weight(self) -> float:
+        """The weights of the bulk jobs that wait, together."""
+        return self._bulk.weight
+
     @property
     def first_deadline(self) -> float:
         """The earliest deadline queued, which may be that of a waiter cancelled since."""

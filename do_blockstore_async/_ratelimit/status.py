@@ -8,7 +8,7 @@ import attrs
 
 from .pure.ledger import Ledger
 
-__all__ = ["QuotaStatus", "WindowStatus", "quota_status"]
+__all__ = ["ProcessStatus", "QuotaStatus", "SharedState", "WindowStatus", "quota_status"]
 
 
 @attrs.frozen
@@ -38,8 +38,40 @@ WindowStatus.__module__ = "do_blockstore_async"
 
 
 @attrs.frozen
+class ProcessStatus:
+    """One of the processes that share the token's budget.
+
+    Attributes:
+        name: its host and process id, such as `web-1:4711`.
+        is_this: whether it is this very client.
+        in_flight: requests it has sent that are not answered yet.
+        waiting: requests that wait there, background ones included, as it said last.
+        waiting_background: of these, the background ones.
+        silent_s: seconds since it was last heard; after 15 it counts as gone.
+    """
+
+    name: str
+    is_this: bool
+    in_flight: int
+    waiting: int
+    waiting_background: int
+    silent_s: float
+
+
+ProcessStatus.__module__ = "do_blockstore_async"
+
+
+@attrs.frozen
+class SharedState:
+    """What a shared budget knows of its processes and its store; see `QuotaStatus`."""
+
+    processes: tuple[ProcessStatus, ...] = ()
+    store_away_s: float = 0.0
+
+
+@attrs.frozen
 class QuotaStatus:
-    """The budget of one token, as this process knows it.
+    """The budget of one token: as this process knows it, or as all know that share it.
 
     Attributes:
         windows: from the shortest to the longest.
@@ -56,6 +88,11 @@ class QuotaStatus:
         done: leases completed by a response.
         lost: leases abandoned without one.
         unused: leases cancelled before anything was sent.
+        processes: those that share the budget, this one included; empty where
+            `Config.budget` is `process`. Then all figures above but the waiting ones count
+            every process.
+        store_away_s: seconds for which the store of the shared budget has been away; 0 if it is
+            there.
     """
 
     windows: tuple[WindowStatus, ...]
@@ -71,6 +108,8 @@ class QuotaStatus:
     done: int
     lost: int
     unused: int
+    processes: tuple[ProcessStatus, ...] = ()
+    store_away_s: float = 0.0
 
     @property
     def limit(self) -> int:
@@ -87,7 +126,11 @@ QuotaStatus.__module__ = "do_blockstore_async"
 
 
 def quota_status(
-    ledger: Ledger, now: float, waiting: Sequence[int], available_at: Sequence[float]
+    ledger: Ledger,
+    now: float,
+    waiting: Sequence[int],
+    available_in_s: Sequence[float],
+    shared: SharedState,
 ) -> QuotaStatus:
     """Describe `ledger` at `now`; the pairs are for interactive and background requests."""
     windows = tuple(
@@ -109,10 +152,12 @@ def quota_status(
         in_flight=ledger.in_flight,
         paused_for_s=max(0.0, ledger.gate.paused_until - now),
         probing=ledger.gate.probing,
-        available_in_s=max(0.0, available_at[0] - now),
-        background_available_in_s=max(0.0, available_at[1] - now),
+        available_in_s=max(0.0, available_in_s[0]),
+        background_available_in_s=max(0.0, available_in_s[1]),
         granted=ledger.opened,
         done=ledger.done,
         lost=ledger.lost,
         unused=ledger.unused,
+        processes=shared.processes,
+        store_away_s=shared.store_away_s,
     )

@@ -19,7 +19,6 @@ Invariants (numbers of the design's list in brackets):
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
@@ -31,13 +30,13 @@ from .._context import current_job
 from .._deadline import NEVER, current_deadline, deadline_at
 from .._observers import emit
 from ..config import Config
-from ..errors import ClientClosedError, InvalidArgumentError, RateLimitKind
+from ..errors import ClientClosedError, ConfigError, InvalidArgumentError, RateLimitKind
 from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited
+from .budget import Budget, LocalBudget
 from .dispatcher import Dispatcher, too_late
 from .lease import Lease, Waiter
-from .middleware import send_with_lease
+from .middleware import fence, send_with_lease
 from .pacer import Pacer
-from .pure.forecast import Forecast
 from .pure.ledger import Admission, Ledger
 from .queue import WaitQueue
 from .status import QuotaStatus, WindowStatus, quota_status
@@ -64,22 +63,42 @@ class Throttle:
     Args:
         config: windows, reserve, burst, cold start, margins and hooks are taken from it.
         clock: where time comes from; the event loop's by default.
+        budget: for `BlockStore`, which knows the token that a shared budget is named after.
+
+    Raises:
+        ConfigError: `config.budget` is shared, and there is no token to name it after: take
+            `store.throttle` instead.
     """
 
-    def __init__(self, config: Config | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        clock: Clock | None = None,
+        budget: Budget | None = None,
+    ) -> None:
         self.config = Config() if config is None else config
         self._clock = Clock() if clock is None else clock
-        self._ledger = Ledger(self.config)
-        shortest = self._ledger.windows[0]
-        self._pacer = Pacer(shortest.limit, shortest.length_s, self.config.burst)
-        self._forecast = Forecast(self._ledger, self._pacer)
+        if budget is None and self.config.budget != "process":
+            raise ConfigError(
+                "a shared budget is named after a token: give the setting to BlockStore, and use "
+                "store.throttle"
+            )
+        (limit, length_s), *_ = self.config.windows
+        self._pacer = Pacer(limit, length_s, self.config.burst)
+        self._budget: Budget = LocalBudget(self.config, self._pacer) if budget is None else budget
+        self._admission = self._budget.admission
+        self._open_lease = self._budget.open
         self._hooks = self.config.hooks
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue = WaitQueue()
         self._waiting = self._queue.waiting
         self._dispatcher = Dispatcher(
-            self._ledger, self._pacer, self._queue, self._forecast, self._clock, self._serve
+            self._budget, self._pacer, self._queue, self._clock, self._serve
         )
+        self._shared = self._budget.shared
+        if self._shared is not None:
+            self._shared.attach(self._queue, self._dispatcher.wake, self._moved)
         self._holders = 0
         self._closed = False
         self._paused_at: float | None = None
@@ -145,6 +164,8 @@ class Throttle:
 
         Loops of one process share the monotonic clock, so the ledger's times stay valid.
         """
+        if self._shared is not None:
+            raise ClientClosedError("a shared budget belongs to the event loop that opened it")
         self._queue.clear()
         self._dispatcher.forget()
         shortest = self._ledger.windows[0]
@@ -153,29 +174,31 @@ class Throttle:
     def _try_grant(self, waiter: Waiter) -> Lease | None:
         self._here()
         background = waiter.job is not None
+        if self._shared is not None:
+            return None
         if self._waiting[0] or (background and self._waiting[1]):
             return None
         now = self._clock.monotonic()
-        admission = self._ledger.admission(now, background)
+        admission = self._admission(now, background)
         if admission.at > now or not self._pacer.take(now):
             return None
         if background:
             self._queue.pass_through(waiter)
         elif self._ledger.reservations:
-            self._ledger.take_reservation(now)
+            self._budget.take_reservation(now)
         return self._open(now, admission)
 
     def _open(self, now: float, admission: Admission) -> Lease:
         if self._paused_at is not None:
             self._resumed(now)
         lease = Lease(self)
-        self._ledger.open(lease, now, admission)
+        self._open_lease(lease, now, admission)
         return lease
 
     async def _wait(self, waiter: Waiter) -> Lease:
         loop = self._here()
         waiter.asked_at = now = self._clock.monotonic()
-        returned = waiter.job is None and self._ledger.take_reservation(now)
+        returned = waiter.job is None and self._budget.take_reservation(now)
         if waiter.deadline is not None:
             at = self._granted_at(waiter, now, returned)
             if at > waiter.deadline:
@@ -204,15 +227,14 @@ class Throttle:
         """When `waiter` would be granted: after those queued and those who return by then."""
         background = waiter.job is not None
         ahead = self._queue.ahead_of(waiter, returned=returned) + 1
-        at = self._forecast.grant_at(now, ahead, background)
-        reservations = self._ledger.reservations
-        if background or returned or not reservations:
+        at = self._budget.grant_at(now, ahead, background)
+        if background or returned or not self._ledger.reservations:
             return at
         before = 0
         # Retry-After is in whole seconds: their slots are free up to a second before they return.
-        while (by_then := bisect_right(reservations, at + _ROUNDED_S)) > before:
+        while (by_then := self._budget.reserved_by(at + _ROUNDED_S)) > before:
             before = by_then
-            at = self._forecast.grant_at(now, ahead + by_then, background)
+            at = self._budget.grant_at(now, ahead + by_then, background)
         return at
 
     def _serve(self, waiter: Waiter, now: float, admission: Admission) -> None:
@@ -225,7 +247,7 @@ class Throttle:
     def _complete(self, lease: Lease, headers: Mapping[str, str], status: int) -> None:
         now = self._clock.monotonic()
         ignored: list[tuple[str, str]] = []
-        kind = self._ledger.close_done(lease, now, headers, status, ignored)
+        kind = self._budget.close_done(lease, now, headers, status, ignored)
         if ignored and self._hooks:
             for name, reason in ignored:
                 emit(self._hooks, HeaderIgnored(name, reason))
@@ -239,11 +261,11 @@ class Throttle:
             self._dispatcher.wake()
 
     def _abandon(self, lease: Lease) -> None:
-        self._ledger.close_lost(lease, self._clock.monotonic())
+        self._budget.close_lost(lease, self._clock.monotonic())
         self._dispatcher.wake()
 
     def _cancel(self, lease: Lease) -> None:
-        self._ledger.close_unused(lease, self._clock.monotonic())
+        self._budget.close_unused(lease, self._clock.monotonic())
         self._dispatcher.wake()
 
     def _refused(self, kind: RateLimitKind, retry_after_s: float | None) -> None:
@@ -256,18 +278,18 @@ class Throttle:
         if kind not in ("burst", "hourly"):
             return
         now = self._clock.monotonic()
-        self._ledger.refused(kind, now, retry_after_s)
+        self._budget.refused(kind, now, retry_after_s)
         self._after_refusal(now, kind)
         if self._ledger.limits.changes:
             self._limits_changed(now)
         self._dispatcher.wake()
 
     def _after_refusal(self, now: float, kind: RateLimitKind) -> None:
-        if kind == "burst":
+        if kind == "burst" and self._shared is None:
             window = self._ledger.windows[0]
             slots = window.limit - self._ledger.others_in(0, now)
             self._pacer.smooth(now, window.hold_s, slots)
-        until = self._ledger.gate_until(now)
+        until = self._budget.gate_until(now)
         if until > now and self._paused_at is None:
             self._paused_at = now
             if self._hooks:
@@ -283,6 +305,12 @@ class Throttle:
             emit(self._hooks, LimitChanged(limit, previous, reason))
         self._dispatcher.wake()
 
+    def _moved(self) -> None:
+        """Report what other processes changed in a shared ledger, and look at the queue again."""
+        if self._ledger.limits.changes:
+            self._limits_changed(self._clock.monotonic())
+        self._dispatcher.wake()
+
     def _resumed(self, now: float) -> None:
         if self._paused_at is not None and not self._ledger.gate.probing:
             paused_s, self._paused_at = now - self._paused_at, None
@@ -296,8 +324,9 @@ class Throttle:
         now = self._clock.monotonic()
         # Bulk requests wait until no interactive one is queued.
         position = self._waiting[0] + 1
-        available_at = [self._forecast.grant_at(now, position, bulk) for bulk in (False, True)]
-        return quota_status(self._ledger, now, self._waiting, available_at)
+        wait_s = [self._budget.grant_at(now, position, bulk) - now for bulk in (False, True)]
+        state = self._budget.state(now)
+        return quota_status(self._ledger, self._budget.time_of(now), self._waiting, wait_s, state)
 
     def forecast(self, requests: int, *, background: bool | None = None) -> timedelta:
         """Forecast the time until `requests` more requests would have been answered.
@@ -317,8 +346,12 @@ class Throttle:
             background = current_job() is not None
         now = self._clock.monotonic()
         ahead = self._waiting[0] + (self._waiting[1] if background else 0)
-        at = self._forecast.answer_at(now, ahead + requests, background)
+        at = self._budget.answer_at(now, ahead + requests, background)
         return timedelta(seconds=at - now)
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._budget.ledger
 
     @property
     def _response_s(self) -> float:
@@ -341,7 +374,7 @@ class Throttle:
         """
         if not 0 <= wait_s < _NEVER:
             raise InvalidArgumentError(f"wait_s must be seconds, 0 or more, not {wait_s!r}")
-        self._ledger.reserve_at(self._clock.monotonic() + wait_s)
+        self._budget.reserve_at(self._clock.monotonic() + wait_s)
 
     # -- other sessions, and closing --------------------------------------------------------------
 
@@ -352,23 +385,37 @@ class Throttle:
 
         aiohttp.ClientSession(middlewares=(throttle.middleware,))
         """
-        return await send_with_lease(self.acquire(), request, handler)
+        return await send_with_lease(self, request, handler)
+
+    def _fence(self, request: ClientRequest, lease: Lease) -> None:
+        """Keep `request` from being written with a lease that the other processes gave up."""
+        if self._shared is not None:
+            fence(request, lambda: self._budget.is_stale(lease))
 
     def _join(self) -> None:
         """Count one more client that uses this throttle."""
         self._holders += 1
+
+    async def _open_budget(self) -> None:
+        """Join the processes that share the budget, if it is shared."""
+        if self._shared is not None:
+            await self._shared.aopen()
 
     async def _leave(self) -> None:
         """Count one client less; after the last one, waiting requests raise ClientClosedError."""
         self._holders -= 1
         if self._holders <= 0:
             self._fail_waiting()
+            if self._shared is not None:
+                await self.aclose()
 
     async def aclose(self) -> None:
         """Close for good: waiting requests and later ones raise ClientClosedError."""
         self._closed = True
         self._fail_waiting()
         await self._dispatcher.aclose()
+        if self._shared is not None:
+            await self._shared.aclose()
 
     def _fail_waiting(self) -> None:
         for waiter in self._queue.clear():

@@ -82,6 +82,7 @@ def build(launch: Launch) -> App:
         token_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
         context: str | None = None,
         limits: str | None = None,
+        budget_store: str | None = None,
         timeout: float | None = None,
         verbose: Annotated[bool, Parameter(alias="-v")] = False,
     ) -> int:
@@ -94,6 +95,8 @@ def build(launch: Launch) -> App:
             token_file: a file that holds the token and nothing else; - is standard input.
             context: take the token of this doctl context.
             limits: REQUESTS/SECONDS,... (default 250/60,5000/3600); none for a simulator.
+            budget_store: who shares the token's budget: process, machine (default), or a redis://
+                or postgresql:// URL; also DO_BLOCKSTORE_BUDGET.
             timeout: seconds for each call, the wait for the budget included; not for bulk jobs.
             verbose: events on stderr, and tracebacks of failures.
         """
@@ -105,6 +108,7 @@ def build(launch: Launch) -> App:
             token_file=token_file,
             context=context,
             limits=limits,
+            budget=budget_store,
             timeout_s=timeout,
         )
         function, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["Output", "Settings", "current", "home_folder", "using"]
+__all__ = ["Output", "Settings", "current", "using"]
 
 Output = Literal["table", "json", "csv"]
 
@@ -21,6 +21,8 @@ class Settings:
 
     Attributes:
         limits: requests/seconds pairs, shortest window first; None means DigitalOcean's.
+        budget: what shares the token's budget: `process`, `machine` or a URL; None means the
+            environment's choice, or `machine`.
         timeout_s: for each call of a single command, the wait for quota included.
     """
 
@@ -31,6 +33,7 @@ class Settings:
     token_file: Path | None = None
     context: str | None = None
     limits: str | None = None
+    budget: str | None = None
     timeout_s: float | None = None
 
 
@@ -40,14 +43,6 @@ _current: ContextVar[Settings] = ContextVar("do_blockstore_settings")
 def current() -> Settings:
     """Return the settings of the current invocation; the defaults outside of one."""
     return _current.get(Settings())
-
-
-def home_folder(env: Mapping[str, str]) -> Path | None:
-    """Return the user's home directory; None for a user without one, as in many containers."""
-    try:
-        return Path(env.get("HOME") or env.get("USERPROFILE") or "~").expanduser()
-    except RuntimeError:
-        return None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import attrs
 
@@ -14,11 +14,12 @@ from .._export import visible
 from .._limits import parse_limits
 from ..client import BlockStore
 from ..config import Config
+from ..errors import StoreUnusableError
 from ..events import Event
 from .auth.credentials import find_token
 from .exit_codes import UsageError
 from .options import Settings, current
-from .output.terminal import redact
+from .output.terminal import print_stderr, redact
 
 __all__ = ["SIMULATED_VOLUMES", "Session", "open_session"]
 
@@ -68,6 +69,20 @@ def _printer() -> Callable[[Event], None]:
     return show
 
 
+async def _open_store(stack: AsyncExitStack, token: str, url: str, config: Config) -> BlockStore:
+    """Open a client that shares the budget with all of this machine, if there is a place for it."""
+    shared = attrs.evolve(config, budget="machine")
+    try:
+        store = await stack.enter_async_context(BlockStore(token, base_url=url, config=shared))
+        if not store.quota.store_away_s:
+            return store
+        reason = "its file does not answer"
+    except StoreUnusableError as error:
+        reason = str(error)
+    print_stderr(f"the token's budget is not shared with other processes: {reason}")
+    return await stack.enter_async_context(BlockStore(token, base_url=url, config=config))
+
+
 @asynccontextmanager
 async def open_session(
     *, hooks: tuple[Callable[[Event], None], ...] = (), patient: bool = False
@@ -97,7 +112,15 @@ async def open_session(
     )
     if not settings.simulate:
         url = settings.api_url or os.environ.get("DIGITALOCEAN_API_URL") or _API
-        async with BlockStore(find_token(settings), base_url=url, config=config) as store:
+        token = find_token(settings)
+        async with AsyncExitStack() as stack:
+            if settings.budget is None and not os.environ.get("DO_BLOCKSTORE_BUDGET"):
+                store = await _open_store(stack, token, url, config)
+            else:
+                named = settings.budget or os.environ["DO_BLOCKSTORE_BUDGET"]
+                config = attrs.evolve(config, budget=named)
+                client = BlockStore(token, base_url=url, config=config)
+                store = await stack.enter_async_context(client)
             yield Session(store, url.split("//")[-1])
         return
     if settings.api_url is not None or settings.token_file or settings.context is not None:

@@ -27,10 +27,15 @@ from ..events import (
     LimitChanged,
     ListingRestarted,
     OutcomeReconciled,
+    PeerJoined,
+    PeerLost,
     QuotaPaused,
     QuotaResumed,
     QuotaWaited,
     RetryScheduled,
+    SharedBudgetAway,
+    SharedBudgetBack,
+    TurnPassed,
 )
 
 __all__ = ["JsonFormatter", "LoggingHook"]
@@ -76,6 +81,19 @@ _FORMS: Final[dict[type[Any], tuple[int, str, str]]] = {
         "quota: the limit is {limit}, was {previous} ({reason})",
     ),
     HeaderIgnored: (logging.INFO, "header_ignored", "header {name} not used: {reason}"),
+    PeerJoined: (logging.INFO, "peer_joined", "quota: shared with {name}"),
+    PeerLost: (
+        logging.WARNING,
+        "peer_lost",
+        "quota: {name} has been silent for 15 s, and counts as gone",
+    ),
+    TurnPassed: (logging.INFO, "turn_passed", "quota: {name} did not take its turn"),
+    SharedBudgetAway: (logging.WARNING, "shared_budget_away", "quota: {reason}"),
+    SharedBudgetBack: (
+        logging.WARNING,
+        "shared_budget_back",
+        "quota: the store of the budget answers again after {away_s:.1f} s",
+    ),
 }
 
 

@@ -26,6 +26,7 @@ from do_blockstore_async import (
     RateLimitedError,
     RequestTimeoutError,
     ServerError,
+    StoreUnusableError,
     TransportError,
     errors,
 )
@@ -53,6 +54,7 @@ EVERY: list[BlockStoreError] = [
     ActionTimeoutError("m", action=ACTION, **REQUEST),
     ClientClosedError("m", **REQUEST),
     ConfigError("m", **REQUEST),
+    StoreUnusableError("m", **REQUEST),
 ]
 
 

@@ -274,6 +274,7 @@ def test_the_tree_of_errors_is_the_one_of_the_design() -> None:
     assert {name for name, parent in parents.items() if parent == "APIStatusError"} == status
     assert parents.pop("BlockStoreError") == "Exception"
     assert parents.pop("RequestTimeoutError") == "TransportError"
+    assert parents.pop("StoreUnusableError") == "ConfigError"
     for name, parent in parents.items():
         assert parent == ("APIStatusError" if name in status else "BlockStoreError"), name
     assert issubclass(errors.InvalidArgumentError, ValueError)

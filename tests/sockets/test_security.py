@@ -616,13 +616,13 @@ async def test_a_token_that_a_response_echoes_reaches_no_error(
     assert CANARY not in repr(seen)
 
 
-def test_the_environment_is_read_by_from_env_only() -> None:
+def test_the_environment_is_read_by_from_env_and_for_the_users_folders_only() -> None:
     package = Path(do_blockstore_async.__file__).parent
     for path in package.rglob("*.py"):
         if path.relative_to(package).parts[0] in {"cli", "integrations"}:
             continue
         text = path.read_text()
-        assert text.count("os.environ") == (1 if path.name == "client.py" else 0), path
+        assert text.count("os.environ") == (path.name in {"client.py", "places.py"}), path
         assert "getenv" not in text, path
 
 

@@ -49,6 +49,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "COVERAGE_PROCESS_CONFIG",
             "PYTHONPATH") if name in os.environ}  # fmt: skip
     plain = {"HOME": str(home), "LANG": "C.UTF-8", "PYTHONWARNINGS": "error", "TERM": "xterm"}
+    # Programs that share a simulator would share its budget, over several tests.
+    plain["DO_BLOCKSTORE_BUDGET"] = "process"
     return {**kept, **plain, **more}
 
 

@@ -8,10 +8,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["postgres_server", "redis_server"]
+__all__ = ["RedisServer", "postgres_server", "redis_server", "restartable_redis"]
 
 _PATIENCE_S = 30.0
 
@@ -39,19 +39,55 @@ def _running(words: list[str], user: str | None) -> Iterator[subprocess.Popen[by
         process.wait()
 
 
+class RedisServer:
+    """An empty Redis on a socket, which keeps nothing over a restart."""
+
+    def __init__(self, program: str, folder: str) -> None:
+        socket = f"{folder}/s"
+        self.url = f"unix://{socket}"
+        self._words = [
+            program,
+            "--port",
+            "0",
+            "--unixsocket",
+            socket,
+            "--save",
+            "",
+            "--dir",
+            folder,
+        ]
+        self._ping = [str(shutil.which("redis-cli")), "-s", socket, "ping"]
+        self._stack = ExitStack()
+
+    def start(self) -> None:
+        process = self._stack.enter_context(_running(self._words, None))
+        _until(self._ping, process, "Redis")
+
+    def stop(self) -> None:
+        self._stack.close()
+
+
 @contextmanager
-def redis_server() -> Iterator[str | None]:
-    """Yield the URL of an empty Redis; None where there is no `redis-server`."""
+def restartable_redis() -> Iterator[RedisServer | None]:
+    """Yield an empty Redis; None where there is no `redis-server`."""
     program = shutil.which("redis-server")
     if program is None:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
-        socket = f"{folder}/s"
-        words = [program, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
-        with _running(words, None) as process:
-            _until([str(shutil.which("redis-cli")), "-s", socket, "ping"], process, "Redis")
-            yield f"unix://{socket}"
+        server = RedisServer(program, folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def redis_server() -> Iterator[str | None]:
+    """Yield the URL of an empty Redis; None where there is no `redis-server`."""
+    with restartable_redis() as server:
+        yield None if server is None else server.url
 
 
 def _postgres_program(name: str) -> str | None:

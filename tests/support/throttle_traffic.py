@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from do_blockstore_async._context import current_job
-from do_blockstore_async._ratelimit import throttle as throttle_module
+from do_blockstore_async._ratelimit import budget as budget_module
 from do_blockstore_async._ratelimit.pure.ledger import Admission, LeaseRecord, Ledger
 from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config
@@ -142,14 +142,14 @@ class WatchedLedger(Ledger):
 def ledger_class(kind: type[Ledger]) -> Iterator[None]:
     """Throttles made inside keep their books in a ledger of this class."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(throttle_module, "Ledger", kind)
+        patch.setattr(budget_module, "Ledger", kind)
         yield
 
 
 def watched(config: Config) -> tuple[Throttle, WatchedLedger]:
     """A throttle and its ledger, which notes every grant; a mutant's ledger stays a mutant."""
     # Not what is imported here: a mutant may have been put in its place.
-    kind = vars(throttle_module)["Ledger"]
+    kind = vars(budget_module)["Ledger"]
     with ledger_class(type("Watched", (WatchedLedger, kind), {})):
         throttle = Throttle(config)
     ledger = throttle._ledger

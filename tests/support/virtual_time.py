@@ -13,15 +13,17 @@ due, for ever. `VirtualTimeLoop` is for pytest-asyncio's `event_loop_policy` and
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 import async_solipsism
 import async_solipsism.clock
 
-__all__ = ["VirtualTimeLoop", "run_virtual"]
+__all__ = ["VirtualTimeLoop", "run_virtual", "virtual"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _TICK_S = 1e-6
@@ -51,3 +53,13 @@ def run_virtual(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` to its end in virtual time; tasks left over are cancelled, as asyncio.run does."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)
+
+
+def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Make a test out of a coroutine function, which runs in virtual time."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **options: P.kwargs) -> None:
+        run_virtual(test(*args, **options))
+
+    return run

@@ -15,6 +15,7 @@ import pytest
 from async_solipsism import SleepForeverError
 
 import tests.support.throttle_invariants as invariants
+from do_blockstore_async._ratelimit import budget as budget_module
 from do_blockstore_async._ratelimit import queue as line_module
 from do_blockstore_async._ratelimit import throttle as throttle_module
 from do_blockstore_async._ratelimit.dispatcher import Dispatcher
@@ -208,6 +209,8 @@ def put_in_place(patch: pytest.MonkeyPatch, mutant: type[Any]) -> None:
     module: ModuleType = throttle_module
     if issubclass(mutant, Gate):
         module = ledger_module
+    elif issubclass(mutant, Ledger | Forecast):
+        module = budget_module
     elif issubclass(mutant, FairQueue):
         module = line_module
     original = next(base for base in mutant.__mro__[1:] if hasattr(module, base.__name__))

@@ -146,6 +146,10 @@ class Ledger:
         """Reserve a slot for an interactive request that returns at `at`."""
         insort(self.reservations, at)
 
+    def reserved_by(self, at: float) -> int:
+        """Count the reservations that are due by `at`."""
+        return bisect_right(self.reservations, at)
+
     def take_reservation(self, now: float) -> bool:
         """Consume a reservation that is due, if any, for an interactive request."""
         reservations = self.reservations

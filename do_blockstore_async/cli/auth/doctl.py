@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..._log.places import home_folder
 from ..exit_codes import UsageError
-from ..options import home_folder
 
 __all__ = ["config_paths", "current_token", "parse", "token_of"]
 

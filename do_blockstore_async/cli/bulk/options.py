@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import attrs
 from cyclopts import Group, Parameter
 
+from ..._log.places import state_folder
 from ..exit_codes import UsageError
-from ..options import Settings, home_folder
+from ..options import Settings
 from ..output.terminal import print_stderr
 
 if TYPE_CHECKING:
@@ -213,7 +212,7 @@ class RunFlags:
         if settings.simulate:
             return None, False
         try:
-            folder = _state_folder()
+            folder = state_folder()
         except OSError as error:
             tell_no_journal(str(error.strerror))
             return None, False
@@ -227,22 +226,3 @@ def tell_no_journal(reason: str) -> None:
         f"no journal ({reason}): if this run dies, run the command again, which skips what is "
         "there; or name a file with --journal"
     )
-
-
-def _state_folder() -> Path:
-    """Return the folder of default journals, made.
-
-    Raises:
-        OSError: it cannot be; `strerror` says why.
-    """
-    variable, below = (
-        ("LOCALAPPDATA", ("AppData", "Local"))
-        if sys.platform == "win32"
-        else ("XDG_STATE_HOME", (".local", "state"))
-    )
-    home, named = home_folder(os.environ), os.environ.get(variable)
-    if home is None and not named:
-        raise OSError(errno.ENOENT, "there is no home directory")
-    folder = Path(named or Path(home or "").joinpath(*below)) / "do-blockstore"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder

@@ -1,0 +1,83 @@
+"""Open the log store that a setting names: `machine`, or the URL of a server."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from .._clock import boot_s, new_name, wall_s
+from ..errors import StoreUnusableError
+from .places import boot_id, state_folder
+from .sqlite import SqliteStore
+from .store import LogStore
+
+__all__ = ["ON_MACHINE", "open_store"]
+
+ON_MACHINE: Final = "machine"
+
+_REDIS: Final = frozenset({"redis", "rediss", "unix"})
+_POSTGRES: Final = frozenset({"postgresql", "postgres"})
+
+
+def open_store(setting: str, key: str) -> LogStore:
+    """Return the store of the log named `key`; nothing is connected yet.
+
+    Args:
+        setting: `machine`, or a URL.
+        key: names the log; never a token.
+
+    Raises:
+        StoreUnusableError: it cannot be used here: no home, no permission, a missing extra.
+    """
+    scheme = urlsplit(setting).scheme
+    if scheme in _REDIS:
+        try:
+            from .redis import RedisStore
+        except ImportError:
+            raise _missing("redis") from None
+        try:
+            return RedisStore(setting, key, clock=boot_s, new_id=new_name)
+        except (ValueError, TypeError):
+            raise StoreUnusableError(
+                "the budget's Redis URL has a part that is not valid"
+            ) from None
+    if scheme in _POSTGRES:
+        try:
+            from .postgres import PostgresStore
+        except ImportError:
+            raise _missing("postgres") from None
+        return PostgresStore(setting, key, clock=boot_s, new_id=new_name)
+    return _on_machine(key)
+
+
+def _on_machine(key: str) -> SqliteStore:
+    try:
+        folder = state_folder() / "budget"
+        folder.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StoreUnusableError(
+            f"budget='machine' needs a folder for this user's state: {reason}; set XDG_STATE_HOME"
+        ) from None
+    boot = boot_id()
+    # Without a name for the boot its clock would begin again in the middle of a log.
+    clock = boot_s if boot is not None else wall_s
+    name = (boot or "wall").replace("-", "")
+    _forget_former_boots(folder, name)
+    return SqliteStore(folder / f"{key}-{name}.db", clock=clock, new_id=new_name)
+
+
+def _forget_former_boots(folder: Path, boot: str) -> None:
+    """Remove what was spent before this boot: it would be hours ago, or counted as others' use."""
+    with suppress(OSError):
+        for path in folder.glob("*-*.db*"):
+            if f"-{boot}.db" not in path.name:
+                path.unlink(missing_ok=True)
+
+
+def _missing(extra: str) -> StoreUnusableError:
+    return StoreUnusableError(
+        f"this budget store needs an extra: pip install 'do-blockstore-async[{extra}]'"
+    )

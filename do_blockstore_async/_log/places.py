@@ -1,0 +1,50 @@
+"""Where a user's files lie on this machine, and what tells one boot of it from the next."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+__all__ = ["boot_id", "home_folder", "state_folder"]
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+def home_folder(env: Mapping[str, str]) -> Path | None:
+    """Return the user's home directory; None for a user without one, as in many containers."""
+    try:
+        return Path(env.get("HOME") or env.get("USERPROFILE") or "~").expanduser()
+    except RuntimeError:
+        return None
+
+
+def state_folder() -> Path:
+    """Return the folder for what the package keeps between runs, made for this user alone.
+
+    Raises:
+        OSError: it cannot be; `strerror` says why.
+    """
+    variable, below = (
+        ("LOCALAPPDATA", ("AppData", "Local"))
+        if sys.platform == "win32"
+        else ("XDG_STATE_HOME", (".local", "state"))
+    )
+    env = os.environ
+    home, named = home_folder(env), env.get(variable)
+    if home is None and not named:
+        raise OSError(errno.ENOENT, "there is no home directory")
+    folder = Path(named or Path(home or "").joinpath(*below)) / "do-blockstore"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def boot_id() -> str | None:
+    """Return what names this boot of the machine; None where the system has no such name."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return None

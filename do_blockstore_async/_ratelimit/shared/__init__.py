@@ -1,0 +1,1 @@
+"""One budget for all processes and machines that use a token (docs/design/shared-budget.md)."""
