@@ -2,17 +2,21 @@
 
     DIGITALOCEAN_TOKEN=... python examples/aiohttp_service.py --port 8000
 
+Its workers, the command line and other jobs of this machine share the token's budget; for several
+machines set DO_BLOCKSTORE_BUDGET to `redis://...` or `postgresql://...`.
+
 A request says with `X-Request-Timeout: 2.5` how long it may take.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 
 from aiohttp import web
 
-from do_blockstore_async import BlockStore, InvalidArgumentError, Volume
+from do_blockstore_async import BlockStore, Config, InvalidArgumentError, Volume
 from do_blockstore_async.integrations.aiohttp import (
     BLOCKSTORE,
     blockstore_cleanup_ctx,
@@ -78,8 +82,14 @@ async def snapshot(request: web.Request) -> web.Response:
     raise InvalidArgumentError("needed: name")
 
 
+def open_store() -> BlockStore:
+    """The client, from the environment."""
+    budget = os.environ.get("DO_BLOCKSTORE_BUDGET", "machine")
+    return BlockStore.from_env(config=Config(budget=budget))
+
+
 def create_app(
-    make_store: Callable[[], BlockStore] = BlockStore.from_env,
+    make_store: Callable[[], BlockStore] = open_store,
     *,
     timeout_s: float = 10.0,
     grace_s: float = 20.0,

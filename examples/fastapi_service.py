@@ -4,8 +4,9 @@
     DIGITALOCEAN_TOKEN=... uvicorn --factory examples.fastapi_service:create_app \
         --timeout-graceful-shutdown 60
 
-All requests and the nightly job share one client and so the token's one budget. Tenants go first;
-the job takes what they leave. A tenant's request that the budget cannot serve in time is told when
+All requests and the nightly job share one client, and all workers (`--workers 4`), the command line
+and other jobs of this machine share the token's one budget. Tenants go first; the job takes what
+they leave. A tenant's request that the budget cannot serve in time is told when
 to come back. At shutdown the job begins nothing new, and what is under way ends.
 
 A tenant's volumes are named `TENANT-NAME` and tagged `tenant:TENANT`; nothing is stored here.
@@ -38,6 +39,8 @@ from do_blockstore_async.integrations.prometheus import PrometheusHook
 
 # Tests and accounts with other limits: "25/3,150/30" is 25 requests in 3 s and 150 in 30 s.
 WINDOWS = os.environ.get("BLOCKSTORE_WINDOWS", "250/60,5000/3600")
+# For workers on several machines: "redis://..." or "postgresql://...".
+BUDGET = os.environ.get("DO_BLOCKSTORE_BUDGET", "machine")
 TIMEOUT_S = float(os.environ.get("REQUEST_TIMEOUT_S", "10"))
 GRACE_S = float(os.environ.get("SHUTDOWN_GRACE_S", "20"))
 
@@ -166,7 +169,9 @@ def open_store(metrics: PrometheusHook) -> BlockStore:
         (int(requests), float(seconds))
         for requests, seconds in (window.split("/") for window in WINDOWS.split(","))
     )
-    return BlockStore.from_env(config=Config(windows=windows, hooks=(LoggingHook(), metrics)))
+    return BlockStore.from_env(
+        config=Config(windows=windows, budget=BUDGET, hooks=(LoggingHook(), metrics))
+    )
 
 
 def nightly_of(request: Request) -> Nightly:

@@ -5,9 +5,9 @@
 
 With a journal, a run that was stopped or killed is finished by the next one, whatever its options;
 once nothing of it is left or unknown the journal goes, and the run after that makes a plan of its
-own. Everything it sends is background work: whoever shares the client's throttle goes first. It
-ends with 0 when everything was done, 1 when something failed, 2 when there was nothing it could
-plan, or the journal is of another account.
+own. Everything it sends is background work: with DO_BLOCKSTORE_BUDGET=machine the services and
+people who use the token on this machine go first. It ends with 0 when everything was done, 1 when
+something failed, 2 when there was nothing it could plan, or the journal is of another account.
 """
 
 from __future__ import annotations

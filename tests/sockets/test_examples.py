@@ -169,6 +169,7 @@ def free_port() -> int:
 def environment(simulator: Simulator, **more: str) -> dict[str, str]:
     return {
         **{k: v for k, v in os.environ.items() if not k.startswith("DIGITALOCEAN")},
+        "DO_BLOCKSTORE_BUDGET": "process",
         "DIGITALOCEAN_TOKEN": simulator.token,
         "DIGITALOCEAN_API_URL": simulator.url,
         "PYTHONPATH": str(ROOT),

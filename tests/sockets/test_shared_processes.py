@@ -1,0 +1,156 @@
+"""One budget over real processes, real stores and a strict server over TCP: never a 429."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from do_blockstore_async.simulator import Simulator
+from tests.support.real_fleet import real_fleet
+from tests.support.servers import postgres_server, redis_server, restartable_redis
+
+ROOT = Path(__file__).parents[2]
+# The real ones, in a thirtieth of the time.
+WINDOWS = ((25, 2.0), (500, 60.0))
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str | None]:
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str | None]:
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["machine", "redis", "postgres"])
+def budget(request: pytest.FixtureRequest) -> str:
+    if request.param == "machine":
+        return "machine"
+    url: str | None = request.getfixturevalue(f"{request.param}_url")
+    if url is None:
+        pytest.skip(f"{request.param} is not installed")
+    return url
+
+
+async def test_processes_keep_the_limits_together(budget: str, tmp_path: Path) -> None:
+    async with real_fleet(budget, tmp_path, WINDOWS) as fleet:
+        processes = await fleet.begin(4, 25)
+        seen = await asyncio.gather(*(process.result() for process in processes))
+        assert [found["done"] for found in seen] == [25] * 4
+        assert fleet.refused == 0
+        assert len(fleet.simulator.requests) == 100
+        # Whoever ended first saw all four; each was told of the others.
+        assert max(found["processes"] for found in seen) == 4
+        joined = [found["events"].get("PeerJoined", 0) for found in seen]
+        assert sum(joined) >= 6, joined
+
+
+async def test_one_that_is_killed_leaves_the_others_the_budget(budget: str, tmp_path: Path) -> None:
+    async with real_fleet(budget, tmp_path, WINDOWS) as fleet:
+        victim, *others = await fleet.begin(3, 40)
+        await fleet.until_served(30)
+        victim.send(signal.SIGKILL)
+        seen = await asyncio.gather(*(process.result() for process in others))
+        assert [found["done"] for found in seen] == [40, 40]
+        assert fleet.refused == 0
+
+
+async def test_one_that_was_stopped_takes_its_place_again(tmp_path: Path) -> None:
+    async with real_fleet("machine", tmp_path, WINDOWS) as fleet:
+        sleeper, *others = await fleet.begin(3, 110)
+        await fleet.until_served(30)
+        sleeper.send(signal.SIGSTOP)
+        # Longer than the silence after which it counts as dead.
+        await asyncio.sleep(16)
+        sleeper.send(signal.SIGCONT)
+        seen = await asyncio.gather(*(process.result() for process in (sleeper, *others)))
+        assert [found["done"] for found in seen] == [110] * 3
+        assert fleet.refused == 0
+        # The others went on; or, once in a hundred times, it was stopped while it held the file.
+        events = Counter(seen[1]["events"])
+        assert events["PeerLost"] or events["SharedBudgetAway"], events
+
+
+async def test_a_store_that_restarts_empty_is_given_its_log_back(tmp_path: Path) -> None:
+    with restartable_redis() as server:
+        if server is None:
+            pytest.skip("redis is not installed")
+        async with real_fleet(server.url, tmp_path, WINDOWS) as fleet:
+            processes = await fleet.begin(3, 40)
+            await fleet.until_served(40)
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            seen = await asyncio.gather(*(process.result() for process in processes))
+            assert [found["done"] for found in seen] == [40] * 3
+            assert fleet.refused == 0
+
+
+async def test_the_workers_of_a_service_share_one_budget(tmp_path: Path) -> None:
+    async with (
+        Simulator(volumes=20, limits="75/2,600/30", latency_s=(0.02, 0.08), seed=3) as simulator,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session,
+    ):
+        workers = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "uvicorn", "--factory", "examples.fastapi_service:create_app"),
+            *("--workers", "4", "--port", "0", "--no-access-log", "--log-level", "info"),
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "DIGITALOCEAN_TOKEN": simulator.token,
+                "DIGITALOCEAN_API_URL": simulator.url,
+                "BLOCKSTORE_WINDOWS": "75/2,600/30",
+                "REQUEST_TIMEOUT_S": "2",
+                "XDG_STATE_HOME": str(tmp_path),
+            },
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            assert workers.stderr is not None
+            lines: list[str] = []
+            async with asyncio.timeout(60):
+                while sum("Application startup complete" in line for line in lines) < 4:
+                    line = (await workers.stderr.readline()).decode()
+                    assert line, "".join(lines)
+                    lines.append(line)
+            (url,) = re.findall(r"running on (http://\S+)", "".join(lines))
+
+            async def visit(client: int) -> list[int]:
+                statuses: list[int] = []
+                while not statuses or statuses[-1] == 503:
+                    path = f"{url}/tenants/t{client % 7}/volumes"
+                    call = (
+                        session.post(path, json={"name": f"v{client}", "size_gigabytes": 1})
+                        if client % 2
+                        else session.get(path)
+                    )
+                    async with call as response:
+                        statuses.append(response.status)
+                        if response.status == 503:
+                            await asyncio.sleep(int(response.headers["Retry-After"]))
+                return statuses
+
+            visits = await asyncio.gather(*(visit(client) for client in range(200)))
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(workers.pid, signal.SIGTERM)
+            async with asyncio.timeout(30):
+                await workers.communicate()
+        statuses = Counter(status for visit_ in visits for status in visit_)
+        assert set(statuses) <= {200, 201, 503}, statuses
+        assert statuses[503] > 20, "the budget must bind"
+        assert [request.status for request in simulator.requests].count(429) == 0
