@@ -171,11 +171,12 @@ class RedisStore:
         ]
         try:
             answer: Any = await self._script(keys=self._keys, args=arguments)
-        except _REFUSED:
-            raise StoreUnusableError(
-                "Redis refuses the user name or the password of its URL"
-            ) from None
-        except _AWAY as error:
+        except (*_REFUSED, *_AWAY) as error:
+            # Some versions of redis-py put the refusal into a ConnectionError.
+            if isinstance(error, _REFUSED) or isinstance(error.__cause__, _REFUSED):
+                raise StoreUnusableError(
+                    "Redis refuses the user name or the password of its URL"
+                ) from None
             # Never the message itself where it may quote the URL, which may hold a password.
             raise LogStoreError(f"Redis is away: {type(error).__name__}") from None
         except (redis.exceptions.RedisError, ValueError) as error:

@@ -76,8 +76,11 @@ async def send_with_lease(
     throttle: LeaseSource, request: ClientRequest, handler: ClientHandlerType
 ) -> ClientResponse:
     """Wait for a lease, send, and close the lease with what came of it."""
+    send = request.send
     while True:
         async with throttle.acquire() as lease:
+            # Without the fence of a former lease.
+            request.send = send  # type: ignore[method-assign]
             throttle._fence(request, lease)
             try:
                 response = await handler(request)

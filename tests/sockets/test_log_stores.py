@@ -23,7 +23,7 @@ from do_blockstore_async._log.memory import MemoryLog, MemoryStore
 from do_blockstore_async._log.postgres import PostgresStore
 from do_blockstore_async._log.redis import RedisStore
 from do_blockstore_async._log.sqlite import SqliteStore
-from do_blockstore_async._log.store import PAGE, LogStore, LogStoreError
+from do_blockstore_async._log.store import CHANGED_WITHIN_S, PAGE, LogStore, LogStoreError
 from do_blockstore_async.errors import StoreUnusableError
 from tests.support.servers import postgres_server, redis_server
 
@@ -200,6 +200,24 @@ async def test_dates_never_fall_whatever_the_clock_does(bench: Bench) -> None:  
         assert dates[-1] - dates[0] < 5, "who was heard just now corrects it"
     await bench.set_clock(-5000.0)
     assert (await bench.store().exchange(0)).now_s >= dates[-1]
+
+
+async def test_whoever_waits_for_a_change_is_woken(bench: Bench) -> None:
+    store, other = bench.store(), bench.store()
+    await store.exchange(0, [b"a"])
+    for position in range(1, 4):
+        waiting = asyncio.ensure_future(store.changed(position))
+        await asyncio.sleep(0)
+        await other.exchange(position, [b"b"])
+        async with asyncio.timeout(CHANGED_WITHIN_S / 2):
+            await waiting
+        assert (await store.exchange(position)).last == position + 1
+    # It may return for nothing, but it always returns.
+    async with asyncio.timeout(CHANGED_WITHIN_S + 5):
+        await store.changed(4)
+    await bench.restart()
+    async with asyncio.timeout(CHANGED_WITHIN_S + 5):
+        await bench.store().changed(4)
 
 
 async def test_a_lost_reply_leaves_facts_that_the_next_exchange_shows(bench: Bench) -> None:  # L7

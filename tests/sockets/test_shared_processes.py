@@ -15,9 +15,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from do_blockstore_async import BlockStore, Config
 from do_blockstore_async.simulator import Simulator
 from tests.support.real_fleet import real_fleet
 from tests.support.servers import postgres_server, redis_server, restartable_redis
+from tests.support.web_services import until
 
 ROOT = Path(__file__).parents[2]
 # The real ones, in a thirtieth of the time.
@@ -97,6 +99,39 @@ async def test_a_store_that_restarts_empty_is_given_its_log_back(tmp_path: Path)
             seen = await asyncio.gather(*(process.result() for process in processes))
             assert [found["done"] for found in seen] == [40] * 3
             assert fleet.refused == 0
+
+
+async def test_a_stale_lease_is_given_back_before_the_first_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    async with Simulator(volumes=0, limits="none") as simulator:
+        config = Config(budget="machine", backoff_base_s=0.01)
+        async with BlockStore(simulator.token, base_url=simulator.url, config=config) as store:
+            budget = store.throttle._budget
+            asked: list[object] = []
+
+            def is_stale(lease: object) -> bool:
+                asked.append(lease)
+                return len(asked) == 1
+
+            # As after a stop of the process, for a request that may not be sent twice.
+            monkeypatch.setattr(budget, "is_stale", is_stale)
+            volume = await store.volumes.create("db", region="nyc3", size_gigabytes=1)
+            assert [v.id for v in simulator.world.volumes.values()] == [volume.id]
+            assert len(simulator.requests) == 1
+            assert len(asked) == 2
+            assert asked[0] is not asked[1]
+
+            asked.clear()
+            middleware = store.throttle.middleware
+            async with aiohttp.ClientSession(middlewares=(middleware,)) as session:
+                headers = {"Authorization": f"Bearer {simulator.token}"}
+                async with session.get(f"{simulator.url}/v2/regions", headers=headers) as response:
+                    assert response.status == 200
+            assert len(asked) == 2
+            assert len(simulator.requests) == 2
+            await until(lambda: store.quota.in_flight == 0)
 
 
 async def test_the_workers_of_a_service_share_one_budget(tmp_path: Path) -> None:
