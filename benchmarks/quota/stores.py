@@ -55,7 +55,7 @@ def main() -> int:
             "memory": lambda: MemoryStore(MemoryLog(time.monotonic)),
             "SQLite": lambda: SqliteStore(folder / "a" / "log.db", **options),
             "SQLite, durable": lambda: SqliteStore(
-                folder / "b" / "log.db", is_durable=True, **options
+                folder / "b" / "log.db", synchronous="full", **options
             ),
         }
         if redis_url is not None:

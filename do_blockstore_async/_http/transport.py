@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 __all__ = ["AiohttpTransport", "Transport", "make_transport"]
 
 _READ_AT_ONCE: Final = 64 * 1024
+# Without it, a wait for the budget that ends too late would end as a response that did.
+_LEAST_RESPONSE_S: Final = 0.01
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _JSON_ESCAPE: Final = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|([^u]))")
 # A shorter one would be found by chance.
@@ -113,7 +115,7 @@ class _Transmission:
         wait_s = attempt.deadline.timeout(loop.time())
         if wait_s is not None:
             # A lease that leaves no time for the response is useless: fail at once instead.
-            wait_s -= min(throttle._response_s, wait_s / 2)
+            wait_s -= min(max(throttle._response_s, _LEAST_RESPONSE_S), wait_s / 2)
         async with throttle.acquire(timeout=wait_s) as lease:
             if slots is not None and not self.holds_slot:
                 try:

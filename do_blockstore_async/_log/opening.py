@@ -66,7 +66,12 @@ def _on_machine(key: str) -> SqliteStore:
     clock = boot_s if boot is not None else wall_s
     name = (boot or "wall").replace("-", "")
     _forget_former_boots(folder, name)
-    return SqliteStore(folder / f"{key}-{name}.db", clock=clock, new_id=new_name)
+    return SqliteStore(
+        folder / f"{key}-{name}.db",
+        clock=clock,
+        new_id=new_name,
+        synchronous="normal" if boot is None else "off",
+    )
 
 
 def _forget_former_boots(folder: Path, boot: str) -> None:

@@ -303,7 +303,7 @@ async def opened(path: Path, **options: Any) -> AsyncIterator[SqliteStore]:
 
 async def test_its_file_is_this_users_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "budget.db"
-    async with opened(path, is_durable=True) as store:
+    async with opened(path, synchronous="full") as store:
         await store.exchange(0, [b"x"])
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.parent.stat().st_mode & 0o777 == 0o700

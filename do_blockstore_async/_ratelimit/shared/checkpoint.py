@@ -36,7 +36,8 @@ def state_of(thing: Any) -> Any:
     if isinstance(thing, set):
         return sorted(state_of(value) for value in thing)
     if isinstance(thing, list | tuple | deque):
-        return [state_of(value) for value in thing]
+        # Thousands of times stand in these, and nothing may hold the event loop for long.
+        return [value if type(value) is float else state_of(value) for value in thing]
     if isinstance(thing, msgspec.Struct):
         return msgspec.to_builtins(thing)
     return {name: state_of(getattr(thing, name)) for name in _names(thing)}

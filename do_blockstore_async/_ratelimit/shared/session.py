@@ -17,7 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from ..._clock import pause, wait_for_event
 from ..._log.store import Fact as LogFact
@@ -320,14 +320,18 @@ class Session:
 
     async def _write_checkpoint(self) -> None:
         """Write the state for newcomers, and drop what lies before the last checkpoint but one."""
-        fact = self.replica.checkpoint(self.writer or "")
         trim = self._checkpoints[-1] if self._checkpoints else 0
-        await self._exchange([encode(fact)], only_if=self._position, trim_before=trim)
+        await self._exchange([], checkpoint="regular", trim_before=trim)
 
     # -- the log ------------------------------------------------------------------------------
 
     async def _exchange(
-        self, facts: list[bytes], *, only_if: int | None = None, trim_before: int = 0
+        self,
+        facts: list[bytes],
+        *,
+        only_if: int | None = None,
+        checkpoint: Literal["regular", "carried"] | None = None,
+        trim_before: int = 0,
     ) -> bool:
         """Write the outbox and `facts`, and apply all that is new; returns whether they stand.
 
@@ -338,7 +342,7 @@ class Session:
             LogStoreError: the store is away.
             ConfigError: it can never be used.
         """
-        accepted, is_new_log = await self._sync(facts, only_if, trim_before)
+        accepted, is_new_log = await self._sync(facts, only_if, checkpoint, trim_before)
         while is_new_log:
             is_new_log = await self._carry_on()
         if self.writer is not None and self.writer not in self.replica.peers:
@@ -353,13 +357,26 @@ class Session:
         return accepted
 
     async def _sync(
-        self, facts: list[bytes], only_if: int | None = None, trim_before: int = 0
+        self,
+        facts: list[bytes],
+        only_if: int | None = None,
+        checkpoint: Literal["regular", "carried"] | None = None,
+        trim_before: int = 0,
     ) -> tuple[bool, bool]:
         """Exchange and apply; returns whether `facts` stand, and whether the log is another one."""
         async with self._one_at_a_time:
             if only_if is not None and self._position != only_if:
                 return False, False
-            writing = [*self._outbox, *facts] if self.writer is not None else facts
+            if checkpoint is not None:
+                # Of this very position, and with nothing between: what waits to be written is not
+                # part of the state yet.
+                only_if = self._position
+                state = self.replica.checkpoint(
+                    self.writer or "", is_carried=checkpoint == "carried"
+                )
+                facts = [encode(state)]
+            takes_outbox = self.writer is not None and checkpoint is None
+            writing = [*self._outbox, *facts] if takes_outbox else facts
             held_back = len(writing) - len(facts)
             is_new_log = False
             before = self._clock()
@@ -471,8 +488,7 @@ class Session:
     async def _carry_on(self) -> bool:
         """Bring the state into another log, and what its state does not know of this session."""
         while not self._is_carried:
-            checkpoint = self.replica.checkpoint(self.writer or "", is_carried=True)
-            await self._sync([encode(checkpoint)], self._position)
+            await self._sync([], checkpoint="carried")
         if self.writer is None:
             return False
         hello = Hello(self.writer, FORMAT, self.name, self.settings)
