@@ -36,19 +36,7 @@ from .scenarios import (
     predecessor_hour,
     run_case,
 )
-
-
-class Table:
-    """Rows of case, bar, figure and verdict."""
-
-    def __init__(self) -> None:
-        self.lines = ["| case | must | is | |", "| --- | --- | --- | --- |"]
-        self.missed = 0
-
-    def row(self, case: str, must: str, figure: str, passed: bool | None) -> None:
-        verdict = "" if passed is None else "yes" if passed else "**no**"
-        self.missed += passed is False
-        self.lines.append(f"| {case} | {must} | {figure} | {verdict} |")
+from .table import Table
 
 
 def worst(cases: list[Case]) -> tuple[list[Outcome], int, float]:

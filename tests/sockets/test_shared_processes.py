@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import signal
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -20,8 +16,8 @@ from do_blockstore_async.simulator import Simulator
 from tests.support.real_fleet import real_fleet
 from tests.support.servers import postgres_server, redis_server, restartable_redis
 from tests.support.web_services import until
+from tests.support.worker_service import visit_workers
 
-ROOT = Path(__file__).parents[2]
 # The real ones, in a thirtieth of the time.
 WINDOWS = ((25, 2.0), (500, 60.0))
 
@@ -135,57 +131,7 @@ async def test_a_stale_lease_is_given_back_before_the_first_byte(
 
 
 async def test_the_workers_of_a_service_share_one_budget(tmp_path: Path) -> None:
-    async with (
-        Simulator(volumes=20, limits="75/2,600/30", latency_s=(0.02, 0.08), seed=3) as simulator,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session,
-    ):
-        workers = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "uvicorn", "--factory", "examples.fastapi_service:create_app"),
-            *("--workers", "4", "--port", "0", "--no-access-log", "--log-level", "info"),
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "DIGITALOCEAN_TOKEN": simulator.token,
-                "DIGITALOCEAN_API_URL": simulator.url,
-                "BLOCKSTORE_WINDOWS": "75/2,600/30",
-                "REQUEST_TIMEOUT_S": "2",
-                "XDG_STATE_HOME": str(tmp_path),
-            },
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            assert workers.stderr is not None
-            lines: list[str] = []
-            async with asyncio.timeout(60):
-                while sum("Application startup complete" in line for line in lines) < 4:
-                    line = (await workers.stderr.readline()).decode()
-                    assert line, "".join(lines)
-                    lines.append(line)
-            (url,) = re.findall(r"running on (http://\S+)", "".join(lines))
-
-            async def visit(client: int) -> list[int]:
-                statuses: list[int] = []
-                while not statuses or statuses[-1] == 503:
-                    path = f"{url}/tenants/t{client % 7}/volumes"
-                    call = (
-                        session.post(path, json={"name": f"v{client}", "size_gigabytes": 1})
-                        if client % 2
-                        else session.get(path)
-                    )
-                    async with call as response:
-                        statuses.append(response.status)
-                        if response.status == 503:
-                            await asyncio.sleep(int(response.headers["Retry-After"]))
-                return statuses
-
-            visits = await asyncio.gather(*(visit(client) for client in range(200)))
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(workers.pid, signal.SIGTERM)
-            async with asyncio.timeout(30):
-                await workers.communicate()
-        statuses = Counter(status for visit_ in visits for status in visit_)
-        assert set(statuses) <= {200, 201, 503}, statuses
-        assert statuses[503] > 20, "the budget must bind"
-        assert [request.status for request in simulator.requests].count(429) == 0
+    statuses, refused = await visit_workers(tmp_path)
+    assert set(statuses) <= {200, 201, 503}, statuses
+    assert statuses[503] > 20, "the budget must bind"
+    assert refused == 0

@@ -22,7 +22,7 @@ from do_blockstore_async.config import Config
 from do_blockstore_async.events import Event
 from tests.support.strict_servers import Judge, Model
 
-__all__ = ["Fleet", "Process", "judge_for"]
+__all__ = ["Fleet", "Process", "alone_s", "judge_for", "together_s"]
 
 LATENCY_S = (0.05, 0.4)
 
@@ -247,3 +247,32 @@ class Fleet:
             if not process.way.is_dead:
                 await process.aclose()
         await asyncio.gather(*self._arriving)
+
+
+async def alone_s(
+    config: Config, requests: int, model: Model, every_s: float, starts: int
+) -> float:
+    """When one throttle of one process has done the same, begun at the same times."""
+    throttle, server = Throttle(config), judge_for(config, model)
+    draw = random.Random(0)
+
+    async def call(after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        async with throttle.acquire() as lease:
+            latency_s = draw.uniform(*LATENCY_S)
+            await asyncio.sleep(latency_s / 2)
+            status, headers = server.ask(now())
+            await asyncio.sleep(latency_s / 2)
+            lease.complete(headers, status)
+
+    each = requests // starts
+    await asyncio.gather(*(call(n * every_s) for n in range(starts) for _ in range(each)))
+    return now()
+
+
+async def together_s(fleet: Fleet, requests: int, processes: int, every_s: float) -> float:
+    for _ in range(processes):
+        fleet.process().start(requests // processes)
+        await asyncio.sleep(every_s)
+    await fleet.finish()
+    return max(process.ended_at for process in fleet.processes)

@@ -17,42 +17,13 @@ from do_blockstore_async.events import (
     SharedBudgetBack,
     TurnPassed,
 )
-from tests.support.fleet import LATENCY_S, Fleet, judge_for, now
+from tests.support.fleet import Fleet, alone_s, judge_for, now, together_s
 from tests.support.fleet_fuzz import fuzz
 from tests.support.strict_servers import MODELS, Model
 from tests.support.throttle_traffic import judge, scaled
 from tests.support.virtual_time import run_virtual, virtual
 
 DEFAULT = Config(reserve=(0.0, 0.0))
-
-
-async def alone_s(
-    config: Config, requests: int, model: Model, every_s: float, starts: int
-) -> float:
-    """When one throttle of one process has done the same, begun at the same times."""
-    throttle, server = Throttle(config), judge_for(config, model)
-    draw = random.Random(0)
-
-    async def call(after_s: float) -> None:
-        await asyncio.sleep(after_s)
-        async with throttle.acquire() as lease:
-            latency_s = draw.uniform(*LATENCY_S)
-            await asyncio.sleep(latency_s / 2)
-            status, headers = server.ask(now())
-            await asyncio.sleep(latency_s / 2)
-            lease.complete(headers, status)
-
-    each = requests // starts
-    await asyncio.gather(*(call(n * every_s) for n in range(starts) for _ in range(each)))
-    return now()
-
-
-async def together_s(fleet: Fleet, requests: int, processes: int, every_s: float) -> float:
-    for _ in range(processes):
-        fleet.process().start(requests // processes)
-        await asyncio.sleep(every_s)
-    await fleet.finish()
-    return max(process.ended_at for process in fleet.processes)
 
 
 @pytest.mark.parametrize("every_s", [0.0, 20.0])
@@ -294,6 +265,30 @@ async def test_a_long_log_has_checkpoints_and_newcomers_read_little() -> None:
     granted = [process.throttle.status().granted for process in fleet.processes]
     assert granted == [2_401] * 3
     assert fleet.refused == 0
+    await fleet.finish()
+
+
+@virtual
+async def test_checkpoints_are_written_at_full_load_and_are_true() -> None:
+    roomy = Config(windows=((10**5, 60.0), (10**6, 3600.0)), burst=10**5, reserve=(0.0, 0.0))
+    fleet = Fleet(roomy, judge_for(roomy, "sliding"))
+    busy = fleet.process()
+
+    async def caller() -> None:
+        for _ in range(100):
+            await busy.call()
+
+    await asyncio.gather(*(caller() for _ in range(64)))
+    # Busy all the time, and never a moment at which it wrote nothing.
+    log = fleet.log
+    assert len(log.facts) < 3 * 2_100, "the old ones are dropped"
+    await asyncio.sleep(1)
+    newcomer = fleet.process()
+    await newcomer.call()
+    await asyncio.sleep(1)
+    # What stood between two writes is in the state, or behind it, but not lost.
+    assert newcomer.throttle.status().in_flight == 0
+    assert newcomer.throttle.status().granted == 6_401
     await fleet.finish()
 
 

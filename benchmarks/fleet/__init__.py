@@ -1,0 +1,1 @@
+"""One token in many processes, measured: `python -m benchmarks.fleet`."""

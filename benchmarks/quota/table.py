@@ -1,0 +1,18 @@
+"""The table of cases, bars and figures."""
+
+from __future__ import annotations
+
+__all__ = ["Table"]
+
+
+class Table:
+    """Rows of case, bar, figure and verdict."""
+
+    def __init__(self) -> None:
+        self.lines = ["| case | must | is | |", "| --- | --- | --- | --- |"]
+        self.missed = 0
+
+    def row(self, case: str, must: str, figure: str, passed: bool | None) -> None:
+        verdict = "" if passed is None else "yes" if passed else "**no**"
+        self.missed += passed is False
+        self.lines.append(f"| {case} | {must} | {figure} | {verdict} |")
