@@ -20,6 +20,7 @@
 | `blockstore_quota_limit`, `_used`, `_used_by_others`, `_remaining` | window: its seconds |
 | `blockstore_quota_waiting` | class: `interactive` or `background` |
 | `blockstore_quota_in_flight`, `_paused_seconds`, `_available_in_seconds` | |
+| `blockstore_quota_processes`, `_store_away_seconds`: of a shared budget | |
 
 Theory. Events only count; the gauges are not kept up to date but read at each scrape. A scrape
 may come from another thread (`prometheus_client.start_http_server` has one), while the budget
@@ -198,7 +199,8 @@ class _BudgetCollector:
         quota = self._read()
         if quota is None:
             return
-        limit, used, others, remaining, waiting, in_flight, paused, free = self._families()
+        families = self._families()
+        limit, used, others, remaining, waiting, in_flight, paused, free, sharing, away = families
         for window in quota.windows:
             seconds = (f"{window.length_s:g}",)
             limit.add_metric(seconds, window.limit)
@@ -210,7 +212,9 @@ class _BudgetCollector:
         in_flight.add_metric((), quota.in_flight)
         paused.add_metric((), quota.paused_for_s)
         free.add_metric((), quota.available_in_s)
-        yield from (limit, used, others, remaining, waiting, in_flight, paused, free)
+        sharing.add_metric((), len(quota.processes))
+        away.add_metric((), quota.store_away_s)
+        yield from families
 
     def _families(self) -> tuple[GaugeMetricFamily, ...]:
         def family(name: str, text: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:
@@ -218,13 +222,15 @@ class _BudgetCollector:
 
         return (
             family("limit", "Requests allowed in the window", ("window",)),
-            family("used", "Slots held by this process", ("window",)),
+            family("used", "Slots held by us", ("window",)),
             family("used_by_others", "Slots other clients use", ("window",)),
             family("remaining", "Slots free for interactive requests", ("window",)),
             family("waiting", "Requests waiting for quota", ("class",)),
             family("in_flight", "Requests sent, without a response yet"),
             family("paused_seconds", "Seconds until a pause ends"),
             family("available_in_seconds", "Seconds until an interactive request could be sent"),
+            family("processes", "Processes that share the budget; 0 if it is not shared"),
+            family("store_away_seconds", "For how long the store of a shared budget is away"),
         )
 
     def _read(self) -> QuotaStatus | None:

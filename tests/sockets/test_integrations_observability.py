@@ -98,6 +98,8 @@ async def test_metrics_are_scraped_over_http_from_another_thread() -> None:
     assert value("quota_wait_seconds_count", "GET", ONE) == 3
     assert value("calls_in_progress") == 0
     assert value("quota_in_flight") == 0
+    assert value("quota_processes") == 0
+    assert value("quota_store_away_seconds") == 0
     assert value("quota_used", "60") == 5
     assert value("quota_limit", "60") == 10**6
     assert value("quota_waiting", "background") == 0

@@ -14,7 +14,7 @@ from ..options import current
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ... import QuotaStatus
+    from ... import ProcessStatus, QuotaStatus
     from ..session import Session
 
 __all__ = ["quota"]
@@ -105,7 +105,13 @@ def _gauges(host: str, status: QuotaStatus, width: int) -> list[Text]:
             line.append(f", {window.used_by_others:,} by others", style="dim")
         lines.append(line)
     lines.append(Text(f"  {_outlook(status)}"))
+    # Without peers there is nothing to tell: this program alone, for a moment.
+    lines.extend(Text(f"  {_peer(peer)}") for peer in status.processes if not peer.is_this)
     return lines
+
+
+def _peer(peer: ProcessStatus) -> str:
+    return f"Shared with {peer.name}: {peer.in_flight:,} in flight, {peer.waiting:,} waiting."
 
 
 def _outlook(status: QuotaStatus) -> str:

@@ -1,4 +1,4 @@
-"""What goes wrong with the store of a shared budget: said in words, and never an open gate."""
+"""The store of a shared budget as its users meet it, and what goes wrong with it, in words."""
 
 # ruff: noqa: ASYNC240 -- small files of the tests themselves
 
@@ -250,6 +250,23 @@ async def test_the_command_line_shares_with_the_machine_unless_told_otherwise(st
         assert (done.code, "budget" in done.err) == (0, False), done
         assert len(list(state.glob("*.db"))) == 1
         assert (state.stat().st_mode & 0o777) == 0o700
+
+
+async def test_the_quota_names_who_shares_it() -> None:
+    async with Simulator(volumes=0) as simulator:
+        config = Config(budget="machine")
+        async with BlockStore(simulator.token, base_url=simulator.url, config=config) as store:
+            await store.request("GET", "/v2/regions")
+            (here,) = store.quota.processes
+            assert here.is_this
+            done = await cli(simulator, "quota", DO_BLOCKSTORE_BUDGET="")
+            assert done.code == 0
+            assert f"Shared with {here.name}: 0 in flight, 0 waiting." in done.out
+            assert "2 of 250 used" in done.out, "those of both"
+            # It left with a goodbye.
+            async with asyncio.timeout(10):
+                while len(store.quota.processes) > 1:  # noqa: ASYNC110 -- it tells nobody
+                    await asyncio.sleep(0.05)
 
 
 async def test_the_command_line_goes_on_alone_where_there_is_no_place(tmp_path: Path) -> None:
