@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._ratelimit.lease import Lease
     from ._ratelimit.status import ProcessStatus, QuotaStatus, WindowStatus
     from ._ratelimit.throttle import Throttle
-    from ._schema.converter import make_converter
+    from ._schema.cattrs_hooks import make_converter
     from .client import BlockStore
     from .config import Config
     from .errors import (
@@ -143,6 +143,6 @@ __getattr__, __dir__ = lazy_names(
         "Volume": ".models",
         "VolumeSnapshot": ".models",
         "WindowStatus": "._ratelimit.status",
-        "make_converter": "._schema.converter",
+        "make_converter": "._schema.cattrs_hooks",
     },
 )

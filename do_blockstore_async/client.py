@@ -34,7 +34,7 @@ from .resources.volumes import VolumeManager
 if TYPE_CHECKING:
     import aiohttp
 
-    from ._ratelimit.budget import Budget
+    from ._ratelimit.local_budget import Budget
     from .bulk.service import Bulk
 
 __all__ = ["BlockStore"]

@@ -18,8 +18,8 @@ from collections.abc import Callable
 
 from .._clock import Clock, finish, wait_until
 from ..errors import BlockStoreError, QuotaWaitTooLongError
-from .budget import Budget
 from .lease import Waiter
+from .local_budget import Budget
 from .pacer import Pacer
 from .pure.ledger import Admission
 from .queue import WaitQueue

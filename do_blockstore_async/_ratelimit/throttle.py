@@ -32,9 +32,9 @@ from .._observers import emit
 from ..config import Config
 from ..errors import ClientClosedError, ConfigError, InvalidArgumentError, RateLimitKind
 from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited
-from .budget import Budget, LocalBudget
 from .dispatcher import Dispatcher, too_late
 from .lease import Lease, Waiter
+from .local_budget import Budget, LocalBudget
 from .middleware import fence, send_with_lease
 from .pacer import Pacer
 from .pure.ledger import Admission, Ledger

@@ -310,7 +310,7 @@ class Codec:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise _not_json(raw, error) from None
         # Imported only here: cattrs takes longer to import than most programs need it.
-        from .converter import structure_answer
+        from .cattrs_hooks import structure_answer
 
         values, meta, links = structure_answer(document, key, raw.status)
         if not key.endswith("s"):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from do_blockstore_async._context import current_job
-from do_blockstore_async._ratelimit import budget as budget_module
+from do_blockstore_async._ratelimit import local_budget as budget_module
 from do_blockstore_async._ratelimit.pure.ledger import Admission, LeaseRecord, Ledger
 from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config

@@ -15,7 +15,7 @@ import pytest
 from async_solipsism import SleepForeverError
 
 import tests.support.throttle_invariants as invariants
-from do_blockstore_async._ratelimit import budget as budget_module
+from do_blockstore_async._ratelimit import local_budget as budget_module
 from do_blockstore_async._ratelimit import queue as line_module
 from do_blockstore_async._ratelimit import throttle as throttle_module
 from do_blockstore_async._ratelimit.dispatcher import Dispatcher

@@ -20,7 +20,7 @@ from ..._observers import emit
 from ...config import Config
 from ...errors import RateLimitKind
 from ...events import Event
-from ..budget import SharedGrants, WaitingHere
+from ..local_budget import SharedGrants, WaitingHere
 from ..pure.forecast import Forecast
 from ..pure.headers import read_sample, refusal_kind
 from ..pure.ledger import AT_ONCE, Admission, LeaseRecord, Ledger

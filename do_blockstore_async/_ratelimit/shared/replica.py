@@ -99,7 +99,7 @@ class Replica:
         full_at = [window.full_at for window in short]
         admission = self.ledger.admission(now, background)
         for window, at in zip(short, full_at, strict=True):
-            window.full_at = at  # Facts tell (R1): not everybody looks, or at the same time.
+            window.full_at = at  # see `apply`
         paced_at = self.pace.next_at(now)
         return Admission(paced_at) if paced_at > now and paced_at > admission.at else admission
 
@@ -183,15 +183,23 @@ class Replica:
     def apply(self, at_s: float, fact: Fact) -> dict[str, Peer]:
         """Take in one fact; return the writers that had died before it."""
         died = self.advance(at_s)
-        for window in self.ledger.windows[:-1]:
-            if self.ledger.in_flight + window.closed(at_s) >= window.limit:
+        # The ledger notes when it was looked at. Here facts tell, not looks (R1).
+        for window in self.ledger.windows:
+            window.closed(at_s)
+        self._take_in(at_s, fact)
+        ledger = self.ledger
+        for window in ledger.windows[:-1]:
+            if ledger.in_flight + window.closed(at_s) >= window.limit:
                 window.full_at = at_s
+        return died
+
+    def _take_in(self, at_s: float, fact: Fact) -> None:
         if isinstance(fact, Checkpoint):
             self._load(fact.state)
             if fact.is_carried:
                 # The others may know of requests that its writer had not heard of.
                 self.ledger.gate.pause(at_s, SETTLE_S)
-            return died
+            return
         peer = self.peers.get(fact.writer)
         if isinstance(fact, Hello):
             self._join(at_s, fact)
@@ -205,7 +213,7 @@ class Replica:
         elif isinstance(fact, Grant):
             self._grant(at_s, fact, peer)
         elif peer is None:
-            return died  # What the dead had open is closed.
+            return  # What the dead had open is closed.
         elif isinstance(fact, Bye):
             self._end(fact.writer, peer, at_s)
             self._is_left = True
@@ -216,7 +224,6 @@ class Replica:
         if (peer := self.peers.get(fact.writer)) is not None:
             peer.heard_at, peer.is_passed = at_s, False
             self._divide(fact.writer, peer)
-        return died
 
     def _divide(self, writer: str, peer: Peer) -> None:
         """Give a writer its share, of which it knows by this fact of its own (R7)."""
