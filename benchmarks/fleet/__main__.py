@@ -19,7 +19,9 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from tests.support.fleet_fuzz import fuzz
 from tests.support.real_fleet import real_fleet
@@ -113,12 +115,21 @@ async def in_real_processes(table: Table, quick: bool) -> None:
             )
             is_met = refused == 0 and took_s <= 1.10 * ideal_s
             table.row(case, "0 429s, at most 1.10 x ideal", figure, is_met)
-    _say("uvicorn")
+    await of_a_service(table, "uvicorn")
+    if find_spec("gunicorn") is None or find_spec("uvicorn_worker") is None:
+        table.row("`gunicorn --workers 4`", "", "not installed", None)
+    else:
+        await of_a_service(table, "gunicorn")
+
+
+async def of_a_service(table: Table, server: Literal["uvicorn", "gunicorn"]) -> None:
+    """The example service with four workers."""
+    _say(server)
     with tempfile.TemporaryDirectory() as folder:
-        statuses, refused = await visit_workers(Path(folder))
+        statuses, refused = await visit_workers(Path(folder), server=server)
     figure = f"{', '.join(f'{n} x {s}' for s, n in sorted(statuses.items()))}; {refused} 429s"
     is_met = refused == 0 and set(statuses) <= {200, 201, 503}
-    name = "`uvicorn --workers 4` with the example service, 200 clients"
+    name = f"`{server} --workers 4` with the example service, 200 clients"
     table.row(name, "200, 201, 503 only; 0 429s upstream", figure, is_met)
 
 

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 
@@ -19,10 +20,25 @@ __all__ = ["visit_workers"]
 
 ROOT = Path(__file__).parents[2]
 LIMITS = "75/2,600/30"
+_OPTIONS = {
+    "uvicorn": (
+        *("--factory", "examples.fastapi_service:create_app", "--port", "0"),
+        *("--no-access-log", "--log-level", "info"),
+    ),
+    # The client is made in each worker, though the application is made before they are forked.
+    "gunicorn": (
+        *("examples.fastapi_service:create_app()", "--preload", "--bind", "127.0.0.1:0"),
+        *("--worker-class", "uvicorn_worker.UvicornWorker"),
+    ),
+}
 
 
 async def visit_workers(
-    folder: Path, *, workers: int = 4, clients: int = 200
+    folder: Path,
+    *,
+    server: Literal["uvicorn", "gunicorn"] = "uvicorn",
+    workers: int = 4,
+    clients: int = 200,
 ) -> tuple[Counter[int], int]:
     """Let each client come once and, told to come back, come back exactly then, until served.
 
@@ -34,8 +50,7 @@ async def visit_workers(
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session,
     ):
         service = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "uvicorn", "--factory", "examples.fastapi_service:create_app"),
-            *("--workers", str(workers), "--port", "0", "--no-access-log", "--log-level", "info"),
+            *(sys.executable, "-m", server, *_OPTIONS[server], "--workers", str(workers)),
             cwd=ROOT,
             env={
                 **os.environ,
@@ -69,7 +84,7 @@ async def _started(service: asyncio.subprocess.Process, workers: int) -> str:
             line = (await service.stderr.readline()).decode()
             assert line, "".join(lines)
             lines.append(line)
-    (url,) = re.findall(r"running on (http://\S+)", "".join(lines))
+    (url,) = re.findall(r"(?:running on|Listening at:) (http://\S+)", "".join(lines))
     return str(url)
 
 
