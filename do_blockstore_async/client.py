@@ -22,7 +22,7 @@ from ._http.secret import Secret, redact
 from ._http.transport import Transport, make_transport
 from ._ratelimit.status import QuotaStatus
 from ._ratelimit.throttle import Throttle
-from ._schema.json_codec import Codec, check_encodable
+from ._schema.json_to_models import Codec, check_encodable
 from .config import Config
 from .errors import ClientClosedError, ConfigError, InvalidArgumentError
 from .models import Response

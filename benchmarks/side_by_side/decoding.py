@@ -60,7 +60,7 @@ class One:
 def _way(name: str, form: str) -> Callable[[bytes], Any]:
     if name == "project":
         from do_blockstore_async._http.request import RawResponse
-        from do_blockstore_async._schema.json_codec import Codec
+        from do_blockstore_async._schema.json_to_models import Codec
 
         codec = Codec()
         decode: Any = codec.volumes if form == "page" else codec.volume

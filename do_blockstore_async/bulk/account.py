@@ -10,7 +10,7 @@ import attrs
 
 from .._http.engine import Engine
 from .._http.request import Request
-from .._schema.json_codec import Codec
+from .._schema.json_to_models import Codec
 from ..models import Volume, VolumeSnapshot
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager

@@ -31,7 +31,7 @@ from typing import Any, Literal, TypeVar
 
 from .._http.engine import Engine
 from .._ratelimit.throttle import Throttle
-from .._schema.json_codec import Codec
+from .._schema.json_to_models import Codec
 from ..errors import InvalidArgumentError
 from ..resources.actions import ActionManager
 from ..resources.regions import RegionManager

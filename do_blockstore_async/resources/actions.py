@@ -23,7 +23,7 @@ from .._http.request import (
     Reconciliation,
     Request,
 )
-from .._schema.json_codec import Codec
+from .._schema.json_to_models import Codec
 from .._schema.validation import check_action_id, check_id
 from ..errors import (
     ActionFailedError,

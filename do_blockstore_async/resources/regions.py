@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from .._http.engine import Engine
-from .._schema.json_codec import Codec
+from .._schema.json_to_models import Codec
 from ..models import Region
 from ._pagination import ListingCall, items
 

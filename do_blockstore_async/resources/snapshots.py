@@ -11,7 +11,7 @@ from .._deadline import Deadline
 from .._http.engine import Engine
 from .._http.recovery.rules import classify_create
 from .._http.request import Listing, Reconciliation, Request
-from .._schema.json_codec import Codec
+from .._schema.json_to_models import Codec
 from .._schema.validation import check_id, check_snapshot_name, check_tags, fold_tags
 from ..models import Page, VolumeSnapshot
 from ._pagination import ListingCall, collect, items, pages

@@ -13,7 +13,7 @@ from .._deadline import NEVER, Deadline
 from .._http.engine import Engine
 from .._http.recovery.rules import SAME_SECOND_S, classify_create, clock_margin_s
 from .._http.request import Evidence, Finding, Listing, Reconciliation, Request
-from .._schema.json_codec import Codec
+from .._schema.json_to_models import Codec
 from .._schema.validation import (
     check_description,
     check_droplet_id,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from do_blockstore_async import DecodeError
 from do_blockstore_async._dates import date_header_s
 from do_blockstore_async._http.request import Listing, RawResponse
-from do_blockstore_async._schema.json_codec import Codec
+from do_blockstore_async._schema.json_to_models import Codec
 from tests.support.scripted_server import ACTION, REGION, SNAPSHOT, VOLUME, listing
 
 FORMS = ("volume", "volumes", "snapshot", "snapshots", "action", "actions", "regions")

@@ -39,7 +39,7 @@ from do_blockstore_async import (
     TransportError,
 )
 from do_blockstore_async._http import transport
-from do_blockstore_async._schema import json_codec as codec
+from do_blockstore_async._schema import json_to_models as codec
 from do_blockstore_async.resources import volumes
 from tests.support.scripted_server import (
     PATIENCE_S,
