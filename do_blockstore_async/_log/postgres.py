@@ -185,12 +185,15 @@ class PostgresStore:
         until = now_s() + CHANGED_WITHIN_S
         try:
             if self._listener is None or self._listener.closed:
-                self._listener = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
+                async with asyncio.timeout(_TIMEOUT_S):
+                    self._listener = await psycopg.AsyncConnection.connect(
+                        self._url, autocommit=True
+                    )
                 await self._listener.execute(f'listen "{self._channel}"'.encode())
                 return  # What came before it listened is not announced.
             async for _ in self._listener.notifies(timeout=CHANGED_WITHIN_S, stop_after=1):
                 pass
-        except (psycopg.Error, OSError, ValueError):
+        except (psycopg.Error, OSError, TimeoutError, ValueError):
             await pause(max(0.0, until - now_s()))
 
     async def _drop(self) -> None:

@@ -100,7 +100,9 @@ class SqliteStore:
         """
         facts = tuple(facts)
         if self._synchronous == "off" and self._database is not None:
-            reply = self._at_once(lambda: self._exchange(after, facts, only_if, trim_before))
+            reply = self._at_once(
+                lambda: self._exchange(after, facts, only_if, trim_before, at_once=True)
+            )
             if reply is not None:
                 self._in_a_row = (self._in_a_row + 1) % _IN_A_ROW
                 if self._in_a_row == 0:
@@ -130,6 +132,8 @@ class SqliteStore:
             return None
         try:
             return work()
+        except _WouldWaitError:
+            return None
         except (sqlite3.Error, OSError) as error:
             if _is_busy(error):
                 return None
@@ -164,9 +168,15 @@ class SqliteStore:
         return bool(version != self._version)
 
     def _exchange(
-        self, after: int, facts: tuple[bytes, ...], only_if: int | None, trim_before: int
+        self,
+        after: int,
+        facts: tuple[bytes, ...],
+        only_if: int | None,
+        trim_before: int,
+        *,
+        at_once: bool = False,
     ) -> Reply:
-        database = self._open()
+        database = self._open(at_once=at_once)
         # A transaction that reads only waits for nobody; one that writes takes its turn at once.
         is_writing = bool(facts) or trim_before > 0
         database.execute("begin immediate" if is_writing else "begin")
@@ -202,12 +212,14 @@ class SqliteStore:
             facts=tuple(Fact(*row) for row in found),
         )
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, *, at_once: bool) -> sqlite3.Connection:
         if self._database is not None:
             with suppress(FileNotFoundError):
                 found = self.path.stat()
                 if (found.st_dev, found.st_ino) == self._inode:
                     return self._database
+            if at_once:
+                raise _WouldWaitError
             self._close()  # S3
         _check_folder(self.path.parent)
         # SQLite's own way of waiting has been measured to stand still for 0.9 s when eight
@@ -245,6 +257,10 @@ class SqliteStore:
         if self._database is not None:
             database, self._database = self._database, None
             database.close()
+
+
+class _WouldWaitError(Exception):
+    """The file has to be opened again."""
 
 
 def _is_busy(error: Exception) -> bool:

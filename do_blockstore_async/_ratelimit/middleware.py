@@ -77,19 +77,23 @@ async def send_with_lease(
 ) -> ClientResponse:
     """Wait for a lease, send, and close the lease with what came of it."""
     send = request.send
-    while True:
-        async with throttle.acquire() as lease:
-            # Without the fence of a former lease.
-            request.send = send  # type: ignore[method-assign]
-            throttle._fence(request, lease)
-            try:
-                response = await handler(request)
-            except StaleLeaseError:
-                lease.cancel()
-                continue
-            except Exception as error:
-                if never_written(error):
+    try:
+        while True:
+            async with throttle.acquire() as lease:
+                # Without the fence of a former lease.
+                request.send = send  # type: ignore[method-assign]
+                throttle._fence(request, lease)
+                try:
+                    response = await handler(request)
+                except StaleLeaseError:
                     lease.cancel()
-                raise
-            lease.complete(response.headers, response.status)
-            return response
+                    continue
+                except Exception as error:
+                    if never_written(error):
+                        lease.cancel()
+                    raise
+                lease.complete(response.headers, response.status)
+                return response
+    finally:
+        # Another middleware may send the same request again, with a lease of its own.
+        request.send = send  # type: ignore[method-assign]

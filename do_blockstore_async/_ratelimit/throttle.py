@@ -413,9 +413,11 @@ class Throttle:
         """Close for good: waiting requests and later ones raise ClientClosedError."""
         self._closed = True
         self._fail_waiting()
-        await self._dispatcher.aclose()
-        if self._shared is not None:
-            await self._shared.aclose()
+        try:
+            await self._dispatcher.aclose()
+        finally:
+            if self._shared is not None:
+                await self._shared.aclose()
 
     def _fail_waiting(self) -> None:
         for waiter in self._queue.clear():

@@ -189,6 +189,7 @@ async def test_of_many_writers_each_sees_all_before_it_writes(bench: Bench) -> N
 
 async def test_dates_never_fall_whatever_the_clock_does(bench: Bench) -> None:  # L4
     store = bench.store()
+    await store.exchange(0)
     dates: list[float] = []
     for by_s in (0.0, 30.0, -60.0, 3600.0, -5000.0, 7.0):
         await bench.set_clock(by_s)

@@ -129,6 +129,21 @@ async def test_a_stale_lease_is_given_back_before_the_first_byte(
             assert len(simulator.requests) == 2
             await until(lambda: store.quota.in_flight == 0)
 
+            # Another middleware may send the same request twice, each time with a lease of its own.
+            async def twice(
+                request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+            ) -> aiohttp.ClientResponse:
+                (await handler(request)).release()
+                return await handler(request)
+
+            monkeypatch.undo()
+            async with (
+                aiohttp.ClientSession(middlewares=(twice, middleware)) as session,
+                session.get(f"{simulator.url}/v2/regions", headers=headers) as response,
+            ):
+                assert response.status == 200
+            assert len(simulator.requests) == 4
+
 
 async def test_the_workers_of_a_service_share_one_budget(tmp_path: Path) -> None:
     statuses, refused = await visit_workers(tmp_path)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 
+from do_blockstore_async._log.store import LogStoreError, Reply
 from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config
-from do_blockstore_async.errors import ConfigError, QuotaWaitTooLongError
+from do_blockstore_async.errors import ClientClosedError, ConfigError, QuotaWaitTooLongError
 from do_blockstore_async.events import (
     PeerJoined,
     PeerLost,
@@ -368,3 +370,148 @@ def test_a_throttle_alone_has_no_token_to_share_by() -> None:
 @pytest.mark.parametrize("seed", range(50))
 def test_random_fleets(seed: int) -> None:
     assert fuzz(seed) == []
+
+
+# Outages at awkward moments; in each of these requests were once sent that nobody counted.
+
+
+async def abandon(fleet: Fleet) -> None:
+    """End a fleet with requests that still wait."""
+    for process in fleet.processes:
+        for task in process.tasks:
+            task.cancel()
+        await asyncio.gather(*process.tasks, return_exceptions=True)
+        process.way.is_away, process.way.lost_share = False, 0.0
+    await fleet.aclose()
+
+
+@virtual
+async def test_what_is_written_without_a_reply_delays_the_share() -> None:
+    fleet = Fleet(DEFAULT, judge_for(DEFAULT, "sliding"))
+    unheard, other = fleet.process(), fleet.process()
+    await unheard.call()
+    await other.call()
+    await asyncio.sleep(11)
+    unheard.start(2_000)
+    other.start(2_000)
+    await asyncio.sleep(3)
+    unheard.way.lost_share = 1.0
+    before = unheard.sent
+    await asyncio.sleep(170)
+    assert unheard.sent > before
+    assert fleet.refused == 0
+    await abandon(fleet)
+
+
+@virtual
+async def test_a_share_that_shrank_unheard_is_kept_as_it_was() -> None:
+    fleet = Fleet(DEFAULT, judge_for(DEFAULT, "sliding"))
+    first = fleet.process()
+    await first.call()
+    await asyncio.sleep(81)
+    second = fleet.process()
+    await second.call()
+    first.way.lost_share = 1.0
+    while first.budget._session.away_since is None:  # noqa: ASYNC110 -- no event, in virtual time
+        await asyncio.sleep(0.01)
+    first.way.is_away = True
+    first.start(2_000)
+    second.start(3_000)
+    await asyncio.sleep(170)
+    assert first.sent > 100
+    assert fleet.refused == 0
+    await abandon(fleet)
+
+
+@virtual
+async def test_a_share_ends_once_the_others_may_have_read_of_the_return() -> None:
+    fleet = Fleet(DEFAULT, judge_for(DEFAULT, "sliding"))
+    cut, other = fleet.process(), fleet.process()
+    await cut.call()
+    await other.call()
+    await asyncio.sleep(70)
+    cut.way.is_away = True
+    cut.start(2_000)
+    await asyncio.sleep(5)
+    other.start(4_000)
+    await asyncio.sleep(95)
+    before = cut.sent
+    # The store is there for one look and one write, whose reply is lost.
+    exchange = cut.way.exchange
+
+    async def without_reply(after: int, facts: Any = (), **options: Any) -> Reply:
+        reply = await exchange(after, facts, **options)
+        if facts:
+            cut.way.is_away = True
+            raise LogStoreError("the reply was lost")
+        return reply
+
+    cut.way.exchange = without_reply  # type: ignore[method-assign]
+    cut.way.is_away = False
+    await asyncio.sleep(70)
+    assert before > 1
+    assert cut.sent == before
+    assert fleet.refused == 0
+    await abandon(fleet)
+
+
+@virtual
+async def test_a_lost_log_is_given_back_although_the_store_fails_meanwhile() -> None:
+    fleet = Fleet(DEFAULT, judge_for(DEFAULT, "sliding"))
+    first = fleet.process()
+    first.start(240)
+    await asyncio.sleep(12)
+    fleet.empty_log()
+    exchange, broken = first.way.exchange, [True]
+
+    async def once_broken(after: int, facts: Any = (), **options: Any) -> Reply:
+        if facts and options.get("only_if") is not None and broken:
+            broken.clear()
+            raise LogStoreError("broken")
+        return await exchange(after, facts, **options)
+
+    first.way.exchange = once_broken  # type: ignore[method-assign]
+    await asyncio.sleep(8)
+    assert not broken
+    second = fleet.process()
+    second.start(240)
+    await asyncio.sleep(25)
+    assert first.budget._session.writer in second.budget._session.replica.peers
+    assert second.sent <= 10, "the first has used 240 of 250"
+    assert fleet.refused == 0
+    await abandon(fleet)
+
+
+@virtual
+async def test_a_fact_of_another_version_ends_the_granting_in_words() -> None:
+    fleet = Fleet(scaled(), judge())
+    process = fleet.process()
+    await process.call()
+    process.start(200)
+    await asyncio.sleep(2)
+    fleet.log.exchange(0, [b"\x93\xa6grant2\xa1x\x01"], None, 0)
+    await asyncio.sleep(10)
+    sent = process.sent
+    (error,) = await asyncio.gather(*process.tasks, return_exceptions=True)
+    assert isinstance(error, ConfigError)
+    frames = []
+    for _ in range(20):
+        with pytest.raises(ConfigError, match="use one version") as caught:
+            await process.call()
+        frames.append(len(caught.traceback))
+    assert process.sent == sent
+    assert len(set(frames)) == 1, "nothing grows with the callers"
+    await process.aclose()
+
+
+@virtual
+async def test_closing_while_opening_ends_both() -> None:
+    fleet = Fleet(scaled(), judge(), round_trip_s=100.0)
+    process = fleet.process()
+    opening = asyncio.ensure_future(process.budget.aopen())
+    await asyncio.sleep(1)
+    await process.aclose()
+    with pytest.raises(ClientClosedError):
+        await opening
+    with pytest.raises(ClientClosedError):
+        await process.budget.aopen()

@@ -286,7 +286,11 @@ class Ledger:
         # The server may count the request as late as this, and holds it for a window from then on.
         late_arrival_s = self.config.late_arrival_s
         for window in self.windows:
-            window.lost.append(now + late_arrival_s + window.hold_s)
+            at, lost = now + late_arrival_s + window.hold_s, window.lost
+            if lost and lost[-1] > at:
+                insort(lost, at)  # behind what a shared budget keeps for those who are away
+            else:
+                lost.append(at)
         if lease.probe:
             self.gate.probe_later(now, None)
 

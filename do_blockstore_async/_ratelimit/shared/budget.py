@@ -164,7 +164,8 @@ class SharedBudget:
         """
         session = self._session
         if session.error is not None:
-            raise session.error
+            # The one object, without the frames of those who were told before.
+            raise session.error.with_traceback(None)
         if session.away_since is not None or (session.writer is None and self._outage):
             own_s = self._clock()
             admission = self._in_outage().admission(own_s, background)
@@ -211,7 +212,11 @@ class SharedBudget:
 
     def _absence(self) -> tuple[int, int]:
         outage = self._outage
-        return (0, 0) if outage is None else (outage.sent, outage.in_flight)
+        if outage is None:
+            return 0, 0
+        # Others give the share up once they read this, whether or not we hear that they did.
+        outage.ends_at = min(outage.ends_at, self._clock())
+        return outage.sent, outage.in_flight
 
     async def claim(self, background: bool) -> bool:
         """See `SharedGrants.claim`."""

@@ -25,12 +25,14 @@ class Peer:
         turns: its virtual times in fair queuing, of interactive and of bulk requests: how many
             were served, divided by its weight.
         is_passed: whether it did not take its turn, and has not been heard since.
-        share: of the budget, that it may spend if it loses the log.
+        share, former_share: of the budget, that it may spend if it loses the log. It may not have
+            heard of the one yet, and goes by the other, of the exchange before.
         number: of its newest lease.
         open: its leases in flight.
     """
 
     __slots__ = (
+        "former_share",
         "heard_at",
         "is_passed",
         "name",
@@ -47,9 +49,14 @@ class Peer:
         self.waiting = Backlog()
         self.turns = list(turns)
         self.is_passed = False
-        self.share = 0.0
+        self.share = self.former_share = 0.0
         self.number = 0
         self.open: dict[int, LeaseRecord] = {}
+
+    @property
+    def kept_share(self) -> float:
+        """What others keep for it."""
+        return max(self.share, self.former_share)
 
 
 class Away(msgspec.Struct, array_like=True):

@@ -160,7 +160,7 @@ class Replica:
         at_s = peer.heard_at + DEAD_S
         self._end(name, peer, at_s)
         self._is_left = False
-        if peer.share > 0:
+        if peer.kept_share > 0:
             self._keep_share(name, peer)
 
     def _end(self, name: str, peer: Peer, at_s: float) -> None:
@@ -173,12 +173,12 @@ class Replica:
         """Hold the slots that `peer` may take without the log until its grace is over (R7)."""
         settings = self.settings
         last_s = peer.heard_at + settings.grace_s + FENCE_S + settings.late_arrival_s
-        slots = kept_slots(self.ledger, peer.share, settings.grace_s)
+        slots = kept_slots(self.ledger, peer.kept_share, settings.grace_s)
         until_s = tuple(last_s + window.hold_s for window in self.ledger.windows)
         for window, count, until in zip(self.ledger.windows, slots, until_s, strict=True):
             for _ in range(count):
                 insort(window.lost, until)
-        self.away[name] = Away(peer.share, slots, until_s)
+        self.away[name] = Away(peer.kept_share, slots, until_s)
 
     def apply(self, at_s: float, fact: Fact) -> dict[str, Peer]:
         """Take in one fact; return the writers that had died before it."""
@@ -222,13 +222,15 @@ class Replica:
         else:
             self._close(at_s, fact, peer)
         if (peer := self.peers.get(fact.writer)) is not None:
+            if at_s > peer.heard_at:  # what has the same date was written by one exchange
+                peer.former_share = peer.share
             peer.heard_at, peer.is_passed = at_s, False
             self._divide(fact.writer, peer)
 
     def _divide(self, writer: str, peer: Peer) -> None:
         """Give a writer its share, of which it knows by this fact of its own (R7)."""
         if self.settings.grace_s > 0:
-            others = sum(p.share for name, p in self.peers.items() if name != writer)
+            others = sum(p.kept_share for name, p in self.peers.items() if name != writer)
             others += sum(away.share for away in self.away.values())
             equal = _LARGEST_SHARE / len(self.peers)
             peer.share = max(0.0, min(equal, _LARGEST_SHARE - others))
@@ -326,8 +328,8 @@ class Replica:
         away = self.away.pop(fact.writer, None)
         if away is not None:
             for window, count, until in zip(
-                self.ledger.windows, away.slots, away.until_s, strict=True
-            ):
+                self.ledger.windows, away.slots, away.until_s, strict=False
+            ):  # other settings may have other windows
                 _take_out(window, count, until)
         late_s = at_s + self.settings.late_arrival_s
         for window in self.ledger.windows:
@@ -367,6 +369,7 @@ class Replica:
             peer = self.peers[name] = Peer(found["name"], found["heard_at"], found["turns"])
             peer.waiting = msgspec.convert(found["waiting"], Backlog)
             peer.is_passed, peer.share = found["is_passed"], found["share"]
+            peer.former_share = found["former_share"]
             peer.number = found["number"]
             for number, lease_state in found["open"].items():
                 lease = peer.open[int(number)] = LeaseRecord()

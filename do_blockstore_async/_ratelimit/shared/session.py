@@ -22,7 +22,7 @@ from typing import Final, Literal, TypeVar
 from ..._clock import pause, wait_for_event
 from ..._log.store import Fact as LogFact
 from ..._log.store import LogStore, LogStoreError, Reply
-from ...errors import BlockStoreError, ConfigError
+from ...errors import BlockStoreError, ClientClosedError, ConfigError
 from ...events import (
     Event,
     PeerJoined,
@@ -122,7 +122,9 @@ class Session:
         self._log_id: str | None = None
         self._seen: dict[int, tuple[float, bytes]] = {}
         self._skipping = False
+        # A log that was lost needs a state to go on from, and what that state does not know of us.
         self._is_carried = True
+        self._must_carry = False
         self._checkpoints: deque[int] = deque(maxlen=2)
         self._heard = (0.0, 0.0)
         self._one_at_a_time = asyncio.Lock()
@@ -143,7 +145,10 @@ class Session:
             ConfigError: the store cannot be used, or others run with other settings.
         """
         self.start()
-        await self._tried.wait()
+        if not self._closed:
+            await self._tried.wait()
+        if self._closed:
+            raise ClientClosedError("the client was closed")
         if self.error is not None:
             raise self.error
 
@@ -225,10 +230,11 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        self._tried.set()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             if self.writer is not None and self.away_since is None:
                 with suppress(BlockStoreError):
                     await self._exchange([encode(Bye(self.writer))])
@@ -253,9 +259,13 @@ class Session:
             if not isinstance(error, BlockStoreError):
                 _logger.exception("the shared budget failed")
                 error = BlockStoreError(f"the shared budget failed ({type(error).__name__})")
-            self.error = error
-            self._tried.set()
-            self._changed()
+            self._fail(error)
+
+    def _fail(self, error: BlockStoreError) -> None:
+        """Grant nothing any more, and tell why."""
+        self.error = error
+        self._tried.set()
+        self._changed()
 
     async def _write_once(self) -> None:
         if not self._outbox:
@@ -272,7 +282,7 @@ class Session:
             return
         if self._outbox:
             await self._exchange([])
-        elif self._clock() - self.wrote_at >= HEARTBEAT_S or self.away_since is not None:
+        elif self._clock() - self.wrote_at >= HEARTBEAT_S and self.away_since is None:
             self._told = self._waiting(None)
             await self._exchange([encode(Ask(self.writer, self._told))])
         else:
@@ -289,8 +299,13 @@ class Session:
                 await pause(LOOK_S)
                 continue
             await self._store.changed(self._position)
-            with suppress(BlockStoreError):  # `_live` meets it too.
+            try:
                 await self._exchange([])
+            except LogStoreError:
+                continue
+            except BlockStoreError as error:
+                self._fail(error)
+                return
 
     async def _join(self) -> None:
         """Become one of the living: read everything, then say hello."""
@@ -342,9 +357,9 @@ class Session:
             LogStoreError: the store is away.
             ConfigError: it can never be used.
         """
-        accepted, is_new_log = await self._sync(facts, only_if, checkpoint, trim_before)
-        while is_new_log:
-            is_new_log = await self._carry_on()
+        accepted = await self._sync(facts, only_if, checkpoint, trim_before)
+        if self._must_carry:
+            await self._carry_on()
         if self.writer is not None and self.writer not in self.replica.peers:
             self.writer = None  # S4
             self._joined.clear()
@@ -362,11 +377,11 @@ class Session:
         only_if: int | None = None,
         checkpoint: Literal["regular", "carried"] | None = None,
         trim_before: int = 0,
-    ) -> tuple[bool, bool]:
-        """Exchange and apply; returns whether `facts` stand, and whether the log is another one."""
+    ) -> bool:
+        """Exchange and apply; returns whether `facts` stand, in the log that was read so far."""
         async with self._one_at_a_time:
             if only_if is not None and self._position != only_if:
-                return False, False
+                return False
             if checkpoint is not None:
                 # Of this very position, and with nothing between: what waits to be written is not
                 # part of the state yet.
@@ -375,22 +390,25 @@ class Session:
                     self.writer or "", is_carried=checkpoint == "carried"
                 )
                 facts = [encode(state)]
-            takes_outbox = self.writer is not None and checkpoint is None
+            # While the store is away nothing is written but what a reply has been asked for: else
+            # it could hear this session, which hears nothing and counts its silence (O1).
+            takes_outbox = (
+                self.writer is not None and checkpoint is None and self.away_since is None
+            )
             writing = [*self._outbox, *facts] if takes_outbox else facts
             held_back = len(writing) - len(facts)
-            is_new_log = False
             before = self._clock()
             if writing:
                 self.tried_at = before
             reply = await self._ask(writing, only_if, trim_before)
             if reply.accepted and writing:
-                self.wrote_at = before
+                if checkpoint is None:  # which nobody takes for a sign of life
+                    self.wrote_at = before
                 for _ in range(held_back):
                     self._outbox.popleft()
             accepted = reply.accepted
             while True:
                 if self._is_another_log(reply):
-                    is_new_log = True
                     accepted = False
                     self._begin_again(reply)
                     reply = await self._ask([], None, 0)
@@ -402,7 +420,7 @@ class Session:
             self._skipping = False
             self._lose(self.replica.advance(reply.now_s))
             self._give_back_orphans()
-        return accepted, is_new_log
+        return accepted
 
     async def _ask(self, facts: list[bytes], only_if: int | None, trim_before: int) -> Reply:
         try:
@@ -438,17 +456,17 @@ class Session:
         self._log_id = reply.log_id
         self._position = 0
         self._checkpoints.clear()
-        self._skipping, self._is_carried = True, False
+        self._skipping, self._is_carried, self._must_carry = True, False, True
 
     def _apply(self, reply: Reply) -> None:
         for found in reply.facts:
             if found.position <= self._position:
                 continue
+            fact = decode(found.data)
             self._position = found.position
             is_known = self._skipping and self._is_known(found)
             if not self._skipping or not is_known:
                 self._remember(found)
-            fact = decode(found.data)
             if isinstance(fact, Checkpoint):
                 self._checkpoints.append(found.position)
                 self._is_carried = self._is_carried or not is_known
@@ -485,14 +503,18 @@ class Session:
             if writer != self.writer:
                 self._emit(PeerLost(peer.name))
 
-    async def _carry_on(self) -> bool:
-        """Bring the state into another log, and what its state does not know of this session."""
-        while not self._is_carried:
-            await self._sync([], checkpoint="carried")
-        if self.writer is None:
-            return False
-        hello = Hello(self.writer, FORMAT, self.name, self.settings)
-        return (await self._sync([encode(hello), *self._recent]))[1]
+    async def _carry_on(self) -> None:
+        """Bring the state into another log, and what its state does not know of this session.
+
+        Whatever interrupts it, the next exchange goes on with it.
+        """
+        while self._must_carry:
+            while not self._is_carried:
+                await self._sync([], checkpoint="carried")
+            if self.writer is not None:
+                hello = Hello(self.writer, FORMAT, self.name, self.settings)
+                await self._sync([encode(hello), *self._recent])
+            self._must_carry = not self._is_carried
 
     def _went_away(self, error: LogStoreError) -> None:
         if self.away_since is None:
