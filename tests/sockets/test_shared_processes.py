@@ -18,8 +18,8 @@ from tests.support.servers import postgres_server, redis_server, restartable_red
 from tests.support.web_services import until
 from tests.support.worker_service import visit_workers
 
-# The real ones, in a thirtieth of the time.
-WINDOWS = ((25, 2.0), (500, 60.0))
+# The real ones, a tenth of them in a sixtieth of the time.
+WINDOWS = ((25, 1.0), (500, 60.0))
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +69,17 @@ async def test_one_that_is_killed_leaves_the_others_the_budget(budget: str, tmp_
 
 async def test_one_that_was_stopped_takes_its_place_again(tmp_path: Path) -> None:
     async with real_fleet("machine", tmp_path, WINDOWS) as fleet:
-        sleeper, *others = await fleet.begin(3, 110)
+        sleeper = await fleet.start(60)
+        others = [await fleet.start(200), await fleet.start(200)]
+        for process in fleet.processes:
+            await process.go()
         await fleet.until_served(30)
         sleeper.send(signal.SIGSTOP)
         # Longer than the silence after which it counts as dead.
         await asyncio.sleep(16)
         sleeper.send(signal.SIGCONT)
         seen = await asyncio.gather(*(process.result() for process in (sleeper, *others)))
-        assert [found["done"] for found in seen] == [110] * 3
+        assert [found["done"] for found in seen] == [60, 200, 200]
         assert fleet.refused == 0
         # The others went on; or, once in a hundred times, it was stopped while it held the file.
         events = Counter(seen[1]["events"])
