@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
@@ -56,6 +56,10 @@ def _proxy(_: Any, __: attrs.Attribute[Any], value: str | None) -> None:
         raise ConfigError("proxy must be a URL such as http://proxy:3128")
 
 
+REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
+POSTGRES_SCHEMES: Final = frozenset({"postgresql", "postgres"})
+
+
 def _is_budget(value: object) -> bool:
     if value in ("process", "machine"):
         return True
@@ -65,11 +69,10 @@ def _is_budget(value: object) -> bool:
             return False
     except ValueError:
         return False
-    if parts.scheme in {"postgresql", "postgres"}:
+    if parts.scheme in POSTGRES_SCHEMES:
         return True  # `postgresql:///name?host=/run/postgresql` has no host.
-    if parts.scheme == "unix":
-        return bool(parts.path)
-    return parts.scheme in {"redis", "rediss"} and bool(parts.hostname)
+    place = parts.path if parts.scheme == "unix" else parts.hostname
+    return parts.scheme in REDIS_SCHEMES and bool(place)
 
 
 def _budget(_: Any, __: attrs.Attribute[Any], value: object) -> None:

@@ -127,9 +127,9 @@ class _Transmission:
             now = loop.time()
             attempt.begin(now)
             self._owner.timer.begin(self._scope, now)
-            throttle._fence(request, lease)
             try:
-                response = await handler(request)
+                with throttle._fence(request, lease):
+                    response = await handler(request)
             except StaleLeaseError:
                 lease.cancel()
                 attempt.sent_at = None

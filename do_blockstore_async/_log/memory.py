@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from .._clock import finish, now_s, wait_until
+from .server_clock import Expected, ServerClock, correction
 from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreError, Reply
 
 __all__ = ["MemoryLog", "MemoryStore"]
-
-_HEARD_S: Final = 5.0
-_STEP_S: Final = 0.5
 
 
 class MemoryLog:
     """The log itself; any number of stores may lead to it.
 
-    Its clock is corrected as those of the servers are (`redis.py`, R1 and R3).
+    Its clock is corrected as those of the servers are (`server_clock.py`).
 
     Args:
         clock: returns seconds, on a clock that may be set.
@@ -39,16 +36,12 @@ class MemoryLog:
         facts: Sequence[bytes],
         only_if: int | None,
         trim_before: int,
-        expected: tuple[float, bool] | None = None,
+        expected: Expected | None = None,
     ) -> Reply:
-        """See `LogStore.exchange`; `expected` is what the clock should show, and if that is new."""
-        now_s = self.clock() + self._shift_s
-        if expected is not None:
-            step_s = now_s - expected[0]
-            if step_s > _STEP_S or (step_s < -_STEP_S and (expected[1] or not self.now_s)):
-                self._shift_s -= step_s
-                now_s = expected[0]
-        self.now_s = max(self.now_s, now_s)
+        """See `LogStore.exchange`; `expected` is what the clock should show."""
+        shown_s = self.clock() + self._shift_s
+        self._shift_s += correction(shown_s, expected, is_new=not self.now_s)
+        self.now_s = max(self.now_s, self.clock() + self._shift_s)
         accepted = not facts or only_if is None or only_if == self.last
         if accepted:
             for data in facts:
@@ -80,8 +73,7 @@ class MemoryStore:
     def __init__(self, log: MemoryLog, clock: Callable[[], float] | None = None) -> None:
         self.log = log
         self.is_away = False
-        self._clock = clock
-        self._heard: tuple[float, float] | None = None
+        self._clock = None if clock is None else ServerClock(clock)
 
     async def exchange(
         self,
@@ -96,13 +88,9 @@ class MemoryStore:
             raise LogStoreError("the store is away")
         if self._clock is None:
             return self.log.exchange(after, facts, only_if, trim_before)
-        expected = None
-        if self._heard is not None:
-            store_s, own_s = self._heard
-            elapsed_s = self._clock() - own_s
-            expected = store_s + elapsed_s, elapsed_s <= _HEARD_S
+        expected = self._clock.expected()
         reply = self.log.exchange(after, facts, only_if, trim_before, expected)
-        self._heard = reply.now_s, self._clock()
+        self._clock.heard(reply.now_s)
         return reply
 
     async def changed(self, after: int) -> None:

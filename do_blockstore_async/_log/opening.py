@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from .._clock import boot_s, new_name, wall_s
+from ..config import POSTGRES_SCHEMES, REDIS_SCHEMES
 from ..errors import StoreUnusableError
 from .places import boot_id, state_folder
 from .sqlite import SqliteStore
@@ -16,9 +17,6 @@ from .store import LogStore
 __all__ = ["ON_MACHINE", "open_store"]
 
 ON_MACHINE: Final = "machine"
-
-_REDIS: Final = frozenset({"redis", "rediss", "unix"})
-_POSTGRES: Final = frozenset({"postgresql", "postgres"})
 
 
 def open_store(setting: str, key: str) -> LogStore:
@@ -32,7 +30,7 @@ def open_store(setting: str, key: str) -> LogStore:
         StoreUnusableError: it cannot be used here: no home, no permission, a missing extra.
     """
     scheme = urlsplit(setting).scheme
-    if scheme in _REDIS:
+    if scheme in REDIS_SCHEMES:
         try:
             from .redis import RedisStore
         except ImportError:
@@ -43,7 +41,7 @@ def open_store(setting: str, key: str) -> LogStore:
             raise StoreUnusableError(
                 "the budget's Redis URL has a part that is not valid"
             ) from None
-    if scheme in _POSTGRES:
+    if scheme in POSTGRES_SCHEMES:
         try:
             from .postgres import PostgresStore
         except ImportError:

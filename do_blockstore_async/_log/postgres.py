@@ -4,7 +4,7 @@ Two tables in a schema of their own: a row for each log, which a writer locks fo
 transaction, and the facts. So the writers of one log take turns, those of others never wait, and
 readers write nothing.
 
-P1. The clock is the server's, plus a stored correction, with the rules of `redis.py` (R1, R3).
+P1. The clock is the server's, plus a stored correction, with the rules of `server_clock.py`.
 P2. A transaction that was acknowledged is on the disk, by PostgreSQL's defaults.
 """
 
@@ -21,12 +21,11 @@ import psycopg.errors
 
 from .._clock import now_s, pause
 from ..errors import StoreUnusableError
+from .server_clock import ServerClock, correction
 from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreError, Reply
 
 __all__ = ["PostgresStore"]
 
-_HEARD_S: Final = 5.0
-_STEP_S: Final = 0.5
 _TIMEOUT_S: Final = 5.0
 _LOCK: Final = 0x646F_626C_6F63  # any number of our own: it guards the making of the tables
 
@@ -81,15 +80,13 @@ class PostgresStore:
     ) -> None:
         self._url = url
         self._key = key
-        self._clock = clock
+        self._clock = ServerClock(clock)
         self._new_id = new_id
         self._connection: psycopg.AsyncConnection[Any] | None = None
         # At most 63 bytes, and no character that needs escaping.
         self._channel = f"do_blockstore_{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
         self._listener: psycopg.AsyncConnection[Any] | None = None
         self._one_at_a_time = asyncio.Lock()
-        # The store's time and ours when it last answered.
-        self._heard: tuple[float, float] | None = None
 
     async def exchange(
         self,
@@ -128,12 +125,9 @@ class PostgresStore:
                 await cursor.execute(_NEW, (key, self._new_id()))
                 row = await (await cursor.execute(look, (key,))).fetchone()
             log_id, last, shift_s, latest_s, raw_s = row
-            now_s = raw_s + shift_s
-            expected_s, is_fresh = self._expected()
-            step_s = now_s - expected_s if expected_s > 0 else 0.0
-            if step_s > _STEP_S or (step_s < -_STEP_S and (is_fresh or not latest_s)):
-                shift_s, now_s = expected_s - raw_s, expected_s
-            now_s = max(now_s, latest_s)
+            expected = self._clock.expected()
+            shift_s += correction(raw_s + shift_s, expected, is_new=not latest_s)
+            now_s = max(raw_s + shift_s, latest_s)
             accepted = not facts or only_if is None or only_if == last
             if accepted and facts:
                 rows = [(key, last + n, now_s, data) for n, data in enumerate(facts, 1)]
@@ -145,7 +139,7 @@ class PostgresStore:
                 await cursor.execute(_TRIM, (key, trim_before))
             (first,) = await (await cursor.execute(_FIRST, (key,))).fetchone() or (None,)
             found = await (await cursor.execute(_READ, (key, after, last, PAGE))).fetchall()
-        self._heard = (now_s, self._clock())
+        self._clock.heard(now_s)
         return Reply(
             accepted=accepted,
             now_s=now_s,
@@ -171,14 +165,6 @@ class PostgresStore:
             raise
         self._connection = connection
         return connection
-
-    def _expected(self) -> tuple[float, bool]:
-        """Return what time the store's clock should show, and whether that was heard just now."""
-        if self._heard is None:
-            return 0.0, False
-        store_s, own_s = self._heard
-        elapsed_s = self._clock() - own_s
-        return store_s + elapsed_s, 0 <= elapsed_s <= _HEARD_S
 
     async def changed(self, after: int) -> None:
         """See `LogStore.changed`: a connection of its own listens for notifications."""

@@ -4,11 +4,8 @@ Each exchange is one script, which Redis runs alone: so it is atomic (L2, L3). T
 stream whose ids are the positions; the rest are three plain keys. All share a hash tag, so they
 share a slot of a cluster.
 
-R1. The clock is the server's TIME, plus a stored correction. Whoever was answered before says what
-    time it should be now by its own measure; where the server's is more than half a second ahead
-    it was set, and the script corrects it before it dates anything. Where it is behind, only who
-    was answered within 5 s is believed: a machine that was paused, or a slow request, looks the
-    same. Then time passes a little slower, which frees slots later, never earlier.
+R1. The clock is the server's TIME, plus a stored correction, with the rules of `server_clock.py`;
+    the script corrects it before it dates anything.
 R2. Keys nobody uses expire, so a token that was retired leaves nothing behind.
 
 Redis acknowledges before it writes to the disk or to a replica: after a crash or a failover the
@@ -32,11 +29,11 @@ import redis.exceptions
 
 from .._clock import now_s, pause
 from ..errors import StoreUnusableError
+from .server_clock import ServerClock
 from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreError, Reply
 
 __all__ = ["RedisStore"]
 
-_HEARD_S: Final = 5.0
 _KEPT_S: Final = 86_400.0
 _TIMEOUT_S: Final = 5.0
 
@@ -142,11 +139,9 @@ class RedisStore:
         self._script = self._client.register_script(_SCRIPT)
         tag = f"do-blockstore:{{{key}}}"
         self._keys = [f"{tag}:{part}" for part in ("facts", "last", "clock", "id")]
-        self._clock = clock
+        self._clock = ServerClock(clock)
         self._new_id = new_id
         self._kept_ms = math.ceil(kept_s * 1000)
-        # The store's time and ours when it last answered.
-        self._heard: tuple[float, float] | None = None
 
     async def exchange(
         self,
@@ -157,16 +152,16 @@ class RedisStore:
         trim_before: int = 0,
     ) -> Reply:
         """See `LogStore.exchange`."""
-        expected_us, is_fresh = self._expected()
+        expected = self._clock.expected()
         arguments: list[bytes | str | int] = [
             after,
             -1 if only_if is None else only_if,
             trim_before,
             PAGE,
-            expected_us,
+            -1 if expected is None else round(expected.now_s * 1e6),
             self._kept_ms,
             self._new_id(),
-            int(is_fresh),
+            int(expected is not None and expected.is_fresh),
             *facts,
         ]
         try:
@@ -183,7 +178,7 @@ class RedisStore:
             raise StoreUnusableError(f"Redis cannot keep the budget: {_reason(error)}") from None
         accepted, now_us, log_id, first, last, flat = answer
         now_s = int(now_us) / 1e6
-        self._heard = (now_s, self._clock())
+        self._clock.heard(now_s)
         return Reply(
             accepted=accepted == 1,
             now_s=now_s,
@@ -195,17 +190,6 @@ class RedisStore:
                 for position, at_us, data in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
             ),
         )
-
-    def _expected(self) -> tuple[int, bool]:
-        """Return what time the store's clock should show, and whether that was heard just now.
-
-        -1 if it was never heard.
-        """
-        if self._heard is None:
-            return -1, False
-        store_s, own_s = self._heard
-        elapsed_s = self._clock() - own_s
-        return round((store_s + elapsed_s) * 1e6), 0 <= elapsed_s <= _HEARD_S
 
     async def changed(self, after: int) -> None:
         """See `LogStore.changed`: a blocking read of the stream."""

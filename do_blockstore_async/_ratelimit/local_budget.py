@@ -51,10 +51,8 @@ class SharedGrants(Protocol):
     def note_waiting(self) -> None:
         """Let the others know that what waits here has changed."""
 
-    def attach(
-        self, here: WaitingHere, wake: Callable[[], None], changed: Callable[[], None]
-    ) -> None:
-        """Say what waits here, what wakes it, and what to do when the ledger moved by itself."""
+    def attach(self, here: WaitingHere, changed: Callable[[], None]) -> None:
+        """Say what waits here, and what to do when the ledger moved by itself."""
 
     async def aopen(self) -> None:
         """Join the other processes, unless the store is away for now.

@@ -10,8 +10,8 @@ nothing was written are known by name.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .lease import Lease
@@ -52,48 +52,48 @@ class LeaseSource(Protocol):
     def acquire(self) -> AbstractAsyncContextManager[Lease]:
         """See `Throttle.acquire`."""
 
-    def _fence(self, request: ClientRequest, lease: Lease) -> None:
+    def _fence(self, request: ClientRequest, lease: Lease) -> AbstractContextManager[None]:
         """See `Throttle._fence`."""
 
 
-def fence(request: ClientRequest, is_stale: Callable[[], bool]) -> None:
+@contextmanager
+def fence(request: ClientRequest, is_stale: Callable[[], bool]) -> Iterator[None]:
     """Make `request` raise `StaleLeaseError` instead of being written with a stale lease (R6).
 
     A connection is made between the middleware and the writing, and a process may be stopped or its
-    machine suspended at any moment: so the last look is directly before the first byte.
+    machine suspended at any moment: so the last look is directly before the first byte. Afterwards
+    the request is as it was: it may be sent again, with another lease.
     """
-    send: Callable[..., Awaitable[Any]] = request.send
+    send: Any = request.send
 
     async def send_if_fresh(*args: Any, **options: Any) -> Any:
         if is_stale():
             raise StaleLeaseError
         return await send(*args, **options)
 
+    # aiohttp has no hook this late; `send` is a public method of the request.
     request.send = send_if_fresh  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        request.send = send  # type: ignore[method-assign]
 
 
 async def send_with_lease(
     throttle: LeaseSource, request: ClientRequest, handler: ClientHandlerType
 ) -> ClientResponse:
     """Wait for a lease, send, and close the lease with what came of it."""
-    send = request.send
-    try:
-        while True:
-            async with throttle.acquire() as lease:
-                # Without the fence of a former lease.
-                request.send = send  # type: ignore[method-assign]
-                throttle._fence(request, lease)
-                try:
+    while True:
+        async with throttle.acquire() as lease:
+            try:
+                with throttle._fence(request, lease):
                     response = await handler(request)
-                except StaleLeaseError:
+            except StaleLeaseError:
+                lease.cancel()
+                continue
+            except Exception as error:
+                if never_written(error):
                     lease.cancel()
-                    continue
-                except Exception as error:
-                    if never_written(error):
-                        lease.cancel()
-                    raise
-                lease.complete(response.headers, response.status)
-                return response
-    finally:
-        # Another middleware may send the same request again, with a lease of its own.
-        request.send = send  # type: ignore[method-assign]
+                raise
+            lease.complete(response.headers, response.status)
+            return response

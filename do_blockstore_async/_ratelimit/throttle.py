@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ __all__ = ["Lease", "QuotaStatus", "Throttle", "WindowStatus", "deadline_at"]
 
 _NEVER = float("inf")
 _ROUNDED_S = 1.0
+_NO_FENCE = nullcontext()
 
 
 class Throttle:
@@ -98,7 +99,7 @@ class Throttle:
         )
         self._shared = self._budget.shared
         if self._shared is not None:
-            self._shared.attach(self._queue, self._dispatcher.wake, self._moved)
+            self._shared.attach(self._queue, self._moved)
         self._holders = 0
         self._closed = False
         self._paused_at: float | None = None
@@ -387,10 +388,11 @@ class Throttle:
         """
         return await send_with_lease(self, request, handler)
 
-    def _fence(self, request: ClientRequest, lease: Lease) -> None:
+    def _fence(self, request: ClientRequest, lease: Lease) -> AbstractContextManager[None]:
         """Keep `request` from being written with a lease that the other processes gave up."""
-        if self._shared is not None:
-            fence(request, lambda: self._budget.is_stale(lease))
+        if self._shared is None:
+            return _NO_FENCE
+        return fence(request, lambda: self._budget.is_stale(lease))
 
     def _join(self) -> None:
         """Count one more client that uses this throttle."""

@@ -8,7 +8,6 @@ import asyncio
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,13 @@ from do_blockstore_async._ratelimit.shared.opening import log_key
 from do_blockstore_async.errors import ConfigError, QuotaWaitTooLongError
 from do_blockstore_async.simulator import Simulator
 from tests.support.cli import do, environment
-from tests.support.servers import postgres_server, redis_server
+from tests.support.web_services import until
 
 PASSWORD = "correct-horse"
 REDIS_RIGHTS = [
     *("~do-blockstore:*", "+evalsha", "+eval", "+script|load", "+time", "+get", "+set"),
     *("+xadd", "+xrange", "+xtrim", "+xread", "+pexpire"),
 ]
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with redis_server() as url:
-        if url is None:
-            pytest.skip("redis is not installed")
-        yield url
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    with postgres_server() as url:
-        if url is None:
-            pytest.skip("postgres is not installed")
-        yield url
 
 
 @pytest.fixture(autouse=True)
@@ -185,8 +168,8 @@ async def test_a_full_disk_closes_the_gate_until_there_is_room(state: Path) -> N
         config = Config(budget="machine", timeout_s=1.0)
         async with BlockStore(simulator.token, base_url=simulator.url, config=config) as store:
             await store.request("GET", "/v2/regions")
-            session: Any = store.throttle._budget._session  # type: ignore[attr-defined]
-            log = session._store
+            throttle: Any = store.throttle
+            log = throttle._budget._session._store
 
             def limit(pages: int) -> None:
                 log._database.execute(f"pragma max_page_count = {pages}")
@@ -201,9 +184,7 @@ async def test_a_full_disk_closes_the_gate_until_there_is_room(state: Path) -> N
             sent = len(simulator.requests)
             assert store.quota.store_away_s is not None
             await log._run(lambda: limit(10_000))
-            async with asyncio.timeout(10):
-                while store.quota.store_away_s:  # noqa: ASYNC110 -- it tells by an event only
-                    await asyncio.sleep(0.05)
+            await until(lambda: not store.quota.store_away_s)
             await store.request("GET", "/v2/regions")
             assert len(simulator.requests) == sent + 1
         assert [request.status for request in simulator.requests].count(429) == 0
@@ -264,9 +245,7 @@ async def test_the_quota_names_who_shares_it() -> None:
             assert f"Shared with {here.name}: 0 in flight, 0 waiting." in done.out
             assert "2 of 250 used" in done.out, "those of both"
             # It left with a goodbye.
-            async with asyncio.timeout(10):
-                while len(store.quota.processes) > 1:  # noqa: ASYNC110 -- it tells nobody
-                    await asyncio.sleep(0.05)
+            await until(lambda: len(store.quota.processes) == 1)
 
 
 async def test_the_command_line_goes_on_alone_where_there_is_no_place(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +13,7 @@ import pytest
 from do_blockstore_async import BlockStore, Config
 from do_blockstore_async.simulator import Simulator
 from tests.support.real_fleet import real_fleet
-from tests.support.servers import postgres_server, redis_server, restartable_redis
+from tests.support.servers import restartable_redis
 from tests.support.web_services import until
 from tests.support.worker_service import visit_workers
 
@@ -22,26 +21,11 @@ from tests.support.worker_service import visit_workers
 WINDOWS = ((25, 1.0), (500, 60.0))
 
 
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str | None]:
-    with redis_server() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str | None]:
-    with postgres_server() as url:
-        yield url
-
-
 @pytest.fixture(params=["machine", "redis", "postgres"])
 def budget(request: pytest.FixtureRequest) -> str:
     if request.param == "machine":
         return "machine"
-    url: str | None = request.getfixturevalue(f"{request.param}_url")
-    if url is None:
-        pytest.skip(f"{request.param} is not installed")
-    return url
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 async def test_processes_keep_the_limits_together(budget: str, tmp_path: Path) -> None:

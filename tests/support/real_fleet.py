@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from do_blockstore_async.simulator import Simulator
+from tests.support.web_services import until
 
 __all__ = ["RealFleet", "RealProcess", "real_fleet"]
 
@@ -110,9 +111,7 @@ class RealFleet:
 
     async def until_served(self, requests: int) -> None:
         """Wait until the server has seen so many requests."""
-        async with asyncio.timeout(_PATIENCE_S):
-            while len(self.simulator.requests) < requests:  # noqa: ASYNC110 -- of other processes
-                await asyncio.sleep(0.01)
+        await until(lambda: len(self.simulator.requests) >= requests)
 
     def ideal_s(self, requests: int) -> float:
         """How long one throttle alone needs for so many, but for latency."""

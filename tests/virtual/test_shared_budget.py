@@ -24,6 +24,7 @@ from tests.support.fleet_fuzz import fuzz
 from tests.support.strict_servers import MODELS, Model
 from tests.support.throttle_traffic import judge, scaled
 from tests.support.virtual_time import run_virtual, virtual
+from tests.support.web_services import until
 
 DEFAULT = Config(reserve=(0.0, 0.0))
 
@@ -412,8 +413,7 @@ async def test_a_share_that_shrank_unheard_is_kept_as_it_was() -> None:
     second = fleet.process()
     await second.call()
     first.way.lost_share = 1.0
-    while first.budget._session.away_since is None:  # noqa: ASYNC110 -- no event, in virtual time
-        await asyncio.sleep(0.01)
+    await until(lambda: first.budget._session.away_since is not None)
     first.way.is_away = True
     first.start(2_000)
     second.start(3_000)

@@ -42,11 +42,10 @@ _NEVER = math.inf
 class _Claim(NamedTuple):
     """Where a lease of this process stands: in the log, or in the share of an outage."""
 
-    writer: str
-    number: int
     asked_at: float
-    outage: Outage | None = None
-    record: LeaseRecord | None = None
+    writer: str = ""
+    number: int = 0
+    share: tuple[Outage, LeaseRecord] | None = None
 
 
 class SharedBudget:
@@ -86,7 +85,6 @@ class SharedBudget:
         )
         self._session.absence = self._absence
         self._here: WaitingHere | None = None
-        self._wake: Callable[[], None] = lambda: None
         self._moved: Callable[[], None] = lambda: None
         self._offset_s = 0.0
         self._claimed: _Claim | None = None
@@ -107,11 +105,9 @@ class SharedBudget:
         """See `Budget.ledger`; in the log's time."""
         return self._session.replica.ledger
 
-    def attach(
-        self, here: WaitingHere, wake: Callable[[], None], changed: Callable[[], None]
-    ) -> None:
+    def attach(self, here: WaitingHere, changed: Callable[[], None]) -> None:
         """See `SharedGrants.attach`."""
-        self._here, self._wake, self._moved = here, wake, changed
+        self._here, self._moved = here, changed
 
     async def aopen(self) -> None:
         """See `SharedGrants.aopen`."""
@@ -225,13 +221,13 @@ class SharedBudget:
         if outage is not None:
             if outage.admission(asked_at, background).at > asked_at:
                 return False
-            self._claimed = _Claim("", 0, asked_at, outage, outage.open(asked_at))
+            self._claimed = _Claim(asked_at, share=(outage, outage.open(asked_at)))
             return True
         writer, passed, self._passed = session.writer, self._passed, ()
         number = await session.claim(background, passed)
         if number is None or writer is None:
             return False
-        self._claimed = _Claim(writer, number, asked_at)
+        self._claimed = _Claim(asked_at, writer, number)
         return True
 
     def unclaim(self) -> None:
@@ -260,7 +256,7 @@ class SharedBudget:
         claim = self._leases.get(lease)
         if claim is None:
             return True
-        is_ours = claim.outage is not None or claim.writer == self._session.writer
+        is_ours = claim.share is not None or claim.writer == self._session.writer
         return not is_ours or self._clock() - claim.asked_at > FENCE_S
 
     # -- closing ------------------------------------------------------------------------------
@@ -278,11 +274,11 @@ class SharedBudget:
         lease.is_open = False
         claim = self._leases.pop(lease)
         read_sample(headers, ignored)
-        if claim.outage is not None and claim.record is not None:
-            claim.outage.close_done(claim.record, self._clock(), status)
+        if claim.share is not None:
+            outage, record = claim.share
+            outage.close_done(record, self._clock(), status)
         else:
-            known = known_headers(headers)
-            fact = Done(claim.writer, claim.number, status, known)
+            fact = Done(claim.writer, claim.number, status, known_headers(headers))
             self._session.close(claim.writer, fact)
         return refusal_kind(headers) if status == 429 else None
 
@@ -291,8 +287,9 @@ class SharedBudget:
         del now
         lease.is_open = False
         claim = self._leases.pop(lease)
-        if claim.outage is not None and claim.record is not None:
-            claim.outage.close_lost(claim.record, self._clock())
+        if claim.share is not None:
+            outage, record = claim.share
+            outage.close_lost(record, self._clock())
         else:
             fact = Lost(claim.writer, claim.number)
             self._session.close(claim.writer, fact)
@@ -304,8 +301,9 @@ class SharedBudget:
         self._give_back(self._leases.pop(lease))
 
     def _give_back(self, claim: _Claim) -> None:
-        if claim.outage is not None and claim.record is not None:
-            claim.outage.close_unused(claim.record, self._clock())
+        if claim.share is not None:
+            outage, record = claim.share
+            outage.close_unused(record, self._clock())
         else:
             fact = Unused(claim.writer, claim.number)
             self._session.close(claim.writer, fact)

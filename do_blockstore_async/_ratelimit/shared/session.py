@@ -145,8 +145,7 @@ class Session:
             ConfigError: the store cannot be used, or others run with other settings.
         """
         self.start()
-        if not self._closed:
-            await self._tried.wait()
+        await self._tried.wait()
         if self._closed:
             raise ClientClosedError("the client was closed")
         if self.error is not None:
@@ -280,13 +279,12 @@ class Session:
         self._urgent = False
         if self.writer is None:
             return
-        if self._outbox:
-            await self._exchange([])
-        elif self._clock() - self.wrote_at >= HEARTBEAT_S and self.away_since is None:
+        is_silent = self._clock() - self.wrote_at >= HEARTBEAT_S and not self._outbox
+        facts: list[bytes] = []
+        if is_silent and self.away_since is None:
             self._told = self._waiting(None)
-            await self._exchange([encode(Ask(self.writer, self._told))])
-        else:
-            await self._exchange([])
+            facts.append(encode(Ask(self.writer, self._told)))
+        await self._exchange(facts)
         if self._position - max(self._checkpoints, default=0) > _CHECKPOINT_FACTS:
             await self._write_checkpoint()
 
