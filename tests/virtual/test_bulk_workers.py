@@ -106,7 +106,8 @@ class Fleet:
             elif isinstance(fact, Finished):
                 for key, outcome in fact.outcomes.items():
                     assert before.get(key) in {None, fact.worker}
-                    ended.update({key} if outcome.status != "unknown" else ())
+                    is_open = outcome.status == "unknown" or outcome.code == "dependency_failed"
+                    ended.update(() if is_open else {key})
 
     def check_snapshots(self) -> None:
         """Exactly one snapshot of each volume, asked for once, and an outcome of each."""

@@ -215,18 +215,21 @@ class JournalReader:
             JournalError: it is no journal, or not the same any more, or of another version.
             LogStoreError: the store is away.
         """
-        await self.exchange(())
+        await self.exchange((), self.state.position)
 
-    async def exchange(self, facts: Iterable[JournalFact]) -> bool:
+    async def exchange(self, facts: Iterable[JournalFact], made_at: int) -> bool:
         """Append facts if nobody has written since they were made, read on, and tell if they were.
+
+        Args:
+            facts: what holds in the state at `made_at`.
+            made_at: a position of the log.
 
         Raises: as `read`.
         """
         data = [encode_fact(fact) for fact in facts]
-        made_at = self.state.position
         async with self._one_at_a_time:
             if data and self.state.position != made_at:
-                return False  # read on by another task: what was made before may not hold now
+                return False  # another task has read on
             accepted = True
             while True:
                 after = self.state.position
@@ -358,7 +361,7 @@ class Journal(JournalReader):
         await self.read()
         while not self.state.position and plan is not None:
             planned = Planned("", FORMAT, msgspec.Raw(plan.to_json().encode()))
-            await self.exchange([planned])
+            await self.exchange([planned], 0)
         found = await self.read_plan()
         if plan is not None and plan.digest != found.digest:
             raise JournalError(
@@ -367,7 +370,7 @@ class Journal(JournalReader):
             )
         self.plan = found if plan is None else plan
         joining = self._joining()
-        while not await self.exchange([*self._gone(), joining]):
+        while not await self.exchange([*self._gone(), joining], self.state.position):
             pass
 
     @property
@@ -405,10 +408,10 @@ class Journal(JournalReader):
                 if self.state.claims[key].worker == fact.worker
             )
 
-    async def exchange(self, facts: Iterable[JournalFact]) -> bool:
+    async def exchange(self, facts: Iterable[JournalFact], made_at: int) -> bool:
         """See `JournalReader.exchange`; whoever waits for a change is told of it."""
         before = self.state.position
-        accepted = await super().exchange(facts)
+        accepted = await super().exchange(facts, made_at)
         if self.state.position > before:
             keys, self._others = self._others, {}
             self._next.set()
@@ -502,11 +505,12 @@ class Journal(JournalReader):
     async def _write(self, entries: list[_Entry]) -> list[_Entry]:
         """Write what holds, in one exchange; return what has to be tried again."""
         facts: list[JournalFact] = []
+        made_at = self.state.position
         if not self.is_present:
             facts.append(self._joining())  # J5
         made = [(entry, entry.make()) for entry in entries]
         facts.extend(fact for _, fact in made if fact is not None)
-        if not await self._patiently(facts):
+        if not await self._patiently(facts, made_at):
             return entries
         self._wrote_at = now_s()
         for entry, fact in made:
@@ -514,14 +518,14 @@ class Journal(JournalReader):
                 entry.future.set_result(fact)
         return []
 
-    async def _patiently(self, facts: list[JournalFact]) -> bool:
+    async def _patiently(self, facts: list[JournalFact], made_at: int) -> bool:
         """Exchange; a server that is away is waited for (J6)."""
         if not facts:
             return True
         since: float | None = None
         while True:
             try:
-                accepted = await self.exchange(facts)
+                accepted = await self.exchange(facts, made_at)
             except LogStoreError:
                 since = now_s() if since is None else since
                 patience_s = _CLOSING_S if self._closed else _PATIENCE_S
