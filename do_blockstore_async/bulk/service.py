@@ -48,7 +48,7 @@ from ..resources.volumes import VolumeManager
 from .account import AccountReader, AccountWriter
 from .concurrency.map import MapRun
 from .execution.executor import Executor
-from .execution.journal import remove_journal
+from .execution.journal_reader import remove_journal
 from .execution.run import Run, RunOptions
 from .execution.watch import read_status, watch_status
 from .files import read_text, replace_text

@@ -18,7 +18,8 @@ from do_blockstore_async import Config
 from do_blockstore_async._clock import boot_s
 from do_blockstore_async._log.sqlite import SqliteStore
 from do_blockstore_async.bulk.errors import JournalError
-from do_blockstore_async.bulk.execution.journal import Journal, JournalPlace, remove_journal
+from do_blockstore_async.bulk.execution.journal import Journal
+from do_blockstore_async.bulk.execution.journal_reader import JournalPlace, remove_journal
 from do_blockstore_async.bulk.execution.journal_state import (
     Begun,
     Joined,

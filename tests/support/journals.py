@@ -11,7 +11,8 @@ import msgspec
 from do_blockstore_async._clock import boot_s, new_name
 from do_blockstore_async._log.places import boot_id
 from do_blockstore_async._log.sqlite import SqliteStore
-from do_blockstore_async.bulk.execution.journal import Journal, JournalPlace, JournalReader
+from do_blockstore_async.bulk.execution.journal import Journal
+from do_blockstore_async.bulk.execution.journal_reader import JournalPlace, JournalReader
 from do_blockstore_async.bulk.execution.journal_state import (
     FORMAT,
     Begun,

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-from do_blockstore_async.bulk.execution.journal import remove_journal
+from do_blockstore_async.bulk.execution.journal_reader import remove_journal
 from do_blockstore_async.bulk.execution.watch import read_status
 from do_blockstore_async.simulator import Simulator
 from tests.support.journals import read_journal

@@ -15,7 +15,7 @@ from do_blockstore_async import Config
 from do_blockstore_async._log.memory import MemoryLog, MemoryStore
 from do_blockstore_async._log.store import LogStoreError, Reply
 from do_blockstore_async.bulk import JournalError, Outcome, Plan, Retention, Run, Selection, Step
-from do_blockstore_async.bulk.execution import journal
+from do_blockstore_async.bulk.execution import journal_reader
 from do_blockstore_async.bulk.execution.journal_state import Begun, Finished, JournalState
 from do_blockstore_async.simulator import FaultInjector, World, connect_in_process
 from tests.support.virtual_time import run_virtual
@@ -57,9 +57,9 @@ class Fleet:
         self.faults = FaultInjector()
         self.prepare: Callable[[Store], None] = lambda store: None
         self.log: MemoryLog
-        patch.setattr(journal, "open_journal_store", self._open)
+        patch.setattr(journal_reader, "open_journal_store", self._open)
         # A file is looked at before it is opened.
-        patch.setattr(journal.JournalPlace, "_check_file", lambda *_, **__: None)
+        patch.setattr(journal_reader.JournalPlace, "_check_file", lambda *_, **__: None)
 
     def _open(self, where: str | Path, name: str, *, create: bool) -> Store:
         store = Store(self.log)

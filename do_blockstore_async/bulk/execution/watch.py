@@ -11,7 +11,7 @@ from ..._log.store import LogStoreError
 from ..errors import JournalError
 from ..model.plan import Plan
 from ..model.run_status import RunStatus, RunWorker
-from .journal import JournalPlace, JournalReader
+from .journal_reader import JournalPlace, JournalReader
 
 __all__ = ["read_status", "watch_status"]
 
