@@ -365,7 +365,7 @@ class _Reader:
         named = {key: value for key, value in said.items() if key != "token"}
         values = self._values(named, path, _ACCOUNT, f"account {name}")
         places = {"token_env", "token_file"} & set(said)
-        if not places and "token" not in said:
+        if not places and said.keys() <= _ACCOUNT.keys():  # Else it may be that key.
             self.wrong(
                 path,
                 f"account {name} has no token: write "
