@@ -360,7 +360,13 @@ class JobQueue:
         counts = ", ".join(f"{number} {name}" for name, number in result.counts.items() if number)
         _log.info("%s of %s: %s (%s)", result.job, result.account, result.conclusion, counts or "-")
         await self._note(results.finished, key, result.conclusion, result, None)
-        await asyncio.to_thread(save_report, self._file, job, result, key[2])
+        try:
+            await asyncio.to_thread(save_report, self._file, job, result, key[2])
+        except OSError as error:
+            # The database has it.
+            unsaved = f"its report could not be written: {error}"
+            _log.error("%s of %s: %s", result.job, result.account, unsaved)
+            await self._note(results.failed_once, key, unsaved)
         await self._forget_old(result.account, result.job)
         if result.conclusion != "done":
             raise JobIncompleteError(
