@@ -8,14 +8,15 @@ A task of the queue is a whole run: one job, for one account, at one time. One t
 requests a second, so more workers do not make a run faster: they make it certain, and they make
 many accounts possible.
 
-W1. No two workers run one job of one account at once, by procrastinate's lock `account/job`.
-W2. A run has one journal, named after account, job and time in the same database. Whoever works on
-    it next (a worker that died is noticed within 40 s, a stopped one hands back at once) goes on
-    where the journal ends.
-W3. The queue holds names only: account, job, time. Tokens are read where they are used, by the
-    worker, from where the file says they stand.
-W4. A run that failed for the network's sake, or the API's, is repeated, later each time; one that
-    is wrong in itself, or left items undone, is not.
+Invariants:
+1. No two workers run one job of one account at once, by procrastinate's lock `account/job`.
+2. A run has one journal, named after account, job and time in the same database. Whoever works on
+   it next (a worker that died is noticed within 40 s, a stopped one hands back at once) goes on
+   where the journal ends.
+3. The queue holds names only: account, job, time. Tokens are read where they are used, by the
+   worker, from where the file says they stand.
+4. A run that failed for the network's sake, or the API's, is repeated, later each time; one that
+   is wrong in itself, or left items undone, is not.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class _HandedBackError(Exception):
 
 
 class _Retries(procrastinate.BaseRetryStrategy):
-    """W4: whether and when a run is repeated."""
+    """Invariant 4: whether and when a run is repeated."""
 
     def get_retry_decision(
         self, *, exception: BaseException, job: QueuedTask
@@ -296,7 +297,7 @@ class JobQueue:
             await asyncio.gather(stop, others, return_exceptions=True)
 
     async def _take_over(self) -> None:
-        """Queue again what dead workers had begun (W2)."""
+        """Queue again what dead workers had begun (invariant 2)."""
         while True:
             with suppress(psycopg.Error, PoolTimeout, exceptions.ProcrastinateException, OSError):
                 async with self._connector.pool.connection() as connection:

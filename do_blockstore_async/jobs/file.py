@@ -1,4 +1,4 @@
-"""Read a jobs file: TOML with accounts and jobs; see `docs/reference/formats.md`.
+"""Read a jobs file: TOML with accounts and jobs; see `docs/reference/jobs-file.md`.
 
 Every mistake is found in one reading and named with its line and with what to write instead. A
 token in the file is one of them, and is not shown.

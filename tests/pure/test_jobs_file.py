@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import pytest
@@ -25,8 +26,18 @@ from do_blockstore_async.jobs import (
     read_token_file,
     read_tokens,
 )
+from do_blockstore_async.jobs.file import (
+    _ACCOUNT,
+    _JOB_TABLES,
+    _KEEP,
+    _OPTIONS,
+    _SELECT,
+    _TOP,
+)
+from do_blockstore_async.jobs.model import JobKind
 from do_blockstore_async.jobs.source import key_lines
 
+ROOT = Path(__file__).parents[2]
 TOKEN = "dop_v1_" + "0123456789abcdef" * 4
 PATH = Path("/etc/do-blockstore/fleet.toml")
 WHOLE = """\
@@ -118,6 +129,29 @@ def test_everything_that_a_file_can_say() -> None:
 def test_a_file_is_called_by_its_path_where_it_has_no_name() -> None:
     text = WHOLE.replace('name = "fleet"', "", 1)
     assert parse_jobs(text, Path("/x/my jobs.toml")).name == "my-jobs"
+
+
+@pytest.mark.parametrize("page", ["docs/howto/fleet.md", "examples/fleet/jobs.toml"])
+def test_the_files_that_are_shown_are_right(page: str) -> None:
+    text = (ROOT / page).read_text()
+    shown = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) or [text]
+    for each in shown:
+        assert parse_jobs(each, PATH).jobs
+
+
+def test_the_reference_has_every_key() -> None:
+    page = (ROOT / "docs/reference/jobs-file.md").read_text()
+    keys = set(_TOP) | set(_ACCOUNT) | set(_OPTIONS) | set(_JOB_TABLES) | set(_SELECT) | set(_KEEP)
+    assert not {key for key in keys if f"`{key}`" not in page}
+    for key, (_, kinds) in _OPTIONS.items():
+        if key in {"kind", "max_items", "max_share", "per_region", "concurrency", "max_failures"}:
+            continue
+        (said,) = re.findall(rf"^\| `{key}` \| (.*?) \|", page.partition("[jobs.NAME]")[2], re.M)
+        assert said == ("all" if len(kinds) == 6 else ", ".join(sort_kinds(kinds))), key
+
+
+def sort_kinds(kinds: tuple[str, ...]) -> list[str]:
+    return sorted(kinds, key=get_args(JobKind).index)
 
 
 # Mistakes: each with its line, and what to write instead.
