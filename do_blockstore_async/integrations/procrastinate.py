@@ -187,18 +187,19 @@ class JobQueue:
 
     # Queueing.
 
-    async def put(self, account: str, job: str) -> datetime:
-        """Queue a job of an account now; return the time that names its run.
+    async def put(self, account: str, job: str) -> datetime | None:
+        """Queue a job of an account now.
+
+        Returns:
+            The time that names its run; None where one waits in the queue already.
 
         Raises:
-            ConfigError: it waits in the queue already.
             JobQueueError: the database does not answer.
         """
         due = datetime.fromtimestamp(int(wall_s()), UTC)
         async with explained(), self._connector.pool.connection() as connection:
-            if not await self._queue(connection, account, job, due):
-                raise ConfigError(f"{job} of {account} waits in the queue already")
-        return due
+            is_new = await self._queue(connection, account, job, due)
+        return due if is_new else None
 
     async def _queue(
         self, connection: psycopg.AsyncConnection[Any], account: str, job: str, due: datetime
@@ -286,10 +287,11 @@ class JobQueue:
                     await asyncio.wait((worker, stop), return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     worker.cancel()  # It then ends in order.
-                    with suppress(asyncio.CancelledError, Exception):
-                        await worker
+                    (ended,) = await asyncio.gather(worker, return_exceptions=True)
                 if not stopping.is_set():
-                    _log.warning("the queue's database is away; trying again")
+                    # Its database is away, or others took it for dead and struck it off.
+                    reason = f" ({type(ended).__name__})" if ended is not None else ""
+                    _log.warning("the worker has lost its queue%s; trying again", reason)
                     await wait_for_event(stopping, _RECONNECT_S)
         finally:
             stop.cancel()

@@ -104,8 +104,9 @@ async def run(
         return await run_here(found, chosen, _config())
     async with _queue(found) as queue:
         for job, owner in chosen:
-            await queue.put(owner.name, job.name)
-            print_stderr(f"queued {job.name} of {owner.name}")
+            queued = await queue.put(owner.name, job.name)
+            state = "queued" if queued else "waits in the queue already"
+            print_stderr(f"{job.name} of {owner.name}: {state}")
     return ExitCode.DONE
 
 
