@@ -48,7 +48,7 @@ from ..errors import (
     ServerError,
     TransportError,
 )
-from ..jobs import JobResult, JobsFile, read_token, run_job, save_report
+from ..jobs import JobResult, JobsFile, forget_journal, read_token, run_job, save_report
 from ._queue import results, schedules
 from ._queue.database import JobQueueError, check_tables, connect, explained, migrate, with_schema
 from ._queue.results import QueuedRun
@@ -107,6 +107,11 @@ def _may_pass(error: BaseException) -> bool:
         | JournalError
         | exceptions.ConnectorException,
     )
+
+
+def _check_done(account: str, job: str, conclusion: str) -> None:
+    if conclusion != "done":
+        raise JobIncompleteError(f"{job} of {account} is {conclusion}: see its report")
 
 
 def _lock(account: str, job: str) -> str:
@@ -332,7 +337,12 @@ class JobQueue:
                 "schedulers the same file"
             )
         key = (account, job, datetime.fromisoformat(due))
-        await self._note(results.started, key, self._file.name, found.kind, self._name)
+        over = await self._note(results.started, key, self._file.name, found.kind, self._name)
+        if over is not None:
+            # Its worker died between noting the result and telling the queue.
+            await forget_journal(self._journal(key))
+            _check_done(account, job, over)
+            return
         _log.info("%s of %s: begun", job, account)
         try:
             result = await run_job(
@@ -370,24 +380,23 @@ class JobQueue:
             unsaved = f"its report could not be written: {error}"
             _log.error("%s of %s: %s", result.job, result.account, unsaved)
             await self._note(results.failed_once, key, unsaved)
+        if result.is_over:
+            await forget_journal(self._journal(key))
         await self._forget_old(result.account, result.job)
-        if result.conclusion != "done":
-            raise JobIncompleteError(
-                f"{result.job} of {result.account} is {result.conclusion}: {counts}"
-            )
+        _check_done(result.account, result.job, result.conclusion)
 
     async def _forget_old(self, account: str, job: str) -> None:
         async with explained(), self._connector.pool.connection() as connection:
-            for due, _ in await results.older_than(connection, account, job, self._file.keep_days):
+            for due in await results.older_than(connection, account, job, self._file.keep_days):
+                await forget_journal(self._journal((account, job, due)))
                 await results.forget(connection, (account, job, due))
 
-    async def _note(self, note: Any, key: results.Key, *values: Any) -> None:
+    async def _note(self, note: Any, key: results.Key, *values: Any) -> Any:
         async with explained(), self._connector.pool.connection() as connection:
-            await note(connection, key, *values)
+            return await note(connection, key, *values)
 
     def _journal(self, key: results.Key) -> str:
-        account, job, due = key
-        return f"{self._url}#{account}/{job}/{due.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+        return f"{self._url}#{results.journal_name(key)}"
 
     # Results.
 

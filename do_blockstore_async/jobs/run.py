@@ -31,7 +31,15 @@ if TYPE_CHECKING:
 
     from ..bulk.execution.run import Run
 
-__all__ = ["JobConclusion", "JobResult", "job_config", "report_text", "run_job", "save_report"]
+__all__ = [
+    "JobConclusion",
+    "JobResult",
+    "forget_journal",
+    "job_config",
+    "report_text",
+    "run_job",
+    "save_report",
+]
 
 T = TypeVar("T")
 
@@ -57,6 +65,13 @@ class JobResult:
     conclusion: JobConclusion
     report: Report | None = None
     inventory: Inventory | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to resume: its journal has served."""
+        if self.report is None:
+            return self.conclusion != "stopped"
+        return not self.report.remaining and not self.report.counts["unknown"]
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -90,8 +105,8 @@ async def run_job(
 ) -> JobResult:
     """Run a job of a jobs file for one account, to its end.
 
-    If the journal exists, the run in it goes on; if not, the job is planned and begins one. Nothing
-    remaining and nothing unknown, the journal is removed.
+    If the journal exists, the run in it goes on; if not, the job is planned and begins one. Keep
+    the result first, and forget the journal then if the result `is_over`.
 
     Args:
         file: the jobs file.
@@ -106,10 +121,7 @@ async def run_job(
         BlockStoreError: the job could not be planned or run; see `Bulk.run`.
     """
     stopping = asyncio.Event() if stopping is None else stopping
-    if journal is not None and "://" in journal:  # INTERIM
-        import hashlib
-
-        journal = f"/tmp/interim-{hashlib.sha256(journal.encode()).hexdigest()}"  # noqa: S108
+    journal = None if journal is None else _interim(journal)
     # Error reporters show local variables, so the token is to be in none of this frame.
     store = BlockStore(token, base_url=account.base_url, config=job_config(file, config))
     del token
@@ -139,9 +151,6 @@ async def run_job(
             async for _ in run:
                 pass
         report = run.report()
-        is_over = not report.remaining and not report.counts["unknown"]
-        if journal is not None and is_over:
-            await _remove_journal(store, journal)
         return attrs.evolve(empty, conclusion=report.conclusion, report=report)
 
 
@@ -218,8 +227,17 @@ async def _has_journal(store: BlockStore, journal: str) -> bool:
     return Path(journal).exists()  # noqa: ASYNC240
 
 
-async def _remove_journal(store: BlockStore, journal: str) -> None:
-    Path(journal).unlink(missing_ok=True)  # noqa: ASYNC240
+async def forget_journal(journal: str) -> None:
+    """Remove the journal of a run that is over; harmless where there is none."""
+    Path(_interim(journal)).unlink(missing_ok=True)  # noqa: ASYNC240
+
+
+def _interim(journal: str) -> str:
+    if "://" not in journal:
+        return journal
+    import hashlib
+
+    return f"/tmp/interim-{hashlib.sha256(journal.encode()).hexdigest()}"  # noqa: S108
 
 
 def report_text(found: Report | Inventory, suffix: str) -> str:

@@ -345,6 +345,46 @@ async def test_each_kind_of_job_runs_and_leaves_its_report(base: str, tmp_path: 
         assert {job for (job,) in kept} >= {"nightly", "mark"}
 
 
+@pytest.mark.usefixtures("hasty")
+async def test_a_worker_that_dies_before_it_tells_the_queue_leaves_nothing_to_do_twice(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DEAD_S", 0.5)
+    await JobQueue.migrate(base)
+    async with Simulator(volumes=3, limits="none") as simulator:
+        text = 'name_template = "{volume}-{region}-{date}-{time}"'
+        file = file_at(simulator.url, more=text)
+        async with queue_of(base, file, SHOP_TOKEN=simulator.token) as queue, working(queue):
+            await queue.put("shop", "nightly")
+            await eventually(lambda: is_status(base, "succeeded"))
+            taken = len(simulator.world.snapshots)
+            simulator.clock.advance(3600)
+            await rows(base, "update procrastinate_jobs set status = 'doing' returning 1")
+            await rows(base, "update procrastinate_jobs set worker_id = null returning 1")
+            await eventually(lambda: is_status(base, "succeeded"))
+            (run,) = await queue.results()
+            assert (run.attempts, run.conclusion) == (1, "done")
+            assert len(simulator.world.snapshots) == taken
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_old_runs_are_forgotten(base: str) -> None:
+    await JobQueue.migrate(base)
+    async with Simulator(volumes=1, limits="none") as simulator:
+        file = file_at(simulator.url)
+        async with queue_of(base, file, SHOP_TOKEN=simulator.token) as queue, working(queue):
+            for _ in range(2):
+                await queue.put("shop", "nightly")
+
+                async def is_over() -> bool:
+                    statuses = await rows(base, "select status::text from procrastinate_jobs")
+                    return {status for (status,) in statuses} == {"succeeded"}
+
+                await eventually(is_over)
+                assert len(await queue.results()) == 1
+                await rows(base, "update runs set due_at = due_at - interval '91 days' returning 1")
+
+
 # The scheduler.
 
 

@@ -23,7 +23,16 @@ from ..._clock import Clock
 from ..._log.places import state_folder
 from ...config import Config
 from ...errors import BlockStoreError
-from ...jobs import Account, Job, JobResult, JobsFile, read_tokens, run_job, save_report
+from ...jobs import (
+    Account,
+    Job,
+    JobResult,
+    JobsFile,
+    forget_journal,
+    read_tokens,
+    run_job,
+    save_report,
+)
 from ..exit_codes import CommandError, ExitCode, UsageError
 from ..options import current
 from ..output.errors import describe, exit_code
@@ -149,6 +158,8 @@ async def _run_one(
                 print_stderr(f"{job.name} of {account.name}: {count_text(result)}")
                 results.append(result)
                 save_report(file, job, result, now)
+                if journal is not None and result.is_over:
+                    await forget_journal(str(journal))
                 if result.conclusion == "stopped":
                     break
             return int(_CODES[result.conclusion])

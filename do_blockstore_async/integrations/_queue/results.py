@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import attrs
@@ -11,14 +11,27 @@ from psycopg.types.json import Jsonb
 
 from ...jobs import JobResult
 
-__all__ = ["QueuedRun", "failed_once", "finished", "forget", "older_than", "recent", "started"]
+__all__ = [
+    "QueuedRun",
+    "failed_once",
+    "finished",
+    "forget",
+    "journal_name",
+    "older_than",
+    "recent",
+    "started",
+]
 
 _STARTED: Final = """
 insert into runs (account, job, due_at, file, kind, worker, started_at)
 values (%s, %s, %s, %s, %s, %s, clock_timestamp())
 on conflict (account, job, due_at) do update set worker = excluded.worker,
     attempts = runs.attempts + 1, error = null
+where runs.conclusion is null or runs.counts is null
+    or (runs.counts->>'remaining')::bigint > 0 or (runs.counts->>'unknown')::bigint > 0
+returning true
 """
+_CONCLUSION: Final = "select conclusion from runs where account = %s and job = %s and due_at = %s"
 _FINISHED: Final = """
 update runs set finished_at = clock_timestamp(), conclusion = %s, counts = %s, error = %s,
     report = %s::json
@@ -31,7 +44,7 @@ select account, job, due_at, kind, worker, attempts, started_at, finished_at, co
 from runs where file = %s order by due_at desc, account, job limit %s
 """
 _OLD: Final = """
-select due_at, coalesce(conclusion, '') from runs
+select due_at from runs
 where account = %s and job = %s and due_at < clock_timestamp() - make_interval(days => %s)
 order by due_at
 """
@@ -63,14 +76,31 @@ class QueuedRun:
     counts: dict[str, int] | None
     error: str | None
 
+    @property
+    def journal(self) -> str:
+        """The name of its journal: the fragment behind the database's URL."""
+        return journal_name((self.account, self.job, self.due_at))
+
 
 Connection = psycopg.AsyncConnection[Any]
 Key = tuple[str, str, datetime]
 
 
-async def started(connection: Connection, key: Key, file: str, kind: str, worker: str) -> None:
-    """Note that a worker works on a run."""
-    await connection.execute(_STARTED, (*key, file, kind, worker))
+def journal_name(key: Key) -> str:
+    """Name the journal of a run."""
+    account, job, due = key
+    return f"{account}/{job}/{due.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+async def started(
+    connection: Connection, key: Key, file: str, kind: str, worker: str
+) -> str | None:
+    """Note that a worker works on a run; return the conclusion of one that is over."""
+    found = await connection.execute(_STARTED, (*key, file, kind, worker))
+    if await found.fetchone() is not None:
+        return None
+    row = await (await connection.execute(_CONCLUSION, key)).fetchone()
+    return None if row is None else row[0]
 
 
 async def finished(
@@ -95,11 +125,10 @@ async def recent(connection: Connection, file: str, limit: int) -> list[QueuedRu
     return [QueuedRun(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-async def older_than(
-    connection: Connection, account: str, job: str, days: int
-) -> list[tuple[datetime, str]]:
-    """Return when the old runs of a job were due, and their conclusions."""
-    return list(await (await connection.execute(_OLD, (account, job, days))).fetchall())
+async def older_than(connection: Connection, account: str, job: str, days: int) -> list[datetime]:
+    """Return when the old runs of a job were due."""
+    rows = await (await connection.execute(_OLD, (account, job, days))).fetchall()
+    return [due for (due,) in rows]
 
 
 async def forget(connection: Connection, key: Key) -> None:
