@@ -27,6 +27,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from .._clock import Clock
+from .._context import current_gate
 from .._dates import date_header_s
 from .._deadline import NEVER, Deadline, current_deadline
 from .._observers import current_observers, emit
@@ -211,6 +212,8 @@ class Engine:
     async def _attempt(self, request: Request[T], call: Call) -> T:
         """Transmit once and parse the response."""
         attempt = Attempt(deadline=self._attempt_deadline(request, call))
+        if request.method != "GET":
+            attempt.gate = current_gate()
         hooks = call.hooks
         began = self._clock.monotonic() if hooks else 0.0
         status: int | None = None

@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from .._context import Gate
 from .._deadline import NEVER, Deadline
 from ..errors import BlockStoreError, DecodeError, Refusal
 
@@ -155,12 +156,17 @@ class Attempt(msgspec.Struct):
         on_sent: called with that time, directly before the first byte is written. It does not hold
             the attempt itself: a cycle for each call would keep the garbage collector busy.
         result: what `is_answer` has decoded.
+        gate: awaited with the lease in hand. What it raises says that the request may not be sent,
+            and nothing was; what it returns becomes `is_late`. None for none.
+        is_late: tells whether the gate's consent is too old for the first byte; None for never.
     """
 
     deadline: Deadline = NEVER
     sent_at: float | None = None
     on_sent: Callable[[float], None] | None = None
     result: Any = msgspec.UNSET
+    gate: Gate | None = None
+    is_late: Callable[[], bool] | None = None
 
     def begin(self, now: float) -> None:
         """The lease is granted: from `now` on the request may arrive."""

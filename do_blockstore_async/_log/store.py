@@ -25,7 +25,15 @@ import msgspec
 
 from ..errors import BlockStoreError
 
-__all__ = ["CHANGED_WITHIN_S", "PAGE", "Fact", "LogStore", "LogStoreError", "Reply"]
+__all__ = [
+    "CHANGED_WITHIN_S",
+    "PAGE",
+    "Fact",
+    "LastingStore",
+    "LogStore",
+    "LogStoreError",
+    "Reply",
+]
 
 PAGE: Final = 1_000
 CHANGED_WITHIN_S: Final = 1.0
@@ -107,3 +115,14 @@ class LogStore(Protocol):
 
     async def aclose(self) -> None:
         """Let go of the store; harmless when repeated."""
+
+
+class LastingStore(LogStore, Protocol):
+    """A store whose logs outlive power failures, and are removed when they have served."""
+
+    async def remove(self) -> None:
+        """Remove the log; harmless when there is none.
+
+        Raises:
+            LogStoreError, StoreUnusableError: see `exchange`.
+        """

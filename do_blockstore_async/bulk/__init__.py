@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .model.prices import Prices
     from .model.report import Report, ReportRow
     from .model.retention import Duration, Retention
+    from .model.run_status import RunStatus, RunWorker
     from .model.selection import Selection
     from .model.specs import VolumeSpec
     from .service import Bulk
@@ -44,6 +45,8 @@ __all__ = [
     "ReportRow",
     "Retention",
     "Run",
+    "RunStatus",
+    "RunWorker",
     "Selection",
     "Skip",
     "SkippedStep",
@@ -73,6 +76,8 @@ __getattr__, __dir__ = lazy_names(
         "ReportRow": ".model.report",
         "Retention": ".model.retention",
         "Run": ".execution.run",
+        "RunStatus": ".model.run_status",
+        "RunWorker": ".model.run_status",
         "Selection": ".model.selection",
         "Skip": ".model.outcome",
         "SkippedStep": ".model.plan",

@@ -5,7 +5,7 @@ BlockStoreError
     ├── PlanError     a plan cannot be made, read or run as it is (also a ValueError)
     │   └── NothingSelectedError  no volume matches the selection
     ├── GuardError    the plan deletes more than the guards allow
-    └── JournalError  the journal is in use, of another plan, damaged, or cannot be written
+    └── JournalError  the journal is of another plan or format, no journal, or cannot be written
 """
 
 from __future__ import annotations
@@ -47,12 +47,4 @@ class GuardError(BulkError):
 
 
 class JournalError(BulkError):
-    """The journal cannot be used.
-
-    Attributes:
-        in_use: another run is using it at this moment.
-    """
-
-    def __init__(self, message: str, *, in_use: bool = False) -> None:
-        super().__init__(message)
-        self.in_use = in_use
+    """The journal cannot be used."""

@@ -133,7 +133,7 @@ COMMANDS = (
         "bulk delete",
         "bulk.commands:delete",
         "Delete many volumes.",
-        "bulk delete --tag staging --unattached --snapshot-first --journal clean-up.journal",
+        "bulk delete --tag staging --unattached --snapshot-first --journal clean-up.db",
     ),
     Command(
         "bulk create",

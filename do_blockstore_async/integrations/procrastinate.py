@@ -172,7 +172,10 @@ class JobQueue:
             ConfigError: they are newer, or the user may not do it.
             JobQueueError: the database does not answer.
         """
-        return await migrate(database)
+        done = await migrate(database)
+        # This makes the tables of journals, so that workers need no right to.
+        await forget_journal(f"{database}#none")
+        return done
 
     async def __aenter__(self) -> Self:
         # By itself first: a pool would try for long, and say less.
@@ -388,7 +391,8 @@ class JobQueue:
     async def _forget_old(self, account: str, job: str) -> None:
         async with explained(), self._connector.pool.connection() as connection:
             for due in await results.older_than(connection, account, job, self._file.keep_days):
-                await forget_journal(self._journal((account, job, due)))
+                with suppress(JournalError):
+                    await forget_journal(self._journal((account, job, due)))
                 await results.forget(connection, (account, job, due))
 
     async def _note(self, note: Any, key: results.Key, *values: Any) -> Any:

@@ -17,6 +17,7 @@ import attrs
 
 from .._export import aligned_text
 from ..bulk.errors import NothingSelectedError
+from ..bulk.execution.journal import remove_journal
 from ..bulk.model.inventory import Inventory
 from ..bulk.model.plan import Plan
 from ..bulk.model.report import Report
@@ -121,7 +122,6 @@ async def run_job(
         BlockStoreError: the job could not be planned or run; see `Bulk.run`.
     """
     stopping = asyncio.Event() if stopping is None else stopping
-    journal = None if journal is None else _interim(journal)
     # Error reporters show local variables, so the token is to be in none of this frame.
     store = BlockStore(token, base_url=account.base_url, config=job_config(file, config))
     del token
@@ -135,7 +135,7 @@ async def run_job(
             if found is None:
                 return empty
             return attrs.evolve(empty, conclusion="done", inventory=found)
-        if journal is not None and await _has_journal(store, journal):
+        if journal is not None and await store.bulk.status(journal) is not None:
             run = store.bulk.resume(journal, **_run_options(job))
         else:
             try:
@@ -223,21 +223,13 @@ async def _stopped_by(stopping: asyncio.Event, run: Run) -> AsyncIterator[None]:
         task.cancel()
 
 
-async def _has_journal(store: BlockStore, journal: str) -> bool:
-    return Path(journal).exists()  # noqa: ASYNC240
-
-
 async def forget_journal(journal: str) -> None:
-    """Remove the journal of a run that is over; harmless where there is none."""
-    Path(_interim(journal)).unlink(missing_ok=True)  # noqa: ASYNC240
+    """Remove the journal of a run that is over; harmless where there is none.
 
-
-def _interim(journal: str) -> str:
-    if "://" not in journal:
-        return journal
-    import hashlib
-
-    return f"/tmp/interim-{hashlib.sha256(journal.encode()).hexdigest()}"  # noqa: S108
+    Raises:
+        JournalError: it is something else, in use, or its database is away.
+    """
+    await remove_journal(journal)
 
 
 def report_text(found: Report | Inventory, suffix: str) -> str:

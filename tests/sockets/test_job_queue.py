@@ -174,9 +174,12 @@ async def no_token_anywhere(base: str, *texts: str) -> None:
     )
     names = {name for (name,) in tables}
     assert {"do_blockstore_jobs.procrastinate_jobs", "do_blockstore_jobs.runs"} <= names
+    assert "do_blockstore.facts" in names
     for name in names:
         for row in await rows(base, f"select t::text from {name} t"):  # noqa: S608
+            # Bytes are shown in hexadecimal.
             assert "c0ffee" not in row[0], name
+            assert "c0ffee".encode().hex() not in row[0], name
     assert not any("c0ffee" in text for text in texts)
 
 
