@@ -11,7 +11,7 @@ from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .concurrency.map import MapRun
-    from .errors import BulkError, GuardError, JournalError, PlanError
+    from .errors import BulkError, GuardError, JournalError, NothingSelectedError, PlanError
     from .execution.run import Run
     from .model.guards import Guards
     from .model.inventory import Inventory, InventoryRow, InventoryTotal
@@ -36,6 +36,7 @@ __all__ = [
     "InventoryTotal",
     "JournalError",
     "MapRun",
+    "NothingSelectedError",
     "Outcome",
     "Plan",
     "PlanError",
@@ -66,6 +67,7 @@ __getattr__, __dir__ = lazy_names(
         "InventoryTotal": ".model.inventory",
         "JournalError": ".errors",
         "MapRun": ".concurrency.map",
+        "NothingSelectedError": ".errors",
         "Outcome": ".model.outcome",
         "Plan": ".model.plan",
         "PlanError": ".errors",

@@ -3,6 +3,7 @@
 BlockStoreError
 └── BulkError
     ├── PlanError     a plan cannot be made, read or run as it is (also a ValueError)
+    │   └── NothingSelectedError  no volume matches the selection
     ├── GuardError    the plan deletes more than the guards allow
     └── JournalError  the journal is of another plan or format, no journal, or cannot be written
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from ..errors import BlockStoreError
 
-__all__ = ["BulkError", "GuardError", "JournalError", "PlanError"]
+__all__ = ["BulkError", "GuardError", "JournalError", "NothingSelectedError", "PlanError"]
 
 
 class BulkError(BlockStoreError):
@@ -20,6 +21,10 @@ class BulkError(BlockStoreError):
 
 class PlanError(BulkError, ValueError):
     """A plan cannot be made, read or run as it is. Nothing was changed."""
+
+
+class NothingSelectedError(PlanError):
+    """No volume of the account matches the selection of the plan."""
 
 
 class GuardError(BulkError):

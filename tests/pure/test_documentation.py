@@ -21,6 +21,8 @@ INTEGRATIONS = (
     ".integrations.logging",
     ".integrations.prometheus",
     ".integrations.opentelemetry",
+    ".integrations.procrastinate",
+    ".jobs",
 )
 MADE_BY_TOOLS = {"docs/_build/html", "dist/"}
 

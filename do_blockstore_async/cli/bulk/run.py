@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._export import aligned_text
+from ...jobs import report_text
 from ..exit_codes import CommandError, ExitCode
 from ..options import Settings, current
 from ..output.prompts import check_can_ask, confirm
 from ..output.terminal import errors, is_live, print_stderr
 from ..session import open_session
+from ..signals import Interrupts, interruptible
 from .options import RunFlags, shown_journal, tell_no_journal
 from .progress import watching
-from .signals import Interrupts, interruptible
 from .view import (
     TITLES,
     print_failures,
@@ -182,15 +182,8 @@ def _code(report: Report, interrupts: Interrupts) -> int:
 
 
 def _save(report: Report, path: Path, code: int) -> None:
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        text = report.to_json()
-    elif suffix == ".csv":
-        text = report.to_csv()
-    else:
-        text = aligned_text(*report.table("item"))
     try:
-        path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+        path.write_text(report_text(report, path.suffix.lower()), encoding="utf-8")
     except OSError as error:
         # The job is over; that its report is lost must not look like success.
         raise CommandError(
