@@ -31,7 +31,7 @@ from typing import Final, Literal, TypeVar
 
 from .._clock import now_s, pause
 from ..errors import BlockStoreError, StoreUnusableError
-from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreError, Reply
+from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreBusyError, LogStoreError, Reply
 
 __all__ = ["SqliteStore"]
 
@@ -111,7 +111,8 @@ class SqliteStore:
         """See `LogStore.exchange`.
 
         Raises:
-            LogStoreError: the file was locked for more than 5 s, or the disk is full.
+            LogStoreBusyError: the file was locked for more than 5 s.
+            LogStoreError: the disk is full.
             StoreUnusableError: the file is not usable: another user's, on a network file system,
                 damaged, or of another format.
         """
@@ -184,6 +185,8 @@ class SqliteStore:
     def _meaning(self, error: Exception) -> BlockStoreError:
         reason = getattr(error, "strerror", None) or str(error)
         kind = LogStoreError if _may_pass(error) else StoreUnusableError
+        if _is_busy(error):
+            kind = LogStoreBusyError
         advice = ""
         if isinstance(error, sqlite3.DatabaseError) and kind is StoreUnusableError:
             advice = "; if it is damaged or no log at all, move it away"

@@ -31,6 +31,7 @@ __all__ = [
     "Fact",
     "LastingStore",
     "LogStore",
+    "LogStoreBusyError",
     "LogStoreError",
     "Reply",
 ]
@@ -41,6 +42,10 @@ CHANGED_WITHIN_S: Final = 1.0
 
 class LogStoreError(BlockStoreError):
     """The store is away for now; the exchange has taken effect or not."""
+
+
+class LogStoreBusyError(LogStoreError):
+    """Another process holds the store for long, as one that was stopped in the middle does."""
 
 
 class Fact(msgspec.Struct, frozen=True):

@@ -12,7 +12,9 @@ from .._lazy import lazy_names
 if TYPE_CHECKING:
     from .concurrency.map import MapRun
     from .errors import BulkError, GuardError, JournalError, NothingSelectedError, PlanError
+    from .execution.journal_reader import remove_journal
     from .execution.run import Run
+    from .execution.watch import read_status, watch_status
     from .model.guards import Guards
     from .model.inventory import Inventory, InventoryRow, InventoryTotal
     from .model.outcome import Outcome, Skip
@@ -52,6 +54,9 @@ __all__ = [
     "SkippedStep",
     "Step",
     "VolumeSpec",
+    "read_status",
+    "remove_journal",
+    "watch_status",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -83,5 +88,8 @@ __getattr__, __dir__ = lazy_names(
         "SkippedStep": ".model.plan",
         "Step": ".model.plan",
         "VolumeSpec": ".model.specs",
+        "read_status": ".execution.watch",
+        "remove_journal": ".execution.journal_reader",
+        "watch_status": ".execution.watch",
     },
 )

@@ -172,6 +172,12 @@ COMMANDS = (
         "jobs schedule fleet.toml",
     ),
     Command(
+        "jobs status",
+        "jobs.commands:status",
+        "Show how far runs are, and who works on them.",
+        "jobs status fleet.toml",
+    ),
+    Command(
         "jobs migrate",
         "jobs.commands:migrate",
         "Make or upgrade the tables of the queue.",

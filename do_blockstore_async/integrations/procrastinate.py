@@ -38,7 +38,7 @@ from procrastinate import exceptions
 from psycopg_pool import PoolTimeout
 
 from .._clock import new_name, pause, wait_for_event, wall_s
-from ..bulk import JournalError
+from ..bulk import JournalError, remove_journal
 from ..config import Config
 from ..errors import (
     BlockStoreError,
@@ -48,7 +48,7 @@ from ..errors import (
     ServerError,
     TransportError,
 )
-from ..jobs import JobResult, JobsFile, forget_journal, read_token, run_job, save_report
+from ..jobs import JobResult, JobsFile, read_token, run_job, save_report
 from ._queue import results, schedules
 from ._queue.database import JobQueueError, check_tables, connect, explained, migrate, with_schema
 from ._queue.results import QueuedRun
@@ -174,7 +174,7 @@ class JobQueue:
         """
         done = await migrate(database)
         # This makes the tables of journals, so that workers need no right to.
-        await forget_journal(f"{database}#none")
+        await remove_journal(f"{database}#none")
         return done
 
     async def __aenter__(self) -> Self:
@@ -343,7 +343,7 @@ class JobQueue:
         over = await self._note(results.started, key, self._file.name, found.kind, self._name)
         if over is not None:
             # Its worker died between noting the result and telling the queue.
-            await forget_journal(self._journal(key))
+            await remove_journal(self._journal(key))
             _check_done(account, job, over)
             return
         _log.info("%s of %s: begun", job, account)
@@ -384,7 +384,7 @@ class JobQueue:
             _log.error("%s of %s: %s", result.job, result.account, unsaved)
             await self._note(results.failed_once, key, unsaved)
         if result.is_over:
-            await forget_journal(self._journal(key))
+            await remove_journal(self._journal(key))
         await self._forget_old(result.account, result.job)
         _check_done(result.account, result.job, result.conclusion)
 
@@ -392,7 +392,7 @@ class JobQueue:
         async with explained(), self._connector.pool.connection() as connection:
             for due in await results.older_than(connection, account, job, self._file.keep_days):
                 with suppress(JournalError):
-                    await forget_journal(self._journal((account, job, due)))
+                    await remove_journal(self._journal((account, job, due)))
                 await results.forget(connection, (account, job, due))
 
     async def _note(self, note: Any, key: results.Key, *values: Any) -> Any:

@@ -16,7 +16,7 @@ from .._lazy import lazy_names
 if TYPE_CHECKING:
     from .file import JobsFileError, Problem, load_jobs, parse_jobs
     from .model import Account, Job, JobsFile
-    from .run import JobResult, forget_journal, job_config, report_text, run_job, save_report
+    from .run import JobResult, job_config, report_text, run_job, save_report
     from .schedule import Schedule
     from .tokens import read_token, read_token_file, read_tokens
 
@@ -28,7 +28,6 @@ __all__ = [
     "JobsFileError",
     "Problem",
     "Schedule",
-    "forget_journal",
     "job_config",
     "load_jobs",
     "parse_jobs",
@@ -50,7 +49,6 @@ __getattr__, __dir__ = lazy_names(
         "JobsFileError": ".file",
         "Problem": ".file",
         "Schedule": ".schedule",
-        "forget_journal": ".run",
         "job_config": ".run",
         "load_jobs": ".file",
         "parse_jobs": ".file",

@@ -17,7 +17,6 @@ import attrs
 
 from .._export import aligned_text
 from ..bulk.errors import NothingSelectedError
-from ..bulk.execution.journal import remove_journal
 from ..bulk.model.inventory import Inventory
 from ..bulk.model.plan import Plan
 from ..bulk.model.report import Report
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "JobConclusion",
     "JobResult",
-    "forget_journal",
     "job_config",
     "report_text",
     "run_job",
@@ -107,7 +105,7 @@ async def run_job(
     """Run a job of a jobs file for one account, to its end.
 
     If the journal exists, the run in it goes on; if not, the job is planned and begins one. Keep
-    the result first, and forget the journal then if the result `is_over`.
+    the result first, and `remove_journal` then if the result `is_over`.
 
     Args:
         file: the jobs file.
@@ -221,15 +219,6 @@ async def _stopped_by(stopping: asyncio.Event, run: Run) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-
-
-async def forget_journal(journal: str) -> None:
-    """Remove the journal of a run that is over; harmless where there is none.
-
-    Raises:
-        JournalError: it is something else, in use, or its database is away.
-    """
-    await remove_journal(journal)
 
 
 def report_text(found: Report | Inventory, suffix: str) -> str:

@@ -400,6 +400,23 @@ async def test_whatever_breaks_the_writing_reaches_every_writer(
         await journal.close()
 
 
+async def test_a_file_that_another_process_holds_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("do_blockstore_async._log.sqlite._BUSY_S", 0.05)
+    journal = await open_journal(tmp_path / "j", PLAN)
+    holder = sqlite3.connect(tmp_path / "j", isolation_level=None)
+    holder.execute("begin immediate")
+    claiming = asyncio.create_task(journal.claim(KEYS[:1], anything))
+    await until(lambda: journal.is_away)
+    assert not claiming.done()
+    holder.execute("commit")
+    holder.close()
+    assert await claiming == (KEYS[0],)
+    assert not journal.is_away
+    await journal.close()
+
+
 async def test_a_full_disk_is_said(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path / "j", PLAN)
     database = journal.store._database  # type: ignore[attr-defined]

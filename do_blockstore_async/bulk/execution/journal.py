@@ -15,8 +15,8 @@ J3. It is one log from opening to closing: once the file was moved or replaced, 
 J4. It belongs to the plan in its first fact, and contains no token and no pickle.
 J5. A worker says that it is there three times in the period after which it would be taken for lost.
     One that was taken for lost comes back under another name, and keeps what nobody has begun anew.
-J6. A server that is away is waited for, `_PATIENCE_S` at most; a file that cannot be written ends
-    the run.
+J6. A server that is away, or a file that another process holds, is waited for, `_PATIENCE_S` at
+    most; a file that cannot be written ends the run.
 
 Facts that are handed over while an exchange is under way share the next one (group commit).
 """
@@ -37,7 +37,7 @@ import attrs
 import msgspec
 
 from ..._clock import new_name, now_s, pause
-from ..._log.store import LastingStore, LogStoreError
+from ..._log.store import LastingStore, LogStoreBusyError, LogStoreError
 from ..concurrency.shield import run_to_completion
 from ..errors import JournalError
 from ..model.outcome import Ended
@@ -296,10 +296,13 @@ class Journal(JournalReader):
         while True:
             try:
                 accepted = await self.exchange(facts, made_at)
-            except LogStoreError:
+            except LogStoreError as error:
                 since = now_s() if since is None else since
                 patience_s = _CLOSING_S if self._closed else _PATIENCE_S
-                if isinstance(self.place.where, Path) or now_s() - since > patience_s:
+                is_lasting = isinstance(self.place.where, Path) and not isinstance(
+                    error, LogStoreBusyError
+                )
+                if is_lasting or now_s() - since > patience_s:
                     raise
             else:
                 self.is_away = False

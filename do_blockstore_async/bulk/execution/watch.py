@@ -17,7 +17,13 @@ __all__ = ["read_status", "watch_status"]
 
 
 async def read_status(journal: str | os.PathLike[str]) -> RunStatus | None:
-    """Return how far the run of a journal is; None if there is no such journal.
+    """Return how far the run of a journal is, as `Bulk.status` does; no client is needed.
+
+    Args:
+        journal: a path, or `postgresql://host/database#NAME`.
+
+    Returns:
+        None if there is no such journal, or nothing in it yet.
 
     Raises:
         JournalError: something else is there, or it is not accessible.
@@ -38,7 +44,11 @@ async def read_status(journal: str | os.PathLike[str]) -> RunStatus | None:
 
 
 async def watch_status(journal: str | os.PathLike[str], every_s: float) -> AsyncIterator[RunStatus]:
-    """Yield how far the run of a journal is, when that has changed, until it is finished.
+    """Yield how far the run of a journal is, as `Bulk.watch` does; no client is needed.
+
+    Args:
+        journal: a path, or `postgresql://host/database#NAME`.
+        every_s: seconds between two readings at least.
 
     Raises:
         JournalError: there is no journal, something else is there, or it is not accessible.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ...integrations.procrastinate import JobQueue
 
-__all__ = ["check", "migrate", "run", "schedule", "worker"]
+__all__ = ["check", "migrate", "run", "schedule", "status", "worker"]
 
 _DATABASE = "DO_BLOCKSTORE_DATABASE"
 
@@ -141,6 +141,33 @@ async def schedule(file: Path, /) -> int:
     if not any(job.schedule for job in found.jobs.values()):
         raise UsageError(f'no job of {file} has a schedule: write cron = "30 2 * * *" into one')
     return await _serve(found, "scheduler", lambda queue, stop: queue.schedule(stop))
+
+
+async def status(
+    place: str, /, *, watch: Annotated[bool, Parameter(alias="-w")] = False, limit: int = 20
+) -> int:
+    """Show how far runs are: done, failed, unknown, who works on them, when they will end.
+
+    Args:
+        place: a jobs file: its newest runs; or a journal: a file, or postgresql://HOST/DB#NAME.
+        watch: with a journal: show each change, until every step has an outcome.
+        limit: show N runs of the queue (default 20).
+    """
+    from .status import runs_here, runs_of_queue, show_journal, show_runs, watch_journal
+
+    if not place.endswith(".toml"):
+        return await (watch_journal if watch else show_journal)(current().output, place)
+    if watch:
+        raise UsageError("--watch follows one run: name its journal, as `jobs status` shows it")
+    found = _load(Path(place))
+    database = _database(found)
+    if database is None:
+        runs = await runs_here(found)
+    else:
+        async with _queue(found) as queue:
+            runs = await runs_of_queue(database, await queue.results(limit))
+    show_runs(current().output, runs)
+    return ExitCode.DONE
 
 
 async def migrate(file: Path, /) -> int:

@@ -21,6 +21,7 @@ import attrs
 
 from ..._clock import Clock
 from ..._log.places import state_folder
+from ...bulk import remove_journal
 from ...config import Config
 from ...errors import BlockStoreError
 from ...jobs import (
@@ -28,7 +29,6 @@ from ...jobs import (
     Job,
     JobResult,
     JobsFile,
-    forget_journal,
     read_tokens,
     run_job,
     save_report,
@@ -41,7 +41,7 @@ from ..output.terminal import print_stderr
 from ..signals import Interrupts, interruptible
 from .view import count_text, show_results
 
-__all__ = ["chosen_runs", "run_here"]
+__all__ = ["chosen_runs", "journals_left", "run_here"]
 
 _DESTRUCTIVE = ("prune", "delete", "orphan-delete")
 _AT_ONCE = 16
@@ -159,13 +159,33 @@ async def _run_one(
                 results.append(result)
                 save_report(file, job, result, now)
                 if journal is not None and result.is_over:
-                    await forget_journal(str(journal))
+                    await remove_journal(str(journal))
                 if result.conclusion == "stopped":
                     break
             return int(_CODES[result.conclusion])
     except (BlockStoreError, CommandError, OSError) as error:
         print_stderr(f"{job.name} of {account.name}: {describe(error, current())}")
         return exit_code(error)
+
+
+def journals_left(file: JobsFile) -> list[tuple[Account, Job, Path]]:
+    """Return the journals of runs that are under way, or were cut off."""
+    try:
+        folder = state_folder() / "jobs"
+    except OSError:
+        return []
+    return [
+        (account, job, path)
+        for job in file.jobs.values()
+        for account in map(file.accounts.__getitem__, job.accounts)
+        for path in sorted(folder.glob(f"{_run_name(file, job, account)}-2*Z.db"))
+    ]
+
+
+def _run_name(file: JobsFile, job: Job, account: Account) -> str:
+    """Name the journals of a job in an account: two files of one name are not the same."""
+    place = hashlib.blake2b(str(file.path.resolve()).encode(), digest_size=4).hexdigest()
+    return f"{file.name}-{place}-{account.name}-{job.name}"
 
 
 @contextmanager
@@ -187,8 +207,7 @@ def _journals(
         )
         yield [], None
         return
-    place = hashlib.blake2b(str(file.path.resolve()).encode(), digest_size=4).hexdigest()
-    name = f"{file.name}-{place}-{account.name}-{job.name}"
+    name = _run_name(file, job, account)
     with _alone(folder / f"{name}.lock", f"{job.name} of {account.name}"):
         left = sorted(folder.glob(f"{name}-2*Z.db"))
         yield left, folder / f"{name}-{Clock().utc_now():{_STAMP}}.db"
