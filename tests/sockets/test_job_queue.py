@@ -179,7 +179,7 @@ async def no_token_anywhere(base: str, *texts: str) -> None:
         for row in await rows(base, f"select t::text from {name} t"):  # noqa: S608
             # Bytes are shown in hexadecimal.
             assert "c0ffee" not in row[0], name
-            assert "c0ffee".encode().hex() not in row[0], name
+            assert b"c0ffee".hex() not in row[0], name
     assert not any("c0ffee" in text for text in texts)
 
 
