@@ -88,7 +88,7 @@ async def explained() -> AsyncIterator[None]:
         place = error.diag.table_name or error.diag.schema_name or f"schema {_SCHEMA}"
         raise ConfigError(
             f"the database's user lacks a right ({place}): let the user who ran `do-blockstore "
-            "jobs migrate` work here, or grant usage on the schema and all on its tables and "
+            "jobs migrate` work here, or grant usage on the schemas and all on their tables and "
             "sequences; to migrate, a user needs create on the database"
         ) from None
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
