@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from do_blockstore_async import Config, ConfigError
+from do_blockstore_async.cli.jobs.status import runs_of_queue
 from do_blockstore_async.integrations import procrastinate as module
 from do_blockstore_async.integrations._queue import database, schedules
 from do_blockstore_async.integrations.procrastinate import JobQueue, JobQueueError
@@ -149,6 +150,8 @@ async def test_workers_share_the_accounts_and_one_dies(tmp_path: Path, base: str
             return bool(found[0][0] == 4)
 
         await eventually(is_over)
+        code, shown = await (await Program.start("jobs", "status", str(path), env=env)).result()
+        assert (code, shown.count("nightly")) == (0, 4), shown
         said = (await workers[1].end())[1]
         await workers[0].end()
         assert "taken over" in said
@@ -241,7 +244,14 @@ async def test_a_worker_that_stops_hands_its_run_back(base: str) -> None:
             assert await queue.put("shop", "nightly") is None
             async with working(queue):
                 await until(lambda: len(simulator.world.snapshots) > old + 2)
+                (shown,) = await runs_of_queue(base, await queue.results())
+                assert (shown.state, len(shown.workers)) == ("running", 1)
+                assert shown.journal
             assert (await queue.results())[0].conclusion is None
+            (shown,) = await runs_of_queue(base, await queue.results())
+            assert (shown.state, shown.workers) == ("waiting", ())
+            assert shown.counts is not None
+            assert 2 < shown.counts["done"] < 40
             assert old + 2 < len(simulator.world.snapshots) < old + 40
         async with queue_of(base, file, SHOP_TOKEN=simulator.token) as queue, working(queue):
             run = await concluded(queue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections import Counter
@@ -14,11 +15,18 @@ from typing import Any
 import attrs
 import pytest
 
-from do_blockstore_async.cli.jobs.here import _due_journals
-from do_blockstore_async.jobs import Job, parse_jobs
+from do_blockstore_async._log.places import state_folder
+from do_blockstore_async.bulk.model.outcome import Ended
+from do_blockstore_async.bulk.model.plan import Plan
+from do_blockstore_async.bulk.model.selection import Selection
+from do_blockstore_async.bulk.planning.snapshots import snapshot_steps
+from do_blockstore_async.cli.jobs.here import _due_journals, _run_name
+from do_blockstore_async.jobs import Job, load_jobs, parse_jobs
 from do_blockstore_async.simulator import Simulator
 from tests.sockets.test_job_queue import Program
+from tests.support.bulk_models import NOW, policy_of, volume
 from tests.support.cli import CANARY, Here, Server, environment
+from tests.support.journals import write_journal
 from tests.support.web_services import until
 
 
@@ -211,3 +219,65 @@ def test_check_shows_what_is_due_when(here: Here, path: Path) -> None:
     assert first["next"].endswith("T02:30:00Z")
     assert (second["schedule"], third["next"]) == ("", None)
     assert here("jobs", "check", str(path), "-o", "csv").out.count("\n") == 4
+
+
+# How far runs are.
+
+
+def plan_of(count: int) -> Plan:
+    steps, _ = snapshot_steps([volume(n) for n in range(count)], [], policy_of(), None)
+    return Plan(
+        kind="snapshots", job="nightly", made_at=NOW, selection=Selection(), steps=tuple(steps)
+    )
+
+
+async def half_done(path: Path) -> None:
+    plan = plan_of(4)
+    keys = [step.key for step in plan.steps]
+    ended = {keys[0]: Ended(status="done"), keys[1]: Ended(status="failed", reason="no")}
+    await write_journal(path, plan, keys[:3], ended)
+
+
+def test_the_status_of_a_journal(here: Here, tmp_path: Path) -> None:
+    journal = tmp_path / "nightly.db"
+    asyncio.run(half_done(journal))
+    table = here("jobs", "status", str(journal))
+    assert table.code == 0
+
+    assert "nightly" in table.out
+    assert "waiting" in table.out
+    found = json.loads(here("jobs", "status", str(journal), "-o", "json").out)
+    assert (found["total"], found["done"], found["failed"], found["remaining"]) == (4, 1, 1, 2)
+    assert (found["in_doubt"], found["workers"], found["ends_in_s"]) == (1, [], None)
+    for name in (str(tmp_path / "none.db"), "redis://h/0"):
+        none = here("jobs", "status", name)
+        assert none.code == 2, none.err
+    away = here("jobs", "status", "postgresql://u:hunter2@127.0.0.1:1/x#nightly")
+    assert away.code == 2
+    assert "hunter2" not in away.err
+
+
+def test_a_journal_is_watched_to_its_end(here: Here, tmp_path: Path) -> None:
+    journal = tmp_path / "nightly.db"
+    plan = plan_of(3)
+    ended = {step.key: Ended(status="done") for step in plan.steps}
+    asyncio.run(write_journal(journal, plan, list(ended), ended))
+    done = here("jobs", "status", str(journal), "--watch")
+    assert done.code == 0
+    assert "nightly: 3 of 3; 3 done, 0 skipped, 0 failed, 0 unknown; nobody works on it" in done.err
+
+
+def test_the_status_of_a_file_shows_what_was_cut_off(here: Here, path: Path) -> None:
+    none = here("jobs", "status", str(path))
+    assert (none.code, "no run is under way" in none.err) == (0, True)
+    folder = state_folder() / "jobs"
+    folder.mkdir()
+    file = load_jobs(path)
+    name = _run_name(file, file.jobs["nightly"], file.accounts["a"])
+    asyncio.run(half_done(folder / f"{name}-20261128T023000Z.db"))
+    (run,) = json.loads(here("jobs", "status", str(path), "-o", "json").out)
+    assert (run["account"], run["job"], run["state"]) == ("a", "nightly", "waiting")
+    assert run["counts"] == {"done": 1, "skipped": 0, "failed": 1, "unknown": 0, "remaining": 2}
+    assert run["journal"].endswith("20261128T023000Z.db")
+    watched = here("jobs", "status", str(path), "--watch")
+    assert (watched.code, "name its journal" in watched.err) == (2, True)
