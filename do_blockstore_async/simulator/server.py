@@ -30,6 +30,7 @@ from ._messages import RequestRecord, SimRequest
 from .clock import SimClock
 from .faults.parser import parse_faults
 from .faults.rules import Delivery, FaultInjector, deliver
+from .unknown import warn_if_unknown
 from .world import World, WorldOptions
 
 __all__ = ["Simulator", "serve"]
@@ -174,6 +175,7 @@ class Simulator:
         if wait_s:
             await self._waits.sleep(wait_s)
         delivery = deliver(self.world, self.faults, request, self.clock.now(), reused=reused)
+        warn_if_unknown(request, delivery.response)
         if wait_s:
             await self._waits.sleep(wait_s)
         return await self._answer(http, delivery)

@@ -108,6 +108,8 @@ class Account:
         self.action_failure_rate = options.action_failure_rate
         self.capacity_gigabytes = options.capacity_gigabytes
         self.max_volumes = options.max_volumes
+        self.max_volumes_of_droplet = options.max_volumes_of_droplet
+        self.messages = dict(options.messages)
         self.capacity_status = options.capacity_status
         self.request_ids = seeded(f"request ids {options.seed}").getrandbits(128)
         self._next_action = 700_000_000 + options.seed % 1000 * 1000
@@ -257,6 +259,14 @@ class Account:
             self.state.unlink(volume, self.state.droplets[droplet_id])
         self.state.remove_volume(volume)
 
+    def remove_droplet(self, droplet: SimDroplet | int) -> None:
+        """Take a Droplet out of the world, which detaches its volumes, as the API does."""
+        if isinstance(droplet, int):
+            droplet = self.state.droplets[droplet]
+        for volume_id in list(droplet.volume_ids):
+            self.state.unlink(self.state.volumes[volume_id], droplet)
+        self.state.remove_droplet(droplet)
+
     def remove_snapshot(self, snapshot: SimSnapshot | str) -> None:
         """Take a snapshot out of the world."""
         if isinstance(snapshot, str):
@@ -264,13 +274,24 @@ class Account:
         self.state.remove_snapshot(snapshot)
 
     def add_droplet(
-        self, droplet_id: int | None = None, *, region: str | None = None
+        self,
+        droplet_id: int | None = None,
+        *,
+        region: str | None = None,
+        name: str | None = None,
+        tags: Iterable[str] = (),
     ) -> SimDroplet:
         """Put a Droplet into the world; without a region it takes volumes of any region."""
         if droplet_id is None:
             droplet_id = max(self.state.droplets, default=3_164_399) + 1
-        droplet = SimDroplet(id=droplet_id, name=f"droplet-{droplet_id}", region=region)
-        self.state.droplets[droplet_id] = droplet
+        droplet = SimDroplet(
+            id=droplet_id,
+            name=name or f"droplet-{droplet_id}",
+            region=region,
+            created_s=self.now + self.skew_s,
+            tags=tuple(tags),
+        )
+        self.state.add_droplet(droplet)
         return droplet
 
     def limit_route(
@@ -319,15 +340,15 @@ class Account:
         self.state.add_action(action)
         heapq.heappush(self._due, (action.due_s, action.id))
 
-    def check_capacity(self, gigabytes: int, volumes: int = 1) -> None:
-        """Raise the API's error when so much more exceeds the account's capacity."""
+    def check_capacity(self, gigabytes: int, volumes: int = 1, error: str = "capacity") -> None:
+        """Raise that error of the API when so much more exceeds the account's capacity."""
         state = self.state
         full = self.max_volumes is not None and len(state.volumes) + volumes > self.max_volumes
         if not full and self.capacity_gigabytes is not None:
             used = sum(volume.size_gigabytes for volume in state.volumes.values())
             full = used + gigabytes > self.capacity_gigabytes
         if full:
-            raise api_error("capacity", status=self.capacity_status)
+            raise api_error(error, status=self.capacity_status)
 
 
 def _token(seed: str) -> str:
