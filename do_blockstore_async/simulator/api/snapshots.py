@@ -27,7 +27,7 @@ def list_snapshots(account: Account, call: Call) -> tuple[int, bytes]:
     kind = call.query.get("resource_type")
     if kind not in (None, "", "volume"):
         # GUESS: an unknown type filters everything out.
-        return 200, b'{"snapshots":[],"links":{},"meta":{"total":0}}'
+        return page_of_list(account, call, "snapshots", (), SimSnapshot.json)
     state, nulls, region = account.state, account.nulls, call.query.get("region")
     index = state.snapshots_in_order
     if region:
