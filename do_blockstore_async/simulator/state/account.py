@@ -23,6 +23,7 @@ from ..._limits import parse_limits
 from .._errors import api_error
 from .._messages import RequestRecord, iso, uuid_text
 from ..ratelimit import RequestBudget, Window
+from .contents import Contents
 from .entities import SimAction, SimDroplet, SimSnapshot, SimVolume
 from .fleet import build_fleet
 from .options import WorldOptions
@@ -112,12 +113,47 @@ class Account:
         self.messages = dict(options.messages)
         self.capacity_status = options.capacity_status
         self.request_ids = seeded(f"request ids {options.seed}").getrandbits(128)
-        self._next_action = 700_000_000 + options.seed % 1000 * 1000
+        self.restarts = 0
+        self.last_action_id = 700_000_000 + options.seed % 1000 * 1000
         self._due: list[tuple[float, int]] = []
         self.route_limits: list[RouteLimit] = []
         self.grants: dict[str, Grant] = {}
         self.add_token(self.token, name="default", other_clients_per_s=options.other_clients_per_s)
         build_fleet(self.state, options, self.random, self.now)
+        if options.contents is not None:
+            self._fill(options.contents)
+
+    def _fill(self, contents: Contents) -> None:
+        for tag in contents.tags:
+            self.state.create_tag(tag)
+        for droplet in contents.droplets:
+            if droplet.region not in (None, *REGIONS):
+                raise ValueError(f"no such region for a droplet: {droplet.region!r}")
+            self.add_droplet(
+                droplet.id, region=droplet.region, name=droplet.name, tags=droplet.tags
+            )
+        for given in contents.volumes:
+            volume = self.add_volume(
+                given.name,
+                region=given.region,
+                size_gigabytes=given.size_gigabytes,
+                age_s=given.age_s,
+                droplet_id=given.droplet,
+                description=given.description,
+                filesystem_type=given.filesystem_type,
+                filesystem_label=given.filesystem_label,
+                used_gigabytes=given.used_gigabytes,
+                tags=given.tags,
+            )
+            # Oldest first, as they would have been taken.
+            for taken in sorted(given.snapshots, key=lambda snapshot: -snapshot.age_s):
+                self.add_snapshot(
+                    volume,
+                    taken.name,
+                    age_s=taken.age_s,
+                    size_gigabytes=taken.size_gigabytes,
+                    tags=taken.tags,
+                )
 
     # What tests arrange and inspect.
 
@@ -325,8 +361,8 @@ class Account:
 
     def next_action_id(self) -> int:
         """A number for an action."""
-        self._next_action += 1
-        return self._next_action
+        self.last_action_id += 1
+        return self.last_action_id
 
     def draw_action_failure(self) -> bool:
         """Whether the action that begins now shall fail."""
@@ -339,6 +375,12 @@ class Account:
         """Begin an action; `tick` ends it."""
         self.state.add_action(action)
         heapq.heappush(self._due, (action.due_s, action.id))
+
+    def adopt_state(self, state: State) -> None:
+        """Hold that state instead; its actions in progress end when they are due."""
+        self.state = state
+        pending = [action for action in state.actions.values() if action.status == "in-progress"]
+        self._due = sorted((action.due_s, action.id) for action in pending)
 
     def check_capacity(self, gigabytes: int, volumes: int = 1, error: str = "capacity") -> None:
         """Raise that error of the API when so much more exceeds the account's capacity."""

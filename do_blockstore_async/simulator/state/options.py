@@ -9,6 +9,7 @@ import attrs
 from ..._limits import DEFAULT_LIMITS
 from .._errors import is_error
 from ..ratelimit import MinuteModel
+from .contents import Contents
 
 __all__ = ["WorldOptions"]
 
@@ -50,6 +51,8 @@ class WorldOptions:
         max_volumes: in the account, also its `volume_limit`; None for any number, shown as 0.
         max_volumes_of_droplet: how many one Droplet holds: 15; it was 7 once.
         capacity_status: with which status capacity is refused: 403, or 429.
+        contents: Droplets, volumes, snapshots and tags by name, added to what the numbers make;
+            a scenario has them.
         messages: other texts of errors, by the error's name in `simulator/_errors.py`, such as
             `{"rate": "Too many requests"}`, which has been seen too.
         nulls: whether empty `droplet_ids` and `tags` are null, which the API documents.
@@ -77,6 +80,7 @@ class WorldOptions:
     max_volumes: int | None = None
     max_volumes_of_droplet: int = attrs.field(default=15, validator=attrs.validators.ge(1))
     capacity_status: int = attrs.field(default=403, validator=attrs.validators.in_((403, 429)))
+    contents: Contents | None = None
     messages: Mapping[str, str] = attrs.field(factory=dict, validator=_known_errors)
     nulls: bool = False
     link_base: str = "https://api.digitalocean.com"

@@ -43,12 +43,12 @@ class State:
         self.droplets: dict[int, SimDroplet] = {}
         self.tagged: dict[str, dict[tuple[str, str], None]] = {}
         self._spellings: dict[str, str] = {}
-        self._seq = 0
+        self.seq = 0
 
     def next_seq(self) -> int:
         """A number larger than every one before."""
-        self._seq += 1
-        return self._seq
+        self.seq += 1
+        return self.seq
 
     def add_volume(self, volume: SimVolume) -> None:
         """Put a volume into every index; ValueError where its name is taken in its region."""
@@ -111,6 +111,23 @@ class State:
         self.volumes[action.volume_id].busy = action.id
         if action.droplet_id in self.droplets:
             self.droplets[action.droplet_id].busy = action.id
+
+    def restore_action(self, action: SimAction) -> None:
+        """Note an action of a saved state, whose volume and Droplet may be gone by now."""
+        self.actions[action.id] = action
+        self.actions_of.setdefault(action.volume_id, []).append(action)
+
+    def check_links(self) -> None:
+        """Raise ValueError where volumes and Droplets do not name each other."""
+        held = {
+            (volume_id, droplet.id)
+            for droplet in self.droplets.values()
+            for volume_id in droplet.volume_ids
+        }
+        named = {(v.id, droplet_id) for v in self.volumes.values() for droplet_id in v.droplet_ids}
+        if held != named:
+            wrong = sorted(held ^ named)
+            raise ValueError(f"volume and Droplet do not name each other: {wrong[:3]}")
 
     def finish_action(self, action: SimAction, completed_at_s: float) -> None:
         """End an action: apply what it was for, unless it fails."""
