@@ -157,9 +157,12 @@ class Simulator:
         if self._runner is not None:
             raise RuntimeError("the simulator is running already")
         self._closing = asyncio.Event()
-        if self._state_file is not None and self._state_file.load(self.world):
-            # Time goes on from where it stood, if tests had moved it ahead.
-            self.clock.advance(max(0.0, self.world.now - self.clock.now()))
+        if self._state_file is not None:
+            if self._state_file.load(self.world):
+                # Time goes on from where it stood, if tests had moved it ahead.
+                self.clock.advance(max(0.0, self.world.now - self.clock.now()))
+            # A place that cannot be written to is told now, not at the end.
+            self._state_file.save(self.world)
         if self._scenario is not None and self._scenario.frozen:
             self.clock.freeze()
         if self._record_path is not None:

@@ -246,6 +246,9 @@ async def test_the_fixture_begins_with_120_volumes(blockstore_simulator: Simulat
 def test_the_fixture_works_in_either_mode(pytester: pytest.Pytester, mode: str) -> None:
     pytester.makepyfile(
         """
+        import json
+        import urllib.request
+
         import pytest
 
         @pytest.mark.asyncio
@@ -256,6 +259,12 @@ def test_the_fixture_works_in_either_mode(pytester: pytest.Pytester, mode: str) 
         def test_without_a_loop(blockstore_simulator):
             assert len(blockstore_simulator.world.volumes) == 1
 
+        @pytest.mark.blockstore_simulator(volumes=2, limits="none")
+        def test_in_a_thread(blockstore_simulator_in_thread):
+            sim = blockstore_simulator_in_thread
+            with urllib.request.urlopen(f"{sim.url}/_simulator/state") as response:
+                assert len(json.load(response)["volumes"]) == 2
+
         @pytest.mark.blockstore_simulator(5)
         def test_wrong(blockstore_simulator):
             pass
@@ -264,7 +273,7 @@ def test_the_fixture_works_in_either_mode(pytester: pytest.Pytester, mode: str) 
     result = pytester.runpytest_subprocess(
         "-p", "no:cacheprovider", "-p", "no:xdist", "--strict-markers", f"--asyncio-mode={mode}"
     )
-    result.assert_outcomes(passed=2, errors=1)
+    result.assert_outcomes(passed=3, errors=1)
     result.stdout.fnmatch_lines(["*takes keywords only*"])
 
 
