@@ -35,7 +35,7 @@ from aiohttp import web
 from .._clock import Clock, seeded
 from ._messages import RequestRecord, SimRequest
 from .clock import SimClock
-from .control.admin import Administration
+from .control.admin import Administration, is_loopback
 from .control.files import RequestFile, StateFile, read_scenario
 from .control.scenario import Scenario
 from .faults.parser import parse_faults
@@ -240,6 +240,7 @@ class Simulator:
         """
         simulator = cls(**options)
         started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        ended: Future[None] = Future()
 
         async def run() -> None:
             stop = asyncio.Event()
@@ -251,8 +252,11 @@ class Simulator:
             started.set_result((asyncio.get_running_loop(), stop))
             try:
                 await stop.wait()
-            finally:
                 await simulator.aclose()
+            except BaseException as error:  # noqa: BLE001 -- told to the thread that waits for it
+                ended.set_exception(error)
+            else:
+                ended.set_result(None)
 
         thread = Thread(target=asyncio.run, args=(run(),), name="blockstore-simulator", daemon=True)
         thread.start()
@@ -262,6 +266,7 @@ class Simulator:
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join()
+            ended.result()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -279,6 +284,8 @@ class Simulator:
         reused = http.transport in self._seen
         if http.transport is not None:
             self._seen.add(http.transport)
+        if self._admin.is_asked(http.raw_path):
+            return await self._answer_admin(http)
         try:
             body = await http.read() if http.can_read_body else b""
         except web.HTTPRequestEntityTooLarge:
@@ -286,14 +293,7 @@ class Simulator:
                 {"id": "request_entity_too_large", "message": "The request body is too large."},
                 status=413,
             )
-        request = SimRequest(
-            http.method,
-            http.raw_path,
-            {name.lower(): value for name, value in http.headers.items()},
-            body,
-        )
-        if self._admin.is_asked(request):
-            return self._answer_admin(http, request)
+        request = _sim_request(http, body)
         if self._own_links and self._host in _EVERYWHERE and _is_plain(http.host):
             # Only the client knows by which name it reached this.
             self.world.link_base = f"http://{http.host}"
@@ -314,7 +314,10 @@ class Simulator:
             await self._waits.sleep(wait_s)
         return await self._answer(http, delivery)
 
-    def _answer_admin(self, http: web.BaseRequest, request: SimRequest) -> web.Response:
+    async def _answer_admin(self, http: web.BaseRequest) -> web.Response:
+        # A state may be as large as it likes: it comes from this machine, or is not read.
+        body = await http.content.read() if is_loopback(http.remote) else b""
+        request = _sim_request(http, body)
         response = self._admin.handle(request, http.remote)
         self._changed = self._changed or request.method != "GET"
         return web.Response(status=response.status, headers=response.headers, body=response.body)
@@ -362,6 +365,11 @@ class Simulator:
                 await stream.write(response.body[at : at + 1])
                 await self._waits.sleep(pause_s)
         return stream
+
+
+def _sim_request(http: web.BaseRequest, body: bytes) -> SimRequest:
+    headers = {name.lower(): value for name, value in http.headers.items()}
+    return SimRequest(http.method, http.raw_path, headers, body)
 
 
 def _is_plain(host: str) -> bool:

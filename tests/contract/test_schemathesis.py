@@ -1,6 +1,7 @@
 """schemathesis finds nothing: the simulator against the vendor's description, right and wrong.
 
-It comes with the dependency group `clients`; `.ci/run` installs it.
+And its administration against its own. It comes with the dependency group `clients`; `.ci/run`
+installs it.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ import pytest
 import yaml
 
 from do_blockstore_async.simulator import Simulator
+from do_blockstore_async.simulator.control.openapi import PREFIX
 
 WHERE = os.environ.get("DO_BLOCKSTORE_OPENAPI", "")
 PROGRAM = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
 
-pytestmark = [
-    pytest.mark.skipif(not WHERE, reason="DO_BLOCKSTORE_OPENAPI does not name the vendor's file"),
-    pytest.mark.skipif(not PROGRAM, reason="schemathesis: pip install --group clients"),
-]
+pytestmark = pytest.mark.skipif(not PROGRAM, reason="schemathesis: pip install --group clients")
 
+POSITIVE = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,"
+    "response_schema_conformance"
+)
 CHECKS = {
-    "positive": "not_a_server_error,status_code_conformance,content_type_conformance,"
-    "response_schema_conformance",
-    "negative": "not_a_server_error,status_code_conformance,content_type_conformance,"
-    "response_schema_conformance,negative_data_rejection,unsupported_method",
+    "positive": POSITIVE,
+    "negative": f"{POSITIVE},negative_data_rejection,unsupported_method",
 }
 
 
@@ -49,24 +50,36 @@ def described(tmp_path: Path) -> str:
     return str(file)
 
 
-@pytest.mark.parametrize("mode", ["positive", "negative"])
-async def test_schemathesis_finds_nothing(mode: str, tmp_path: Path) -> None:
+async def check(description: str, sim: Simulator, mode: str, folder: Path, examples: int) -> None:
     assert PROGRAM is not None
+    process = await asyncio.create_subprocess_exec(
+        PROGRAM,
+        "run",
+        description,
+        *("--url", sim.url, "--header", f"Authorization: Bearer {sim.token}"),
+        *("--mode", mode, "--checks", CHECKS[mode], "--phases", "examples,coverage,fuzzing"),
+        *("--max-examples", str(examples), "--seed", "7", "--generation-deterministic"),
+        "--no-color",
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+
+
+@pytest.mark.skipif(not WHERE, reason="DO_BLOCKSTORE_OPENAPI does not name the vendor's file")
+@pytest.mark.parametrize("mode", ["positive", "negative"])
+async def test_it_finds_nothing_in_the_api(mode: str, tmp_path: Path) -> None:
     async with Simulator(volumes=30, seed=7, limits="none") as sim:
-        process = await asyncio.create_subprocess_exec(
-            PROGRAM,
-            "run",
-            described(tmp_path),
-            *("--url", sim.url, "--header", f"Authorization: Bearer {sim.token}"),
-            *("--mode", mode, "--checks", CHECKS[mode], "--phases", "examples,coverage,fuzzing"),
-            *("--max-examples", "60", "--seed", "7", "--generation-deterministic", "--no-color"),
-            cwd=tmp_path,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        assert process.returncode == 0, output.decode()
+        await check(described(tmp_path), sim, mode, tmp_path, 60)
         assert len(sim.requests) > 500
         # It tries what the server makes of odd paths first, which nobody knows.
         failed = [record.target for record in sim.requests if record.status >= 500]
         assert all(target.startswith("/schemathesis-probe") for target in failed)
+
+
+@pytest.mark.parametrize("mode", ["positive", "negative"])
+async def test_it_finds_nothing_in_the_administration(mode: str, tmp_path: Path) -> None:
+    async with Simulator(volumes=3, limits="none") as sim:
+        await check(f"{sim.url}{PREFIX}/openapi.json", sim, mode, tmp_path, 15)

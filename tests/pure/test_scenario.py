@@ -164,6 +164,8 @@ def without(plain: dict[str, Any], kind: str) -> dict[str, Any]:
         (lambda plain: {**plain, "format": 2}, "format 2"),
         (lambda plain: {**plain, "extra": 1}, "unknown field"),
         (lambda plain: {**plain, "now": "soon"}, "Expected `float`"),
+        (lambda plain: {**plain, "now": 1e300}, "no date can say"),
+        (lambda plain: {**plain, "skew_s": -1e300}, "no date can say"),
         (lambda plain: without(plain, "droplets"), "do not name each other"),
         (lambda plain: {**plain, "volumes": plain["volumes"] * 2}, "is taken"),
         (

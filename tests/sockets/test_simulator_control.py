@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import urllib.request
@@ -77,6 +79,12 @@ async def test_the_state_is_read_and_put_back(remote: Remote) -> None:
     assert (await remote.api("POST", "/v2/volumes", NEW))[0] == 201
     assert await remote.admin("PUT", "state", before) == (204, None)
     assert len(remote.sim.world.volumes) == 5
+    large = {**before, "tags": [f"tag-{number}" for number in range(150_000)]}
+    body = io.BytesIO(json.dumps(large).encode())
+    async with remote.http.put("/_simulator/state", data=body) as response:
+        assert response.status == 204
+    assert len(remote.sim.world.state.tagged) >= 150_000
+    assert (await remote.admin("PUT", "state", before))[0] == 204
     status, error = await remote.admin("PUT", "state", {"format": 1})
     assert status == 400
     assert "missing required field" in error["message"]
@@ -240,7 +248,9 @@ async def test_a_state_outlives_a_kill_and_requests_are_on_record(tmp_path: Path
     assert token not in record.read_text() + state.read_text()
 
 
-def test_a_simulator_in_a_thread_is_for_blocking_clients() -> None:
+def test_a_simulator_in_a_thread_is_for_blocking_clients(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
     with Simulator.in_thread(volumes=2, limits="none") as sim:
         request = urllib.request.Request(  # noqa: S310 -- the simulator's own address
             f"{sim.url}/v2/volumes", headers={"Authorization": f"Bearer {sim.token}"}
@@ -254,6 +264,12 @@ def test_a_simulator_in_a_thread_is_for_blocking_clients() -> None:
         Simulator.in_thread(record=Path("/nowhere/requests.jsonl")),
     ):
         pass
+    # What goes wrong at the end is told as well.
+    with (
+        pytest.raises(OSError, match="No such file"),
+        Simulator.in_thread(state=folder / "state.json"),
+    ):
+        shutil.rmtree(folder)
     with pytest.raises(ZeroDivisionError), Simulator.in_thread(volumes=1):
         raise ZeroDivisionError
 

@@ -16,7 +16,7 @@ import attrs
 import msgspec
 from msgspec import Struct
 
-from .._messages import SimRequest, SimResponse, encode, iso
+from .._messages import SimRequest, SimResponse, encode, iso, path_of
 from ..clock import SimClock
 from ..faults.rules import KINDS, FaultInjector, FaultRule
 from ..state.saved import dump_state, load_state
@@ -25,9 +25,11 @@ from .openapi import PREFIX, admin_description
 from .records import record_json
 from .scenario import FaultSpec
 
-__all__ = ["Administration"]
+__all__ = ["Administration", "is_loopback"]
 
 _LONGEST_STEP_S = 3_153_600_000.0
+# Dates end with the year 9999.
+_LATEST_S = 250_000_000_000.0
 _STATUSES = range(100, 600)
 
 
@@ -68,13 +70,14 @@ class Administration:
         }
 
     @staticmethod
-    def is_asked(request: SimRequest) -> bool:
-        """Whether a request is for the administration."""
-        return request.path == PREFIX or request.path.startswith(f"{PREFIX}/")
+    def is_asked(target: str) -> bool:
+        """Whether a request of that target is for the administration."""
+        path = path_of(target)
+        return path == PREFIX or path.startswith(f"{PREFIX}/")
 
     def handle(self, request: SimRequest, peer: str | None) -> SimResponse:
         """Answer a request that came from that address."""
-        if not _is_loopback(peer):
+        if not is_loopback(peer):
             return _error(403, "forbidden", "the administration answers this machine only")
         if "origin" in request.headers:
             return _error(403, "forbidden", "the administration does not answer web pages")
@@ -121,6 +124,8 @@ class Administration:
         move = msgspec.json.decode(request.body, type=ClockMove)
         if not 0 <= move.advance_s <= _LONGEST_STEP_S:
             raise ValueError("advance_s must be from 0 to a hundred years; time only moves forward")
+        if self._clock.now() + move.advance_s > _LATEST_S:
+            raise ValueError("time would go beyond what dates can say")
         if move.frozen is not None:
             (self._clock.freeze if move.frozen else self._clock.thaw)()
         self._clock.advance(move.advance_s)
@@ -160,7 +165,8 @@ class Administration:
         return SimResponse(204)
 
 
-def _is_loopback(peer: str | None) -> bool:
+def is_loopback(peer: str | None) -> bool:
+    """Whether an address is one of this machine's own."""
     try:
         address = ipaddress.ip_address((peer or "").partition("%")[0])
     except ValueError:

@@ -40,7 +40,9 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 _ERROR = _object(id=_TEXT, message=_TEXT)
 _CLOCK = _object(now={**_TEXT, "format": "date-time"}, now_s=_NUMBER, frozen=_FLAG)
-_MOVE = _some_of(advance_s={**_NUMBER, "minimum": 0, "maximum": 3_153_600_000}, frozen=_FLAG)
+_MOVE = _some_of(
+    advance_s={**_NUMBER, "minimum": 0, "maximum": 3_153_600_000}, frozen=_or_null(_FLAG)
+)
 _FAULT_FIELDS: dict[str, dict[str, Any]] = {
     "kind": _TEXT,
     "method": _or_null(_TEXT),

@@ -21,6 +21,9 @@ from .store import State
 
 __all__ = ["SavedState", "dump_state", "load_state"]
 
+# From the year 1800 to 9892: what dates can say, with room for tests that move time.
+_EARLIEST_S, _LATEST_S = -5_364_662_400.0, 250_000_000_000.0
+
 
 class SavedState(Struct, forbid_unknown_fields=True):
     """Everything that is kept; `format` is 1. Times are seconds since the epoch."""
@@ -73,6 +76,7 @@ def load_state(account: Account, plain: Any) -> None:
         raise ValueError(f"not a saved state: {error}") from None
     if saved.format != 1:
         raise ValueError(f"this state has format {saved.format}; this version reads format 1")
+    _check_times(saved)
     state = _rebuilt(saved)
     account.adopt_state(state)
     account.now = max(account.now, saved.now)
@@ -81,6 +85,18 @@ def load_state(account: Account, plain: Any) -> None:
     account.restarts = saved.restarts + 1
     account.random = seeded(f"{account.options.seed} restart {account.restarts}")
     account.last_action_id = saved.next_action
+
+
+def _check_times(saved: SavedState) -> None:
+    times = [saved.now, saved.now + saved.skew_s]
+    times += [volume.created_s for volume in saved.volumes]
+    times += [snapshot.created_s for snapshot in saved.snapshots]
+    times += [droplet.created_s for droplet in saved.droplets]
+    times += [volume.snapshot_s or 0.0 for volume in saved.volumes]
+    for action in saved.actions:
+        times += [action.due_s, action.visible_s, action.started_at_s, action.completed_at_s or 0.0]
+    if not all(_EARLIEST_S <= at_s <= _LATEST_S for at_s in times):
+        raise ValueError("a saved state with a time that no date can say")
 
 
 def _rebuilt(saved: SavedState) -> State:
