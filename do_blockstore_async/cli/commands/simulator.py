@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["simulator"]
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
 
 async def simulator(
     *,
@@ -48,9 +50,12 @@ async def simulator(
         record: a file to which each request is added as a line of JSON.
     """
     from ...simulator.server import serve
+    from ..output.terminal import print_stderr
 
     if current().simulate:
         raise UsageError("`simulator` needs no --simulate")
+    if host not in _LOOPBACK:
+        print_stderr(f"listening on {host}: there is no TLS, publish it to this machine only")
     try:
         await serve(
             host=host,
