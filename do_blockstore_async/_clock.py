@@ -10,6 +10,7 @@ import asyncio
 import math
 import random
 import secrets
+import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,7 +29,9 @@ __all__ = [
 ]
 
 
-_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
+# That of macOS goes on in its sleep too, which `time.monotonic` does not.
+_DARWIN = time.CLOCK_MONOTONIC if sys.platform == "darwin" else None
+_BOOT = getattr(time, "CLOCK_BOOTTIME", _DARWIN)
 
 
 def seeded(seed: int | str) -> random.Random:

@@ -57,7 +57,7 @@ def open_journal_store(where: str | Path, name: str, *, create: bool) -> Lasting
     Args:
         where: the URL of a PostgreSQL database, or the path of a file.
         name: of the log in the database.
-        create: whether to make the file if it does not exist.
+        create: whether to make the log if it does not exist.
 
     Raises:
         StoreUnusableError: a missing extra.
@@ -69,6 +69,7 @@ def open_journal_store(where: str | Path, name: str, *, create: bool) -> Lasting
             clock=boot_s,
             new_id=new_name,
             timeout_s=_JOURNAL_TIMEOUT_S,
+            create=create,
         )
     boot = boot_id()
     return SqliteStore(

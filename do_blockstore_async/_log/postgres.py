@@ -75,6 +75,7 @@ class PostgresStore:
         clock: returns seconds, on a clock that nobody sets.
         new_id: makes the id of a new log.
         timeout_s: seconds that an exchange may take.
+        create: whether to make the log if it does not exist; else it reads as an empty one.
     """
 
     def __init__(
@@ -85,12 +86,15 @@ class PostgresStore:
         clock: Callable[[], float],
         new_id: Callable[[], str],
         timeout_s: float = 5.0,
+        create: bool = True,
     ) -> None:
         self._url = url
         self._key = key
         self._clock = ServerClock(clock)
         self._new_id = new_id
         self._timeout_s = timeout_s
+        self._create = create
+        self._is_made = False
         self._connection: psycopg.AsyncConnection[Any] | None = None
         # At most 63 bytes, and no character that needs escaping.
         self._channel = f"do_blockstore_{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
@@ -129,7 +133,11 @@ class PostgresStore:
         async with connection.transaction(), connection.cursor() as cursor:
             is_writing = bool(facts) or trim_before > 0
             look = _LOCKED if is_writing else _LOG
-            row = await (await cursor.execute(look, (key,))).fetchone()
+            row = None
+            if self._is_made:
+                row = await (await cursor.execute(look, (key,))).fetchone()
+            if row is None and not self._create:
+                return Reply(accepted=not facts, now_s=0.0, log_id="", first=1, last=0, facts=())
             while row is None:
                 await cursor.execute(_NEW, (key, self._new_id()))
                 row = await (await cursor.execute(look, (key,))).fetchone()
@@ -163,12 +171,14 @@ class PostgresStore:
             return self._connection
         connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True)
         try:
-            (is_made,) = await (await connection.execute(_IS_MADE)).fetchone() or (False,)
-            async with connection.transaction():
-                # Two that make the same table at once would fail, "if not exists" or not.
-                await connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-                for statement in () if is_made else _SCHEMA.split(";")[:-1]:
-                    await connection.execute(statement)
+            (self._is_made,) = await (await connection.execute(_IS_MADE)).fetchone() or (False,)
+            if self._create and not self._is_made:
+                async with connection.transaction():
+                    # Two that make the same table at once would fail, "if not exists" or not.
+                    await connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+                    for statement in _SCHEMA.split(";")[:-1]:
+                        await connection.execute(statement)
+                self._is_made = True
         except BaseException:
             await connection.close()
             raise

@@ -31,7 +31,16 @@ from typing import Final, Literal, TypeVar
 
 from .._clock import now_s, pause
 from ..errors import BlockStoreError, StoreUnusableError
-from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreBusyError, LogStoreError, Reply
+from .store import (
+    CHANGED_WITHIN_S,
+    PAGE,
+    Fact,
+    ForeignLogError,
+    LogMovedError,
+    LogStoreBusyError,
+    LogStoreError,
+    Reply,
+)
 
 __all__ = ["SqliteStore"]
 
@@ -184,11 +193,13 @@ class SqliteStore:
 
     def _meaning(self, error: Exception) -> BlockStoreError:
         reason = getattr(error, "strerror", None) or str(error)
-        kind = LogStoreError if _may_pass(error) else StoreUnusableError
+        kind: type[BlockStoreError] = LogStoreError if _may_pass(error) else StoreUnusableError
         if _is_busy(error):
             kind = LogStoreBusyError
+        elif getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB:
+            kind = ForeignLogError
         advice = ""
-        if isinstance(error, sqlite3.DatabaseError) and kind is StoreUnusableError:
+        if isinstance(error, sqlite3.DatabaseError) and issubclass(kind, StoreUnusableError):
             advice = "; if it is damaged or no log at all, move it away"
         return kind(f"the log {self.path} cannot be used: {reason}{advice}")
 
@@ -252,7 +263,7 @@ class SqliteStore:
                 if (found.st_dev, found.st_ino) == self._inode:
                     return self._database
             if not self._is_own:
-                raise StoreUnusableError(f"{self.path} was moved or replaced while it was in use")
+                raise LogMovedError(f"{self.path} was moved or replaced while it was in use")
             if at_once:
                 raise _WouldWaitError
             self._close()  # S3
@@ -290,7 +301,7 @@ class SqliteStore:
         """Reject the database of another program, before anything in it is changed."""
         tables = {name for (name,) in database.execute("select name from sqlite_master")}
         if tables and not {"log", "facts"} <= tables:
-            raise StoreUnusableError(f"{self.path} is a database of another program")
+            raise ForeignLogError(f"{self.path} is a database of another program")
 
     def _make(self, database: sqlite3.Connection) -> None:
         database.execute("begin immediate")

@@ -23,13 +23,15 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ..errors import BlockStoreError
+from ..errors import BlockStoreError, StoreUnusableError
 
 __all__ = [
     "CHANGED_WITHIN_S",
     "PAGE",
     "Fact",
+    "ForeignLogError",
     "LastingStore",
+    "LogMovedError",
     "LogStore",
     "LogStoreBusyError",
     "LogStoreError",
@@ -46,6 +48,14 @@ class LogStoreError(BlockStoreError):
 
 class LogStoreBusyError(LogStoreError):
     """Another process holds the store for long, as one that was stopped in the middle does."""
+
+
+class LogMovedError(StoreUnusableError):
+    """The log that was opened is not at its place any more."""
+
+
+class ForeignLogError(StoreUnusableError):
+    """What is there is something else, and was not changed."""
 
 
 class Fact(msgspec.Struct, frozen=True):

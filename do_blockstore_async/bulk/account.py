@@ -124,7 +124,8 @@ class AccountReader:
             snapshot_ids: of snapshots.
             names: names and regions of volumes.
         """
-        volumes, snapshots = [], []
+        volumes: list[Volume] = []
+        snapshots: list[VolumeSnapshot] = []
         for volume_id in volume_ids:
             with suppress(NotFoundError):
                 volumes.append(await self._volumes.get(volume_id))
@@ -133,7 +134,8 @@ class AccountReader:
             volumes.extend([found] if found is not None else [])
         for volume_id in snapshots_of:
             with suppress(NotFoundError):
-                snapshots.extend([each async for each in self._snapshots.list(volume_id=volume_id)])
+                listing = self._snapshots.list(volume_id=volume_id)
+                snapshots.extend((await _collected(listing, True))[0] or ())
         for snapshot_id in snapshot_ids:
             with suppress(NotFoundError):
                 snapshots.append(await self._snapshots.get(snapshot_id))

@@ -535,7 +535,8 @@ class Bulk:
         A step that was in flight when its worker died is looked up in the account once its request
         cannot arrive any more, `Config.late_arrival_s` and 10 s after it was begun; what remains is
         done meanwhile. A worker that is alive keeps what it has begun; one that has been silent for
-        30 s is taken for dead. (Where `late_arrival_s` is less than 30, both times are shorter.)
+        30 s is taken for dead. (Where `late_arrival_s` is less than 30, both times are shorter; a
+        third of it must be enough to connect.)
 
         Requests: those of the steps that remain, `plan.requests_to_check` for the reading, and once
         more where a step is in doubt later, retries.
@@ -602,7 +603,7 @@ class Bulk:
 
         Returns:
             An async iterator of `RunStatus`: the first at once, then each that differs, to the one
-            in which every step has an outcome.
+            in which every step has an outcome; or until the journal is removed.
 
         Raises:
             JournalError: by the iteration: there is no journal, or it cannot be used.
@@ -614,6 +615,8 @@ class Bulk:
 
     async def remove_journal(self, journal: str | os.PathLike[str]) -> None:
         """Remove a journal that has served, with the files beside it; harmless if there is none.
+
+        Where every step has an outcome, other workers that have not read so yet are waited for.
 
         Args:
             journal: a path, or `postgresql://host/database#NAME`.

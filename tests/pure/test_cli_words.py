@@ -325,6 +325,14 @@ def test_a_journal_is_named_without_its_password() -> None:
     assert shown_journal("nightly.db") == "nightly.db"
     assert shown_journal("postgresql://me:pw@h:5/db?a=b#n") == "postgresql://me@h:5/db?a=b#n"
     assert shown_journal("postgresql://h/db#n") == "postgresql://h/db#n"
+    for url in (
+        "postgresql://me:se#cret@h/db#n",
+        "postgresql://me:se/cret@h/db#n",
+        "postgresql://me:se?cret@h/db#n",
+        "postgresql://h/db?user=me&password=secret#n",
+        "postgresql://[bad/db?password=secret",
+    ):
+        assert "cret" not in shown_journal(url)
 
 
 def test_a_real_run_is_journalled_even_when_nobody_asked(

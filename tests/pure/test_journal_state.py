@@ -164,7 +164,7 @@ def test_a_step_is_in_flight_or_ended_and_what_was_seen_says_whether_it_moved(
 
 def test_a_fact_is_read_as_it_was_written() -> None:
     facts: list[JournalFact] = [
-        Planned("", 3, msgspec.Raw(b'{"steps":[]}')),
+        Planned("", 3, "digest", msgspec.Raw(b'{"steps":[]}')),
         joined("one"),
         Begun("one", ("a",)),
         Finished("one", {"a": FAILED}),

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from do_blockstore_async import Config
@@ -230,6 +231,10 @@ async def test_no_journal_no_resume(journal_name: str, tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="there is no journal"):
         await open_journal(journal_name, None)
     assert await read_status(journal_name) is None
+    if "://" in journal_name:
+        with psycopg.connect(journal_name.partition("#")[0]) as connection:
+            rows = connection.execute("select key from do_blockstore.logs").fetchall()
+        assert (f"journal:{JournalPlace.of(journal_name).name}",) not in rows, "looking writes"
     with pytest.raises(JournalError, match="there is no journal"):
         await anext(watch_status(journal_name, 1.0))
     await remove_journal(journal_name)
@@ -328,6 +333,21 @@ async def test_other_servers_keep_no_journals(name: str, words: str) -> None:
     with pytest.raises(JournalError, match=words) as caught:
         await open_journal(name, PLAN)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "postgresql://me:se#cret@host/db#n",
+        "postgresql://me:se/cret@host/db#n",
+        "postgresql://me:se?cret@host/db#n",
+        "postgresql://[bad/db?password=cret",
+    ],
+)
+def test_a_url_that_is_not_valid_is_refused_without_its_password(name: str) -> None:
+    with pytest.raises(JournalError, match="URL of the journal") as caught:
+        JournalPlace.of(name)
+    assert "cret" not in str(caught.value)
 
 
 def test_a_place_says_where_it_is_and_no_password() -> None:
@@ -479,9 +499,28 @@ async def test_a_journal_that_somebody_uses_is_not_removed(journal_name: str) ->
     journal = await open_journal(journal_name, PLAN)
     with pytest.raises(JournalError, match=r"is in use by .*/\d+: stop it first"):
         await remove_journal(journal_name)
+    removing = asyncio.create_task(remove_journal(journal_name))
+    with pytest.raises(JournalError, match="is in use"):
+        await removing
+    # Once all is done, the others only have to read so.
+    await journal.claim(KEYS, anything)
+    await journal.finish(dict.fromkeys(KEYS, DONE), anything)
+    removing = asyncio.create_task(remove_journal(journal_name))
+    await asyncio.sleep(0.05)
+    assert not removing.done()
     await journal.close()
-    await remove_journal(journal_name)
+    await removing
     assert await read_status(journal_name) is None
+
+
+async def test_a_run_that_is_watched_may_be_removed(journal_name: str) -> None:
+    journal = await open_journal(journal_name, PLAN)
+    await journal.close()
+    watching = aiter(watch_status(journal_name, 0.01))
+    assert (await anext(watching)).done == 0
+    await remove_journal(journal_name)
+    with pytest.raises(StopAsyncIteration):
+        await anext(watching)
 
 
 # A server that is restarted.

@@ -39,7 +39,7 @@ def anything(key: str) -> bool:
 
 def opened(plan: Plan) -> Planned:
     """The first fact of a journal."""
-    return Planned("", FORMAT, msgspec.Raw(plan.to_json().encode()))
+    return Planned("", FORMAT, plan.digest, msgspec.Raw(plan.to_json().encode()))
 
 
 async def write_journal(

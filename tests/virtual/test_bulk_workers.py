@@ -16,7 +16,15 @@ from do_blockstore_async._log.memory import MemoryLog, MemoryStore
 from do_blockstore_async._log.store import LogStoreError, Reply
 from do_blockstore_async.bulk import JournalError, Outcome, Plan, Retention, Run, Selection, Step
 from do_blockstore_async.bulk.execution import journal_reader
-from do_blockstore_async.bulk.execution.journal_state import Begun, Finished, JournalState
+from do_blockstore_async.bulk.execution.journal import Journal
+from do_blockstore_async.bulk.execution.journal_state import (
+    Begun,
+    Finished,
+    JournalState,
+    WorkerGone,
+    decode_fact,
+    encode_fact,
+)
 from do_blockstore_async.simulator import FaultInjector, World, connect_in_process
 from tests.support.virtual_time import run_virtual
 
@@ -338,7 +346,118 @@ def test_a_worker_that_stops_leaves_the_rest_to_the_others(monkeypatch: pytest.M
     run_fleet(monkeypatch, test, volumes=120)
 
 
-@pytest.mark.parametrize("seed", range(24))
+def facts_of(fleet: Fleet, kind: type[Any]) -> list[Any]:
+    found = [decode_fact(entry.data) for entry in fleet.log.facts]
+    return [fact for fact in found if isinstance(fact, kind)]
+
+
+def test_a_worker_that_loses_every_race_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(fleet: Fleet) -> None:
+        plan = await fleet.plan(snapshots)
+        crew = [await Journal.open(FILE, plan, late_arrival_s=60.0) for _ in range(2)]
+        for _ in range(40):
+            await asyncio.sleep(3.0)
+            assert not await crew[1].claim(["x"], lambda key: False)
+        assert not facts_of(fleet, WorkerGone)
+        for each in crew:
+            await each.close()
+
+    run_fleet(monkeypatch, test, volumes=3)
+
+
+def test_nobody_is_lost_because_the_store_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Config(windows=((20, 60.0),), burst=2)
+
+    async def test(fleet: Fleet) -> None:
+        plan = await fleet.plan(snapshots)
+        loop = asyncio.get_running_loop()
+
+        def prepare(store: Store) -> None:
+            real, late_s = store.exchange, 0.3 * len(fleet.stores)
+
+            async def exchange(*arguments: Any, **options: Any) -> Reply:
+                if 10.0 < loop.time() < 50.0:  # it answers in the end: no error is seen
+                    await asyncio.sleep(50.0 - loop.time() + late_s)
+                return await real(*arguments, **options)
+
+            monkeypatch.setattr(store, "exchange", exchange)
+
+        fleet.prepare = prepare
+        await asyncio.gather(*(fleet.work(plan, slow) for _ in range(3)))
+        assert loop.time() > 50
+        assert not facts_of(fleet, WorkerGone)
+        fleet.check_snapshots()
+
+    run_fleet(monkeypatch, test, SERVER, volumes=60)
+
+
+async def in_flight_of(fleet: Fleet) -> Journal:
+    """The first worker's journal, once it has a step in flight."""
+    while True:
+        await asyncio.sleep(0.01)
+        found = fleet.runs[0]._journal if fleet.runs else None
+        if found is not None and found.state.in_flight:
+            return found
+
+
+def test_what_a_worker_ends_after_it_was_lost_is_not_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = Config(windows=((20, 60.0),), burst=2)
+
+    async def test(fleet: Fleet) -> None:
+        plan = await fleet.plan(snapshots)
+        working = asyncio.create_task(fleet.work(plan, slow, concurrency=4))
+        mine = await in_flight_of(fleet)
+        fleet.log.exchange(0, [encode_fact(WorkerGone(mine.mine[-1]))], None, 0)
+        read = sum(record.method == "GET" for record in fleet.world.requests)
+        await working
+        assert sum(record.method == "GET" for record in fleet.world.requests) == read
+        fleet.check_snapshots()
+
+    run_fleet(monkeypatch, test, volumes=30)
+
+
+def test_leaving_while_the_server_is_away_takes_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(fleet: Fleet) -> None:
+        plan = await fleet.plan(snapshots)
+        working = asyncio.create_task(fleet.work(plan))
+        await in_flight_of(fleet)
+        fleet.stores[0].is_away = True
+        await asyncio.sleep(1.0)
+        began = asyncio.get_running_loop().time()
+        working.cancel()
+        await asyncio.wait([working])
+        assert asyncio.get_running_loop().time() - began < 20
+
+    run_fleet(monkeypatch, test, SERVER, volumes=60)
+
+
+def test_what_could_not_be_begun_has_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(fleet: Fleet) -> None:
+        plan = await fleet.plan(snapshots)
+
+        def prepare(store: Store) -> None:
+            real = store.exchange
+
+            async def exchange(after: int, facts: Any = (), **options: Any) -> Reply:
+                if any(b'"begun"' in fact for fact in facts):
+                    raise LogStoreError("disk full")
+                return await real(after, facts, **options)
+
+            monkeypatch.setattr(store, "exchange", exchange)
+
+        fleet.prepare = prepare
+        with pytest.raises(JournalError):
+            await fleet.work(plan)
+        assert fleet.runs[0].report().counts == {"done": 0, "skipped": 0, "failed": 0, "unknown": 0}
+        assert fleet.runs[0].remaining == len(plan.steps)
+        assert not [record for record in fleet.world.requests if record.method == "POST"]
+
+    run_fleet(monkeypatch, test, volumes=20)
+
+
+@pytest.mark.parametrize("seed", range(12))
 def test_whatever_happens_to_the_workers_each_volume_has_one_snapshot(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from ..._clock import Clock
 from ...errors import NotFoundError
 from ..account import AccountWriter
+from ..errors import JournalError
 from ..model.outcome import Outcome, StepVerdict
 from ..model.plan import Step
 from .step_actions import handler_of
@@ -16,15 +17,7 @@ __all__ = ["Executor", "StepsTakenError", "outcome_of"]
 
 
 class StepsTakenError(Exception):
-    """Steps were not granted to this worker; nothing was sent.
-
-    Attributes:
-        granted: keys of those that were.
-    """
-
-    def __init__(self, granted: tuple[str, ...]) -> None:
-        super().__init__("another worker was first")
-        self.granted = granted
+    """Steps were not granted to this worker; nothing was sent."""
 
 
 class Executor:
@@ -42,12 +35,13 @@ class Executor:
 
         Raises:
             StepsTakenError: nothing was sent.
+            JournalError: the intent could not be written.
         """
         started_s = self._clock.monotonic()
         try:
             value, vanished = await self._execute_existing(steps)
-        except StepsTakenError:
-            raise
+        except (StepsTakenError, JournalError):
+            raise  # of the gate, before anything was sent
         except Exception as error:  # noqa: BLE001 -- of whatever kind, it is the steps' outcome
             took_s = self._clock.monotonic() - started_s
             return [

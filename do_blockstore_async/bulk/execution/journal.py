@@ -15,8 +15,8 @@ J3. It is one log from opening to closing: once the file was moved or replaced, 
 J4. It belongs to the plan in its first fact, and contains no token and no pickle.
 J5. A worker says that it is there three times in the period after which it would be taken for lost.
     One that was taken for lost comes back under another name, and keeps what nobody has begun anew.
-J6. A server that is away, or a file that another process holds, is waited for, `_PATIENCE_S` at
-    most; a file that cannot be written ends the run.
+J6. Once it is open, a server that is away, or a file that another process holds, is waited for,
+    `_PATIENCE_S` at most; a file that cannot be written ends the run.
 
 Facts that are handed over while an exchange is under way share the next one (group commit).
 """
@@ -24,7 +24,6 @@ Facts that are handed over while an exchange is under way share the next one (gr
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import platform
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -39,6 +38,7 @@ import msgspec
 from ..._clock import new_name, now_s, pause
 from ..._log.store import LastingStore, LogStoreBusyError, LogStoreError
 from ..concurrency.shield import run_to_completion
+from ..concurrency.thread import in_thread
 from ..errors import JournalError
 from ..model.outcome import Ended
 from ..model.plan import Plan
@@ -59,7 +59,7 @@ from .journal_state import (
 __all__ = ["Journal"]
 
 _PATIENCE_S: Final = 600.0
-_CLOSING_S: Final = 5.0
+_HURRY_S: Final = 5.0
 _RETRY_S: Final = 0.5
 
 
@@ -95,7 +95,8 @@ class Journal(JournalReader):
         self._flusher: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._broken: JournalError | None = None
-        self._wrote_at = self._back_at = -math.inf
+        self._longest_gap_s = timing.silent_s / 2
+        self._is_hurried = False
         self._next = asyncio.Event()
         self._closed = False
 
@@ -130,15 +131,18 @@ class Journal(JournalReader):
     async def _enter(self, plan: Plan | None) -> None:
         await self.read()
         while not self.state.position and plan is not None:
-            planned = Planned("", FORMAT, msgspec.Raw(plan.to_json().encode()))
-            await self.exchange([planned], 0)
-        found = await self.read_plan()
-        if plan is not None and plan.digest != found.digest:
-            raise JournalError(
-                f"the journal {self.place} belongs to another plan (job {found.job}, made at "
-                f"{found.made_at:%Y-%m-%d %H:%M:%S} UTC): name another, or resume that plan"
-            )
-        self.plan = found if plan is None else plan
+            await self.exchange([await in_thread(partial(_planned, plan))], 0)
+        self.check_plan()
+        if plan is None or plan.digest != self.state.digest:
+            found = await self.read_plan()
+            if plan is not None:
+                raise JournalError(
+                    f"the journal {self.place} belongs to another plan (job {found.job}, made at "
+                    f"{found.made_at:%Y-%m-%d %H:%M:%S} UTC): name another, or resume that plan"
+                )
+            plan = found
+        self.plan = plan
+        self.state.plan = b""  # of a large plan this is most of what a journal holds
         joining = self._joining()
         while not await self.exchange([*self._gone(), joining], self.state.position):
             pass
@@ -155,8 +159,8 @@ class Journal(JournalReader):
 
     def _gone(self) -> list[WorkerGone]:
         """Say of which workers nothing was heard for too long (JS3)."""
-        # While the store was away, nobody could be heard.
-        heard_for_s = now_s() - self._back_at
+        # While the store was away, nobody could write.
+        heard_for_s = now_s() - self.in_contact_since
         workers = self.state.workers
         return [
             WorkerGone(who)
@@ -171,7 +175,7 @@ class Journal(JournalReader):
                 self._others.update(dict.fromkeys(keys))
             elif isinstance(fact, Finished):
                 self.finished_here.update(keys)
-        elif isinstance(fact, Left | WorkerGone):
+        elif isinstance(fact, Left | WorkerGone) and fact.worker not in self.mine:
             self._others.update(
                 (key, None)
                 for key in self.state.in_flight
@@ -282,7 +286,6 @@ class Journal(JournalReader):
         facts.extend(fact for _, fact in made if fact is not None)
         if not await self._patiently(facts, made_at):
             return entries
-        self._wrote_at = now_s()
         for entry, fact in made:
             if not entry.future.done():
                 entry.future.set_result(fact)
@@ -298,7 +301,7 @@ class Journal(JournalReader):
                 accepted = await self.exchange(facts, made_at)
             except LogStoreError as error:
                 since = now_s() if since is None else since
-                patience_s = _CLOSING_S if self._closed else _PATIENCE_S
+                patience_s = _HURRY_S if self._is_hurried else _PATIENCE_S
                 is_lasting = isinstance(self.place.where, Path) and not isinstance(
                     error, LogStoreBusyError
                 )
@@ -308,7 +311,6 @@ class Journal(JournalReader):
                 self.is_away = False
                 return accepted
             self.is_away = True
-            self._back_at = now_s()
             await pause(_RETRY_S)
 
     def _break(self, error: BaseException, entries: list[_Entry]) -> None:
@@ -336,14 +338,14 @@ class Journal(JournalReader):
         while self._broken is None:
             await self._hint(beat_s)
             try:
-                if now_s() - self._wrote_at >= beat_s:
+                worker = self.state.workers[self.mine[-1]]
+                if not worker.is_present or self.now_s() - worker.heard_s >= beat_s:
                     await self._written(lambda: Alive(self.mine[-1]))
                 else:
                     await self.read()
                 for gone in self._gone():
                     await self._written(partial(self._still, gone))
             except LogStoreError:
-                self._back_at = now_s()
                 await pause(_RETRY_S)
             except Exception as error:  # noqa: BLE001 -- whoever writes next is told
                 self._break(error, [])
@@ -357,11 +359,19 @@ class Journal(JournalReader):
             async with asyncio.timeout(most_s):
                 await self.store.changed(self.state.position)
 
+    def hurry(self) -> None:
+        """Wait for a store that is away no longer than a moment from now on.
+
+        What it was not told is in doubt, and looked up by whoever goes on.
+        """
+        self._is_hurried = True
+
     async def close(self) -> None:
         """Finish writing, say that this worker leaves, and let go; harmless when repeated."""
         if self._closed:
             return
         self._closed = True
+        self.hurry()
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
@@ -370,3 +380,7 @@ class Journal(JournalReader):
         while self._flusher is not None:
             await asyncio.wait([self._flusher])
         await self.store.aclose()
+
+
+def _planned(plan: Plan) -> Planned:
+    return Planned("", FORMAT, plan.digest, msgspec.Raw(plan.to_json().encode()))

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import stat
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import attrs
 
-from ..._clock import now_s
+from ..._clock import now_s, pause
 from ..._log.opening import open_journal_store
-from ..._log.store import LastingStore, LogStoreError, Reply
+from ..._log.store import ForeignLogError, LastingStore, LogMovedError, LogStoreError, Reply
 from ...config import POSTGRES_SCHEMES, REDIS_SCHEMES
 from ...errors import StoreUnusableError
 from ..concurrency.thread import in_thread
 from ..errors import JournalError, PlanError
 from ..model.plan import Plan
-from .journal_state import FORMAT, JournalFact, JournalState, encode_fact
+from .journal_state import (
+    FORMAT,
+    LONGEST_SILENT_S,
+    JournalFact,
+    JournalState,
+    decode_fact,
+    encode_fact,
+)
 
 __all__ = ["JournalPlace", "JournalReader", "remove_journal"]
 
+# A plan of 100,000 steps: its decoding would keep the event loop for 0.1 s.
+_LONG_BYTES: Final = 1_000_000
+_LEAVING_S: Final = 60.0
+_LOOK_S: Final = 0.1
 _NAME: Final = "journal"
 _FORMER: Final = b' {"journal":'
 
@@ -48,20 +61,29 @@ class JournalPlace:
             JournalError: no journal can be there.
         """
         text = os.fspath(journal)
-        if isinstance(journal, str):
-            scheme = urlsplit(journal).scheme if "://" in journal else ""
+        if isinstance(journal, str) and "://" in journal:
+            try:
+                url = urlsplit(journal)
+            except ValueError:
+                raise JournalError("the URL of the journal is not valid") from None
+            scheme = url.scheme
             if scheme in REDIS_SCHEMES:
                 raise JournalError(
                     "Redis keeps no journals: when it stops, what it was told in the last second "
                     "may be lost, and a step with it. Name a file, or a PostgreSQL database"
                 )
-            if scheme in POSTGRES_SCHEMES:
-                url, fragment = urldefrag(journal)
-                return cls(url, unquote(fragment) or _NAME)
-            if scheme:
+            if scheme not in POSTGRES_SCHEMES:
                 raise JournalError(
                     f"a journal is a file, or postgresql://...#NAME; {scheme}:// is neither"
                 )
+            # A part of a password, which a message would show.
+            if "@" in f"{url.path}{url.query}{url.fragment}":
+                raise JournalError(
+                    "the URL of the journal has an @ behind its host: in a password write # as "
+                    "%23, / as %2F, ? as %3F and @ as %40"
+                )
+            where, fragment = urldefrag(journal)
+            return cls(where, unquote(fragment) or _NAME)
         if "\0" in text:
             raise JournalError(f"not a path of a journal: {text!r}")
         return cls(Path(text))
@@ -104,22 +126,20 @@ class JournalPlace:
 
     def unusable(self, error: StoreUnusableError) -> JournalError:
         """Say what SQLite or PostgreSQL cannot use."""
-        words = str(error)
-        if "moved or replaced" in words:
+        if isinstance(error, LogMovedError):
             return self.moved()
-        if "another program" in words:
-            return self.foreign()
-        if isinstance(self.where, Path) and "not a database" in words:
+        if not isinstance(error, ForeignLogError):
+            return JournalError(f"the journal {self} cannot be used: {error}")
+        if isinstance(self.where, Path):
             with self.where.open("rb") as file:
                 head = file.read(8 + len(_FORMER))
-            if head[8:] != _FORMER:
-                return self.foreign()
-            return JournalError(
-                f"the journal {self} was written by an earlier version, which kept journals as "
-                "text: finish it with that version, or name another file and plan again; what "
-                "exists already is skipped"
-            )
-        return JournalError(f"the journal {self} cannot be used: {error}")
+            if head[8:] == _FORMER:
+                return JournalError(
+                    f"the journal {self} was written by an earlier version, which kept journals as "
+                    "text: finish it with that version, or name another file and plan again; what "
+                    "exists already is skipped"
+                )
+        return self.foreign()
 
     def is_missing(self) -> bool:
         """Whether there is no file, or an empty one; of a database nothing is known yet."""
@@ -159,8 +179,11 @@ class JournalReader:
         self.place = place
         self.store = store
         self.state = JournalState()
-        self._log_id: str | None = None
+        self._log_id = ""
         self._heard_at = 0.0
+        self._longest_gap_s = LONGEST_SILENT_S / 2
+        # Since when it has been read again and again, on the loop's clock.
+        self.in_contact_since = -math.inf
         self._one_at_a_time = asyncio.Lock()
 
     async def read(self) -> None:
@@ -194,11 +217,14 @@ class JournalReader:
                     raise self.place.unusable(error) from None
                 if data:
                     accepted, data = reply.accepted, []
-                self._heard_at = now_s()
                 self._check_same(reply)
+                self._note_contact(reply)
                 for entry in reply.facts:
                     try:
-                        self._applied(self.state.apply(entry))
+                        fact = None
+                        if len(entry.data) > _LONG_BYTES:
+                            fact = await in_thread(partial(decode_fact, entry.data))
+                        self._applied(self.state.apply(entry, fact))
                     except (ValueError, KeyError):
                         raise self.place.foreign() from None
                 self.state.now_s = max(self.state.now_s, reply.now_s)
@@ -210,22 +236,31 @@ class JournalReader:
 
     def _check_same(self, reply: Reply) -> None:
         """Stop once it is another log than the one that was opened (J3)."""
-        if self._log_id is None:
-            self._log_id = reply.log_id
+        self._log_id = self._log_id or reply.log_id
         is_cut = reply.first > self.state.position + 1 or reply.last < self.state.position
         if reply.log_id != self._log_id or is_cut:
             raise self.place.moved()
 
+    def _note_contact(self, reply: Reply) -> None:
+        """Note when the log was heard; after a gap, nobody else may have been able to write."""
+        self._heard_at = now_s()
+        gap_s = reply.now_s - self.state.now_s
+        if self.state.now_s and gap_s > self._longest_gap_s:
+            self.in_contact_since = self._heard_at
+
+    def now_s(self) -> float:
+        """The log's clock now."""
+        return self.state.now_s + now_s() - self._heard_at
+
     def remaining_s(self, key: str) -> float:
         """Seconds until the last request of a step that was begun cannot arrive any more."""
-        elapsed_s = now_s() - self._heard_at
-        return self.state.arrives_until_s(key) - self.state.now_s - elapsed_s
+        return self.state.arrives_until_s(key) - self.now_s()
 
-    async def read_plan(self) -> Plan:
-        """Return the plan of what was read.
+    def check_plan(self) -> bytes:
+        """Return the plan of what was read, as JSON.
 
         Raises:
-            JournalError: there is none, it is of another version, or it cannot be read.
+            JournalError: there is none, or it is of another version.
         """
         state = self.state
         if state.plan is None:
@@ -235,7 +270,15 @@ class JournalReader:
                 f"the journal {self.place} has format {state.format}, this version reads {FORMAT}: "
                 "resume it with the version that wrote it, or plan again"
             )
-        data = state.plan
+        return state.plan
+
+    async def read_plan(self) -> Plan:
+        """Return the plan of what was read.
+
+        Raises:
+            JournalError: there is none, it is of another version, or it cannot be read.
+        """
+        data = self.check_plan()
         try:
             return await in_thread(lambda: Plan.from_json(data))
         except PlanError as error:
@@ -249,7 +292,7 @@ class JournalReader:
 
 
 async def remove_journal(journal: str | os.PathLike[str]) -> None:
-    """Remove a journal, with what belongs to it; harmless when there is none.
+    """Remove a journal, as `Bulk.remove_journal` does; no client is needed.
 
     Raises:
         JournalError: it is something else, somebody works with it, or its server is away.
@@ -257,16 +300,24 @@ async def remove_journal(journal: str | os.PathLike[str]) -> None:
     place = JournalPlace.of(journal)
     if isinstance(place.where, Path) and not place.where.exists():
         return
-    reader = JournalReader(place, place.open_store(create=True))
+    reader = JournalReader(place, place.open_store(create=isinstance(place.where, Path)))
+    until = now_s() + _LEAVING_S
     try:
-        await reader.read()
-        state = reader.state
-        if state.position and len(state.finished) < len((await reader.read_plan()).steps):
+        while True:
+            await reader.read()
+            state = reader.state
+            is_over = not state.position
+            if state.position:
+                is_over = len(state.finished) >= len((await reader.read_plan()).steps)
             silent = state.silent()
             busy = [each.name for who, each in state.present.items() if who not in silent]
-            if busy:
+            if not busy:
+                break
+            # Once all is done, the others only have to read so.
+            if not is_over or now_s() > until:
                 names = ", ".join(busy)
                 raise JournalError(f"the journal {place} is in use by {names}: stop it first")
+            await pause(_LOOK_S)
         await reader.store.remove()
     except LogStoreError as error:
         raise JournalError(f"the journal {place} cannot be removed: {error}") from None

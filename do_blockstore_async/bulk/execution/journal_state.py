@@ -29,6 +29,7 @@ from ..model.outcome import Ended
 
 __all__ = [
     "FORMAT",
+    "LONGEST_SILENT_S",
     "Alive",
     "Begun",
     "Finished",
@@ -40,13 +41,15 @@ __all__ = [
     "Timing",
     "WorkerGone",
     "WorkerState",
+    "decode_fact",
     "encode_fact",
 ]
 
 FORMAT: Final = 3
 
-# The longest and the shortest time to wait for whoever is silent, and for the first byte, seconds.
-_SILENT: Final = (1.0, 30.0)
+LONGEST_SILENT_S: Final = 30.0
+# The shortest and the longest time to wait for whoever is silent, and for the first byte, seconds.
+_SILENT: Final = (1.0, LONGEST_SILENT_S)
 _SEND_WITHIN: Final = (1.0, 10.0)
 _PACE_S: Final = 60.0
 
@@ -87,6 +90,7 @@ class Planned(_Fact, frozen=True, array_like=True, tag="plan"):
     """The first fact: the plan, as JSON, by which all that follows is to be understood."""
 
     format: int
+    digest: str
     plan: msgspec.Raw
 
 
@@ -152,6 +156,7 @@ class JournalState:
     Attributes:
         plan: the plan as JSON; None of a log that is empty.
         format: of the journal.
+        digest: of the plan.
         position: of the last fact.
         now_s: the log's clock, when it was last heard.
         workers: all that there ever were, by id.
@@ -164,6 +169,7 @@ class JournalState:
     def __init__(self) -> None:
         self.plan: bytes | None = None
         self.format = 0
+        self.digest = ""
         self.position = 0
         self.now_s = 0.0
         self.workers: dict[str, WorkerState] = {}
@@ -175,21 +181,25 @@ class JournalState:
         # When how many steps ended, for the last minute that somebody worked.
         self._ended: deque[tuple[float, int]] = deque()
 
-    def apply(self, entry: LogFact) -> JournalFact:
+    def apply(self, entry: LogFact, fact: JournalFact | None = None) -> JournalFact:
         """Apply the next fact of the log, and return it.
+
+        Args:
+            entry: of the log.
+            fact: what it says, if it is decoded already.
 
         Raises:
             ValueError: it is no fact of a journal.
         """
-        fact: JournalFact = _decoder.decode(entry.data)
+        fact = decode_fact(entry.data) if fact is None else fact
         self.position = entry.position
         self.now_s = max(self.now_s, entry.at_s)
         worker = self.workers.get(fact.worker)
         if worker is not None and not isinstance(fact, WorkerGone):
             worker.heard_s = entry.at_s
         match fact:
-            case Planned(_, format, plan):
-                self.format, self.plan = format, bytes(plan)
+            case Planned(_, format, digest, plan):
+                self.format, self.digest, self.plan = format, digest, bytes(plan)
             case Joined(who, name, timing):
                 if not any(each.is_present for each in self.workers.values()):
                     self.failures = 0
@@ -264,6 +274,16 @@ class JournalState:
         seconds = min(_PACE_S, self.now_s - start_s)
         ended = sum(n for at_s, n in self._ended if at_s >= self.now_s - _PACE_S)
         return ended / seconds if ended and seconds > 0 else None
+
+
+def decode_fact(data: bytes) -> JournalFact:
+    """Return what an entry of the log says.
+
+    Raises:
+        ValueError: it is no fact of a journal.
+    """
+    fact: JournalFact = _decoder.decode(data)
+    return fact
 
 
 def encode_fact(fact: JournalFact) -> bytes:

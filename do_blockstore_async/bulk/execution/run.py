@@ -9,8 +9,8 @@ Several workers may run one plan with one journal. Each of them goes through all
 the plan's order, and leaves to the others what they have begun. A step that a worker had in flight
 when it died is looked up by another one, once its request cannot arrive any more.
 
-X1. Nothing is changed before the guards, the journal's lock and the reading of the account have
-    passed.
+X1. Nothing is changed before the guards, the opening of the journal and the reading of the account
+    have passed.
 X2. A step's request is only sent after its intent is on disk, and an outcome is only given to the
     reader after it is on disk. When the disk fails, the run raises `JournalError`.
 X3. Each step is started at most once in a run, by one of its workers. In all runs of one journal, a
@@ -63,6 +63,8 @@ __all__ = ["Run", "RunOptions"]
 
 # A journal that is slow must not keep a permit of the budget for longer.
 _CLAIM_S: Final = 5.0
+# Steps in doubt that can be looked up within so many seconds share the listings.
+_TOGETHER_S: Final = 2.0
 _TOO_MANY: Final = 429
 
 
@@ -144,6 +146,8 @@ class Run:
         # that were looked up later.
         self._known = 0
         self._known_of: dict[str, int] = {}
+        # Since when they have been in doubt, on the loop's clock, by key.
+        self._doubtful_since: dict[str, float] = {}
         self._dependencies: Mapping[str, Step] = {}
         self._is_account_known = False
         self._settler: asyncio.Task[None] | None = None
@@ -315,6 +319,8 @@ class Run:
         traceback: TracebackType | None,
     ) -> None:
         pool = self._entered()
+        if exc_type is not None and self._journal is not None:
+            self._journal.hurry()
         is_early = self._stopped is None and not pool.is_over
         if is_early:
             self._stop("stopped" if exc_type is None else "cancelled")
@@ -380,55 +386,57 @@ class Run:
 
     async def _settle(self, journal: Journal) -> None:
         """Look up what became of steps in doubt, and put them into the queue again."""
-        steps = {step.key: step for step in self.plan.steps}
-        while self._stopped is None:
-            self._stirred.clear()
-            wait_s = self._settling_in_s(journal)
-            if wait_s > 0:
-                await wait_for_event(self._stirred, wait_s)
-                continue
-            doubtful = self._doubtful(journal)
-            known = journal.state.position
-            chosen = [steps[key] for key in doubtful]
-            try:
-                verdicts = await examine(
-                    self.plan,
-                    chosen,
-                    doubtful,
-                    self._dependencies,
-                    journal.state,
-                    self._account,
-                    is_account_known=self._is_account_known,
-                )
-                self._is_account_known = True
-            except Exception as error:  # noqa: BLE001 -- raised to the reader
-                self._fail(error, "account")
-                return
-            # What another worker has taken meanwhile stays parked.
-            free = [step for step in chosen if journal.state.is_untouched(step.key, known)]
-            for step in free:
-                self._known_of[step.key] = known
-                self._parked.discard(step.key)
-            self._steps.add(free, verdicts)
+        try:
+            steps = {step.key: step for step in self.plan.steps}
+            while self._stopped is None:
+                self._stirred.clear()
+                due, wait_s = self._due(journal)
+                if wait_s > 0:
+                    await wait_for_event(self._stirred, wait_s)
+                else:
+                    await self._look_up(journal, [steps[key] for key in due])
+        except Exception as error:  # noqa: BLE001 -- raised to the reader
+            self._fail(error, "account")
 
-    def _doubtful(self, journal: Journal) -> list[str]:
-        """Keys of the parked steps that nobody holds."""
-        state, mine = journal.state, journal.mine
-        return [
-            key for key in self._parked if key not in self._in_hand and not state.is_held(key, mine)
-        ]
+    async def _look_up(self, journal: Journal, chosen: Sequence[Step]) -> None:
+        known = journal.state.position
+        verdicts = await examine(
+            self.plan,
+            chosen,
+            {step.key for step in chosen},
+            self._dependencies,
+            journal.state,
+            self._account,
+            is_account_known=self._is_account_known,
+        )
+        self._is_account_known = True
+        # What another worker has taken meanwhile stays parked.
+        free = [step for step in chosen if journal.state.is_untouched(step.key, known)]
+        for step in free:
+            self._known_of[step.key] = known
+            self._parked.discard(step.key)
+        self._steps.add(free, verdicts)
 
-    def _settling_in_s(self, journal: Journal) -> float:
-        """Seconds until the doubtful steps may be looked up by this worker.
+    def _due(self, journal: Journal) -> tuple[list[str], float]:
+        """Return the steps in doubt that this worker is to look up next, and in how many seconds.
 
-        One worker's look is enough: whoever joined first begins, the others give it time.
+        One worker's look is enough: whoever joined first begins, the others give it time. Those of
+        one moment are looked up together.
         """
-        doubtful = self._doubtful(journal)
-        if not doubtful:
-            return math.inf
-        arrived_s = max(journal.remaining_s(key) for key in doubtful)
-        turn = list(journal.state.present).index(journal.mine[-1]) if journal.is_present else 1
-        return arrived_s + turn * journal.timing.silent_s
+        state, mine, now_s = journal.state, journal.mine, self._clock.monotonic()
+        self._doubtful_since = {
+            key: self._doubtful_since.get(key, now_s)
+            for key in self._parked
+            if key in self._steps.open and key not in self._in_hand and not state.is_held(key, mine)
+        }
+        turn = list(state.present).index(mine[-1]) if journal.is_present else 1
+        in_s = {
+            key: max(journal.remaining_s(key), since_s + turn * journal.timing.silent_s - now_s)
+            for key, since_s in self._doubtful_since.items()
+        }
+        first_s = min(in_s.values(), default=math.inf)
+        due = {key: wait_s for key, wait_s in in_s.items() if wait_s <= first_s + _TOGETHER_S}
+        return list(due), max(due.values(), default=math.inf)
 
     # One request group.
 
@@ -520,9 +528,9 @@ class Run:
             try:
                 with gated(self._gate(journal, [step.key for step in live])):
                     outcomes.extend(await self._executor.execute(live))
-            except StepsTakenError as taken:
+            except StepsTakenError:
                 # Nothing was sent. What is free all the same waits for room, or for the journal.
-                live = [step for step in live if step.key in taken.granted or self._may(step.key)]
+                live = [step for step in live if self._may(step.key)]
                 self._claimed.difference_update(step.key for step in group)
             else:
                 return
@@ -541,7 +549,7 @@ class Run:
             except TimeoutError:
                 granted = ()
             if len(granted) < len(keys):
-                raise StepsTakenError(granted)
+                raise StepsTakenError
             is_first = False
             until_s = began_s + journal.timing.send_within_s
             return lambda: boot_s() > until_s
@@ -549,7 +557,13 @@ class Run:
         return claim
 
     def _may_begin(self, key: str) -> bool:
-        return self._may(key) and self._has_room(key)
+        """Whether a step may be begun now; its room in the region is taken with it."""
+        journal = self._journal
+        is_mine = journal is not None and journal.state.is_mine(key, journal.mine)
+        if is_mine or (self._may(key) and self._has_room(key)):
+            self._claimed.add(key)
+            return True
+        return False
 
     def _has_room(self, key: str) -> bool:
         """Whether `per_region` allows one more step, those of other workers counted."""
@@ -558,10 +572,7 @@ class Run:
             return True
         state, mine, region = journal.state, journal.mine, self._regions[key]
         busy = {other for other in state.in_flight if state.is_held(other, mine)} | self._claimed
-        if sum(self._regions[other] == region for other in busy - {key}) >= most:
-            return False
-        self._claimed.add(key)
-        return True
+        return sum(self._regions[other] == region for other in busy - {key}) < most
 
     async def _wait_for_room(self, journal: Journal, key: str) -> None:
         """Wait where a permit of the budget could not be used: for room, or for the journal."""

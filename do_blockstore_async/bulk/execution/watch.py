@@ -46,6 +46,8 @@ async def read_status(journal: str | os.PathLike[str]) -> RunStatus | None:
 async def watch_status(journal: str | os.PathLike[str], every_s: float) -> AsyncIterator[RunStatus]:
     """Yield how far the run of a journal is, as `Bulk.watch` does; no client is needed.
 
+    It ends once every step has an outcome, or the journal is removed.
+
     Args:
         journal: a path, or `postgresql://host/database#NAME`.
         every_s: seconds between two readings at least.
@@ -67,6 +69,10 @@ async def watch_status(journal: str | os.PathLike[str], every_s: float) -> Async
                 # A server that is being restarted.
                 await pause(every_s)
                 continue
+            except JournalError:
+                if plan is None or await read_status(journal) is not None:
+                    raise
+                return  # it was removed, as it is once nothing remains
             if plan is None:
                 plan = await reader.read_plan()
             # Those who work write all the time; when nobody does, nothing changes.

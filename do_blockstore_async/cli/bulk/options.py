@@ -230,13 +230,20 @@ class RunFlags:
 
 
 def shown_journal(journal: str | None) -> str:
-    """Return a journal's name for a message: without the password of a URL."""
+    """Return a journal's name for a message: without the passwords of a URL."""
     if journal is None or "://" not in journal:
         return str(journal)
-    url = urlsplit(journal)
+    try:
+        url = urlsplit(journal)
+    except ValueError:
+        return "of that URL"
     user, _, host = url.netloc.rpartition("@")
     name = user.partition(":")[0]
-    return urlunsplit(url._replace(netloc=f"{name}@{host}" if name else host))
+    query = "&".join(each for each in url.query.split("&") if "password" not in each.lower())
+    if "@" in f"{url.path}{query}{url.fragment}":
+        return "of that URL"
+    netloc = f"{name}@{host}" if name else host
+    return urlunsplit(url._replace(netloc=netloc, query=query))
 
 
 def tell_no_journal(reason: str) -> None:
