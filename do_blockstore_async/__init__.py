@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         Volume,
         VolumeSnapshot,
     )
+    from .resources._listing import AsyncListing
     from .simulator.server import Simulator
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "Action",
     "ActionFailedError",
     "ActionTimeoutError",
+    "AsyncListing",
     "AuthenticationError",
     "BadRequestError",
     "BlockStore",
@@ -117,6 +119,7 @@ __getattr__, __dir__ = lazy_names(
         "Action": ".models",
         "ActionFailedError": ".errors",
         "ActionTimeoutError": ".errors",
+        "AsyncListing": ".resources._listing",
         "AuthenticationError": ".errors",
         "BadRequestError": ".errors",
         "BlockStore": ".client",

@@ -14,6 +14,7 @@ import attrs
 
 from . import _context, _deadline
 from ._clock import Clock
+from ._deadline import Timeout, seconds_of
 from ._http.checks import check_base_url, check_params, check_path, check_token
 from ._http.engine import Engine
 from ._http.protocol import rate_limit
@@ -180,19 +181,20 @@ class BlockStore:
     ) -> None:
         await self.aclose()
 
-    async def aclose(self, *, grace_s: float = 0.0) -> None:
+    async def aclose(self, *, grace_s: float | timedelta = 0.0) -> None:
         """Close the client; harmless when repeated. Cancelled, it closes without grace.
 
         Args:
-            grace_s: seconds that calls in flight get to finish. After that they
+            grace_s: seconds or a timedelta that calls in flight get to finish. After that they
                 raise `ClientClosedError`, or `OutcomeUnknownError` if they may have taken
                 effect.
         """
+        limit_s = seconds_of(grace_s, "grace_s")
         first, self._closed = not self._closed, True
         if self._engine is None:
             return
         try:
-            await self._engine.aclose(grace_s)
+            await self._engine.aclose(limit_s)
         finally:
             if first:
                 await self._throttle._leave()
@@ -263,7 +265,7 @@ class BlockStore:
         *,
         params: Mapping[str, str | int | float | bool] | None = None,
         json: Any = None,
-        timeout: float | None = None,
+        timeout: Timeout = None,
     ) -> Response:
         """Call any other endpoint of the API, under the same budget, retries and errors.
 
@@ -275,7 +277,7 @@ class BlockStore:
             path: absolute and escaped, such as `/v2/account`; never a host.
             params: query parameters, not yet escaped; True and False become `true` and `false`.
             json: the body, anything that JSON can hold.
-            timeout: seconds, the wait for quota included.
+            timeout: seconds or a timedelta, the wait for quota included.
 
         Returns:
             Status, headers and decoded body of the 2xx response.
@@ -350,7 +352,7 @@ class BlockStore:
         return self._throttle.background(job, weight)
 
     @staticmethod
-    def deadline(timeout_s: float) -> AbstractContextManager[None]:
+    def deadline(timeout_s: float | timedelta) -> AbstractContextManager[None]:
         """Bound the calls made inside, of any client, by `timeout_s` seconds all together.
 
             with store.deadline(5):
@@ -361,7 +363,7 @@ class BlockStore:
         the deadline, except those started in `detached()`.
 
         Args:
-            timeout_s: seconds from now, 0 or more.
+            timeout_s: seconds or a timedelta, from now, 0 or more.
 
         Raises:
             InvalidArgumentError: `timeout_s` is not a number of seconds, 0 or more.

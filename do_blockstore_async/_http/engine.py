@@ -28,7 +28,7 @@ import msgspec
 
 from .._clock import Clock
 from .._dates import date_header_s
-from .._deadline import NEVER, Deadline, current_deadline
+from .._deadline import NEVER, Deadline, Timeout, current_deadline
 from .._observers import current_observers, emit
 from .._ratelimit.throttle import Throttle
 from ..config import Config
@@ -117,13 +117,13 @@ class Engine:
         self._reconciler.remember(identity)
 
     async def call(
-        self, request: Request[T], *, timeout: float | None = None, deadline: Deadline = NEVER
+        self, request: Request[T], *, timeout: Timeout = None, deadline: Deadline = NEVER
     ) -> T:
         """Carry `request` to its outcome.
 
         Args:
             request: what to send.
-            timeout: seconds for everything, the wait for quota included. Without it and without
+            timeout: for everything, the wait for quota included. Without it and without
                 a `deadline`, `Config.timeout_s` applies; where that is None too, the call takes as
                 long as the budget needs.
             deadline: the deadline of the operation that the call is a part of. Of this one, of
@@ -132,14 +132,14 @@ class Engine:
         Raises:
             BlockStoreError: any of `errors`, with method, path and attempts filled in.
         """
-        check_timeout(timeout)
+        timeout_s = check_timeout(timeout)
         if self._lifecycle.closing:
             await self._clock.sleep(0)
         self._lifecycle.enter()
         started = self._clock.monotonic()
-        if timeout is None and deadline is NEVER:
-            timeout = self._config.timeout_s
-        deadline = current_deadline().earlier_of(deadline).child(timeout, started)
+        if timeout_s is None and deadline is NEVER:
+            timeout_s = self._config.timeout_s
+        deadline = current_deadline().earlier_of(deadline).child(timeout_s, started)
         observers = current_observers()
         hooks = (*self._hooks, *observers) if observers else self._hooks
         call = Call(next(self._numbers), deadline, self._last_answer, hooks)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _context
 from .._clock import Clock
 from .._context import current_job
-from .._deadline import NEVER, current_deadline, deadline_at
+from .._deadline import NEVER, Timeout, current_deadline, deadline_at, seconds_of
 from .._observers import emit
 from ..config import Config
 from ..errors import ClientClosedError, ConfigError, InvalidArgumentError, RateLimitKind
@@ -107,13 +107,13 @@ class Throttle:
     # -- acquiring a lease --------------------------------------------------------------------
 
     def acquire(
-        self, *, timeout: float | None = None, background: bool | None = None
+        self, *, timeout: Timeout = None, background: bool | None = None
     ) -> AbstractAsyncContextManager[Lease]:
         """Wait for the right to send one request: `async with throttle.acquire() as lease`.
 
         Args:
-            timeout: seconds to wait at most; None waits as long as the budget needs, or until the
-                deadline set by `deadline_at`.
+            timeout: seconds or a timedelta to wait at most; None waits as long as the budget needs,
+                or until the deadline set by `deadline_at`.
             background: True for a bulk request, False for an interactive one; None takes it from
                 the surrounding `background()`.
 
@@ -126,7 +126,8 @@ class Throttle:
         job = current_job() if background is None or background else None
         deadline = current_deadline()
         if timeout is not None:
-            deadline = deadline.child(timeout, self._clock.monotonic())
+            limit_s = seconds_of(timeout, "timeout")
+            deadline = deadline.child(limit_s, self._clock.monotonic())
         at = None if deadline is NEVER else deadline.at
         if job is not None:
             return Waiter(self, at, job.key, job.weight)
