@@ -15,7 +15,7 @@ import msgspec
 
 from ._clock import Clock
 from ._scope import ScopedValue
-from .errors import InvalidArgumentError
+from .errors import ClientClosedError, InvalidArgumentError
 
 __all__ = [
     "NEVER",
@@ -116,7 +116,16 @@ def deadline(timeout_s: float | timedelta) -> AbstractContextManager[None]:
         InvalidArgumentError: `timeout_s` is not a number of seconds, 0 or more.
     """
     limit_s = seconds_of(timeout_s, "timeout_s")
-    return _deadline.block(lambda around: around.child(limit_s, Clock().monotonic()))
+
+    def ending(around: Deadline) -> Deadline:
+        try:
+            return around.child(limit_s, Clock().monotonic())
+        except RuntimeError:
+            raise ClientClosedError(
+                "a deadline is set inside of the event loop that it bounds: in a coroutine"
+            ) from None
+
+    return _deadline.block(ending)
 
 
 def no_deadline() -> AbstractContextManager[None]:

@@ -20,7 +20,8 @@ from ._http.engine import Engine
 from ._http.protocol import rate_limit
 from ._http.request import RawResponse, Request
 from ._http.secret import Secret, redact
-from ._http.transport import Transport, make_transport
+from ._http.transport import Transport, check_session, make_transport
+from ._interop.habits import AsyncOnly, answering
 from ._ratelimit.status import QuotaStatus
 from ._ratelimit.throttle import Throttle
 from ._schema.json_to_models import Codec, check_encodable
@@ -60,7 +61,26 @@ def _shared_budget(config: Config, token: str, base_url: str) -> Budget | None:
     return open_budget(config, token, base_url)
 
 
-class BlockStore:
+# What is given elsewhere by other names, and what belongs into the settings here.
+_CALLED_ELSEWHERE: Final = {
+    "token": "BlockStore(token), or BlockStore.from_env() for the one in the environment",
+    "api_key": "BlockStore(token)",
+    "access_token": "BlockStore(token)",
+    "client": "session=, an aiohttp.ClientSession",
+    "http_client": "session=, an aiohttp.ClientSession",
+    "endpoint": "base_url=",
+    "timeout": "config=Config(timeout_s=...)",
+    "max_retries": "config=Config(max_attempts=...), the first attempt included",
+    "retries": "config=Config(max_attempts=...), the first attempt included",
+    **{field.name: f"config=Config({field.name}=...)" for field in attrs.fields(Config)},
+}
+
+
+def _kind(value: object) -> str:
+    return f"{'an' if type(value).__name__[0] in 'aeiou' else 'a'} {type(value).__name__}"
+
+
+class BlockStore(AsyncOnly):
     """A client of DigitalOcean's block storage API for one token.
 
         async with BlockStore(token) as store:
@@ -102,6 +122,7 @@ class BlockStore:
     _closed = False
     _base_url = "(refused)"
 
+    @answering(ConfigError, _CALLED_ELSEWHERE)
     def __init__(
         self,
         token: str,
@@ -111,6 +132,12 @@ class BlockStore:
         session: aiohttp.ClientSession | Transport | None = None,
         throttle: Throttle | None = None,
     ) -> None:
+        if config is not None and not isinstance(config, Config):
+            how = "Config(**settings)" if isinstance(config, Mapping) else "Config(...)"
+            raise ConfigError(f"config must be {how}, not {_kind(config)}")
+        if throttle is not None and not isinstance(throttle, Throttle):
+            raise ConfigError(f"throttle must be `store.throttle`, not {_kind(throttle)}")
+        check_session(session)
         # Error reporters show local variables, so the plain token is to be none.
         token = redact(token)  # type: ignore[assignment]
         self._token = check_token(token)
@@ -286,9 +313,11 @@ class BlockStore:
             InvalidArgumentError: an argument is invalid; nothing was sent.
             BlockStoreError: see `errors`.
         """
-        verb = method.upper()
+        verb = method.upper() if isinstance(method, str) else ""
         if verb not in _METHODS:
-            raise InvalidArgumentError(f"not a method: {method!r}")
+            raise InvalidArgumentError(f"method must be one of {', '.join(sorted(_METHODS))}")
+        if params is not None and not isinstance(params, Mapping):
+            raise InvalidArgumentError(f"params must be a dict, not {_kind(params)}")
 
         query = check_params(params or {})
         check_encodable(query, json)

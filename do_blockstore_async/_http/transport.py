@@ -49,7 +49,7 @@ from .secret import Secret
 if TYPE_CHECKING:
     from .._ratelimit.throttle import Throttle
 
-__all__ = ["AiohttpTransport", "Transport", "make_transport"]
+__all__ = ["AiohttpTransport", "Transport", "check_session", "make_transport"]
 
 _READ_AT_ONCE: Final = 64 * 1024
 # Without it, a wait for the budget that ends too late would end as a response that did.
@@ -386,6 +386,22 @@ def _proxy_from_env(base_url: str) -> str | None:
 def _letter(escape: re.Match[bytes]) -> bytes:
     code, other = escape.groups()
     return bytes([int(code, 16)]) if code else other
+
+
+def check_session(session: object) -> None:
+    """Reject what is no session of aiohttp, nor a transport.
+
+    Raises:
+        ConfigError: such as for a client of another HTTP library.
+    """
+    if session is None or isinstance(session, ClientSession):
+        return
+    is_transport = callable(getattr(session, "send", None)) and not hasattr(session, "get")
+    if not is_transport:
+        kind = type(session)
+        raise ConfigError(
+            f"session must be an aiohttp.ClientSession, not {kind.__module__}.{kind.__name__}"
+        )
 
 
 def make_transport(

@@ -1,1 +1,1 @@
-"""How models meet other libraries: pydantic, rich, IPython, JSON. Nothing of them is imported."""
+"""Other libraries: what models are to them, and what their users write here."""

@@ -28,6 +28,7 @@ from .. import _context
 from .._clock import Clock
 from .._context import current_job
 from .._deadline import NEVER, Timeout, current_deadline, deadline_at, seconds_of
+from .._interop.habits import AsyncOnly
 from .._observers import emit
 from ..config import Config
 from ..errors import ClientClosedError, ConfigError, InvalidArgumentError, RateLimitKind
@@ -51,7 +52,7 @@ _ROUNDED_S = 1.0
 _NO_FENCE = nullcontext()
 
 
-class Throttle:
+class Throttle(AsyncOnly):
     """Keeps everything that spends one token inside the token's budget.
 
         async with throttle.acquire() as lease:
@@ -78,6 +79,8 @@ class Throttle:
         clock: Clock | None = None,
         budget: Budget | None = None,
     ) -> None:
+        if config is not None and not isinstance(config, Config):
+            raise ConfigError(f"config must be Config(...), not a {type(config).__name__}")
         self.config = Config() if config is None else config
         self._clock = Clock() if clock is None else clock
         if budget is None and self.config.budget != "process":
@@ -323,7 +326,7 @@ class Throttle:
 
     def status(self) -> QuotaStatus:
         """Return the state of the budget; needs the throttle's running event loop."""
-        now = self._clock.monotonic()
+        now = self._now()
         # Bulk requests wait until no interactive one is queued.
         position = self._waiting[0] + 1
         wait_s = [self._budget.grant_at(now, position, bulk) - now for bulk in (False, True)]
@@ -340,16 +343,24 @@ class Throttle:
         Raises:
             InvalidArgumentError: `requests` is negative.
         """
-        if requests < 0:
+        if not isinstance(requests, int) or requests < 0:
             raise InvalidArgumentError(f"requests must be 0 or more, not {requests!r}")
         if requests == 0:
             return timedelta(0)
         if background is None:
             background = current_job() is not None
-        now = self._clock.monotonic()
+        now = self._now()
         ahead = self._waiting[0] + (self._waiting[1] if background else 0)
         at = self._budget.answer_at(now, ahead + requests, background)
         return timedelta(seconds=at - now)
+
+    def _now(self) -> float:
+        try:
+            return self._clock.monotonic()
+        except RuntimeError:
+            raise ClientClosedError(
+                "the budget is read in the event loop of its client: inside of a coroutine"
+            ) from None
 
     @property
     def _ledger(self) -> Ledger:
@@ -374,9 +385,8 @@ class Throttle:
         Raises:
             InvalidArgumentError: `wait_s` is not a number of seconds, 0 or more.
         """
-        if not 0 <= wait_s < _NEVER:
-            raise InvalidArgumentError(f"wait_s must be seconds, 0 or more, not {wait_s!r}")
-        self._budget.reserve_at(self._clock.monotonic() + wait_s)
+        delay_s = seconds_of(wait_s, "wait_s")
+        self._budget.reserve_at(self._clock.monotonic() + delay_s)
 
     # -- other sessions, and closing --------------------------------------------------------------
 

@@ -34,6 +34,7 @@ __all__ = [
     "check_volume_id",
     "check_volume_name",
     "fold_tags",
+    "shown",
 ]
 
 # The route takes nothing else: github.com/digitalocean/openapi, issues 52 and 53.
@@ -50,11 +51,11 @@ MAX_SNAPSHOT_NAME: Final = 255
 def check_id(value: str, what: str) -> str:
     """Check an id as the routes take it: hexadecimal digits and hyphens."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise InvalidArgumentError(f"not a {what}: {_shown(value)}")
+        raise InvalidArgumentError(f"not a {what}: {shown(value)}")
     return value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Show an argument that is wrong, with what would be right if a mistake is plain to see."""
     if inspect.iscoroutine(value):
         value.close()  # it will not be awaited any more
@@ -66,17 +67,21 @@ def _shown(value: Any) -> str:
 
 def check_volume_id(value: str | Volume) -> str:
     """Return the id of a volume, given as it is or as the volume."""
+    if isinstance(value, VolumeSnapshot):
+        raise InvalidArgumentError(f"a volume or its id is wanted here, not {value!r}")
     return check_id(value.id if isinstance(value, Volume) else value, "volume id")
 
 
 def check_snapshot_id(value: str | VolumeSnapshot) -> str:
     """Return the id of a snapshot, given as it is or as the snapshot."""
+    if isinstance(value, Volume):
+        raise InvalidArgumentError(f"a snapshot or its id is wanted here, not {value!r}")
     return check_id(value.id if isinstance(value, VolumeSnapshot) else value, "snapshot id")
 
 
 def _check_positive_int(value: int, what: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidArgumentError(f"{what} must be a positive whole number, not {_shown(value)}")
+        raise InvalidArgumentError(f"{what} must be a positive whole number, not {shown(value)}")
     return value
 
 
@@ -145,7 +150,7 @@ def check_region(region: str | Region) -> str:
     """Return a region's slug, such as nyc3, given as it is or as the region."""
     slug = region.slug if isinstance(region, Region) else region
     if not isinstance(slug, str) or not _REGION.fullmatch(slug):
-        raise InvalidArgumentError(f"not a region slug: {_shown(slug)}")
+        raise InvalidArgumentError(f"not a region slug: {shown(slug)}")
     return slug
 
 
@@ -164,7 +169,7 @@ def check_tags(tags: Iterable[str] | None) -> tuple[str, ...]:
     None stands for no tags.
     """
     if isinstance(tags, str) or not isinstance(tags, Iterable | None):
-        raise InvalidArgumentError(f"tags must be a list of strings, not {_shown(tags)}")
+        raise InvalidArgumentError(f"tags must be a list of strings, not {shown(tags)}")
     checked = tuple(tags or ())
     for tag in checked:
         if not isinstance(tag, str) or not _TAG.fullmatch(tag):
@@ -178,7 +183,7 @@ def check_filesystem(filesystem_type: str | None, filesystem_label: str | None) 
         if filesystem_label is not None:
             raise InvalidArgumentError("filesystem_label needs a filesystem_type")
         return
-    if filesystem_type not in _LABEL_LENGTH:
+    if not isinstance(filesystem_type, str) or filesystem_type not in _LABEL_LENGTH:
         raise InvalidArgumentError(f"filesystem_type is ext4 or xfs, not {filesystem_type!r}")
     if filesystem_label is None:
         return

@@ -4,8 +4,8 @@
     add_blockstore(app)
 
     @app.get("/volumes/{volume_id}")
-    async def volume(volume_id: str, store: BlockStoreDep) -> dict[str, Any]:
-        return attrs.asdict(await store.volumes.get(volume_id))
+    async def volume(volume_id: str, store: BlockStoreDep) -> Volume:
+        return await store.volumes.get(volume_id)
 
 The lifespan opens and closes the client. `add_blockstore` adds the middleware, which gives each
 request its deadline and cancels it when its client disconnects, and the error handlers, which turn
@@ -24,6 +24,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Depends, Request
@@ -37,6 +38,7 @@ from ._web.health import budget_report
 from ._web.problem_details import CONTENT_TYPE, problem_for
 from ._web.request_scope import ClientGoneError, RequestScope, timeout_from
 from ._web.retry_after import RetryTimes
+from ._web.settings import Timeout, check_factory, optional_seconds, seconds_of
 
 __all__ = [
     "BlockStoreDep",
@@ -63,7 +65,7 @@ def blockstore_lifespan(
     client_factory: Callable[[], BlockStore] = BlockStore.from_env,
     *,
     inner: Lifespan | None = None,
-    grace_s: float = 20.0,
+    grace_s: float | timedelta = 20.0,
 ) -> Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]:
     """Make a lifespan that opens one client with the app and closes it at shutdown.
 
@@ -77,14 +79,19 @@ def blockstore_lifespan(
         grace_s: seconds that calls in flight get to finish at shutdown. The server has usually
             waited for its requests before; this is for those it stopped waiting for, and for
             background work.
+
+    Raises:
+        ConfigError: `client_factory` is an app or a client.
     """
+    check_factory(client_factory, "lifespan=blockstore_lifespan()")
+    limit_s = seconds_of(grace_s, "grace_s")
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
             store = client_factory()
             await store.__aenter__()
-            stack.push_async_callback(store.aclose, grace_s=grace_s)
+            stack.push_async_callback(store.aclose, grace_s=limit_s)
             state: dict[str, Any] = {_STORE: store, _TIMES: RetryTimes(store)}
             if inner is not None:
                 more = await stack.enter_async_context(inner(app))
@@ -110,14 +117,15 @@ BlockStoreDep: TypeAlias = Annotated[BlockStore, Depends(get_store)]
 """A parameter of this type is the app's client."""
 
 
-def request_deadline(timeout_s: float) -> DependsParam:
-    """Make a dependency that bounds a route's calls by `timeout_s` seconds.
+def request_deadline(timeout_s: float | timedelta) -> DependsParam:
+    """Make a dependency that bounds a route's calls by `timeout_s` seconds, or a timedelta.
 
     @app.get("/volumes", dependencies=[request_deadline(2.5)])
     """
+    limit_s = seconds_of(timeout_s, "timeout_s")
 
     async def deadline() -> AsyncIterator[None]:
-        with BlockStore.deadline(timeout_s):
+        with BlockStore.deadline(limit_s):
             yield
 
     dependency: DependsParam = Depends(deadline)
@@ -127,8 +135,8 @@ def request_deadline(timeout_s: float) -> DependsParam:
 def add_blockstore(
     app: Starlette,
     *,
-    default_timeout_s: float | None = 30.0,
-    max_timeout_s: float | None = 300.0,
+    default_timeout_s: Timeout = 30.0,
+    max_timeout_s: Timeout = 300.0,
     timeout_header: str = "x-request-timeout",
 ) -> None:
     """Add the middleware and the error handlers to `app`, before it starts.
@@ -178,13 +186,13 @@ class BlockStoreMiddleware:
         self,
         app: ASGIApp,
         *,
-        default_timeout_s: float | None = 30.0,
-        max_timeout_s: float | None = 300.0,
+        default_timeout_s: Timeout = 30.0,
+        max_timeout_s: Timeout = 300.0,
         timeout_header: str = "x-request-timeout",
     ) -> None:
         self._app = app
-        self._default_s = default_timeout_s
-        self._longest_s = max_timeout_s
+        self._default_s = optional_seconds(default_timeout_s, "default_timeout_s")
+        self._longest_s = optional_seconds(max_timeout_s, "max_timeout_s")
         self._header = timeout_header.lower().encode("latin-1")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

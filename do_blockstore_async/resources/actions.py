@@ -23,11 +23,13 @@ from .._http.request import (
     Reconciliation,
     Request,
 )
+from .._interop.habits import answering_async
 from .._schema.json_to_models import Codec
-from .._schema.validation import check_action_id, check_volume_id
+from .._schema.validation import check_action_id, check_volume_id, shown
 from ..errors import (
     ActionFailedError,
     ActionTimeoutError,
+    InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
     QuotaWaitTooLongError,
@@ -85,6 +87,7 @@ class ActionManager:
         """
         return AsyncListing(self._engine, listing_of(self._codec, volume_id), timeout=timeout)
 
+    @answering_async
     async def get(
         self, volume_id: str | Volume, action_id: int | Action, *, timeout: Timeout = None
     ) -> Action:
@@ -132,6 +135,7 @@ class ActionManager:
         )
         return await self._engine.call(request, timeout=timeout, deadline=deadline)
 
+    @answering_async
     async def wait(self, action: Action, *, timeout: Timeout = 120.0) -> Action:
         """Wait until an action has finished.
 
@@ -156,6 +160,7 @@ class ActionManager:
             ClientClosedError: the client was closed meanwhile.
         """
         timeout_s = check_timeout(timeout)
+        _check_actions([action])
         clock = self._engine.clock
         began = clock.monotonic()
         deadline = current_deadline().child(timeout_s, began)
@@ -178,6 +183,7 @@ class ActionManager:
             )
         return action
 
+    @answering_async
     async def wait_all(
         self, actions: Iterable[Action], *, timeout: Timeout = 300.0
     ) -> builtins.list[Action]:
@@ -208,7 +214,7 @@ class ActionManager:
         clock = self._engine.clock
         began = clock.monotonic()
         deadline = current_deadline().child(timeout_s, began)
-        found = {action.id: action for action in actions}
+        found = {action.id: action for action in _check_actions(actions)}
         order = [*found]
         delay_s, is_listed = _FIRST_POLL_S, True
         while pending := {n: a for n, a in found.items() if a.status not in _ENDED}:
@@ -261,6 +267,22 @@ class ActionManager:
             if len(page) < call.per_page or page[-1].started_at < oldest:
                 break
         return seen
+
+
+def _check_actions(actions: Iterable[Action]) -> builtins.list[Action]:
+    """Return them in a list.
+
+    Raises:
+        InvalidArgumentError: they are not what `attach`, `detach` and `resize` return.
+    """
+    checked = [*actions] if isinstance(actions, Iterable) else [actions]
+    for action in checked:
+        if not isinstance(action, Action):
+            raise InvalidArgumentError(
+                "wait for what `await store.volumes.attach(...)` and the like return, not for "
+                f"{shown(action)}"
+            )
+    return checked
 
 
 def listing_of(codec: Codec, volume_id: str | Volume) -> ListingCall[Action]:

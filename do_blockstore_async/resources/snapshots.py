@@ -11,6 +11,7 @@ from .._deadline import Deadline, Timeout
 from .._http.engine import Engine
 from .._http.recovery.rules import classify_create
 from .._http.request import Listing, Reconciliation, Request
+from .._interop.habits import answering_async
 from .._schema.json_to_models import Codec
 from .._schema.validation import (
     check_snapshot_id,
@@ -106,6 +107,7 @@ class SnapshotManager:
         """
         return self.list(volume_id, per_page=per_page, timeout=timeout).pages()
 
+    @answering_async
     async def get(
         self, snapshot_id: str | VolumeSnapshot, *, timeout: Timeout = None
     ) -> VolumeSnapshot:
@@ -123,6 +125,7 @@ class SnapshotManager:
         """
         return await self._engine.call(reading_of(self._codec, snapshot_id), timeout=timeout)
 
+    @answering_async
     async def create(
         self,
         volume_id: str | Volume,
@@ -190,6 +193,7 @@ class SnapshotManager:
         self._engine.remember(snapshot.id)
         return snapshot
 
+    @answering_async
     async def delete(self, snapshot_id: str | VolumeSnapshot, *, timeout: Timeout = None) -> None:
         """Delete a snapshot permanently.
 

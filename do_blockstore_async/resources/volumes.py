@@ -23,6 +23,7 @@ from .._http.checks import check_timeout
 from .._http.engine import Engine
 from .._http.recovery.rules import SAME_SECOND_S, classify_create, clock_margin_s
 from .._http.request import Evidence, Finding, Listing, Reconciliation, Request
+from .._interop.habits import answering_async
 from .._schema.json_to_models import Codec
 from .._schema.validation import (
     check_description,
@@ -143,6 +144,7 @@ class VolumeManager:
         listing = self.list(region=region, name=name, per_page=per_page, timeout=timeout)
         return listing.pages()
 
+    @answering_async
     async def get(self, volume_id: str | Volume, *, timeout: Timeout = None) -> Volume:
         """Return one volume.
 
@@ -170,6 +172,7 @@ class VolumeManager:
             identifies=lambda found: found.id.lower() == volume_id.lower(),
         )
 
+    @answering_async
     async def find(
         self, name: str, *, region: str | Region, timeout: Timeout = None
     ) -> Volume | None:
@@ -205,6 +208,7 @@ class VolumeManager:
 
     # Creating and deleting.
 
+    @answering_async
     async def create(
         self,
         name: str,
@@ -287,6 +291,7 @@ class VolumeManager:
         self._engine.remember(volume.id)
         return volume
 
+    @answering_async
     async def restore(
         self,
         snapshot_id: str | VolumeSnapshot,
@@ -359,6 +364,7 @@ class VolumeManager:
                 )
                 raise
 
+    @answering_async
     async def delete(self, volume_id: str | Volume, *, timeout: Timeout = None) -> None:
         """Delete a volume and all its data permanently. Its snapshots are kept.
 
@@ -395,6 +401,7 @@ class VolumeManager:
         in_progress = any(action.status == "in-progress" for action in listing.items)
         return "busy" if in_progress else None
 
+    @answering_async
     async def delete_by_name(
         self, name: str, *, region: str | Region, timeout: Timeout = None
     ) -> None:
@@ -442,6 +449,7 @@ class VolumeManager:
 
     # Actions.
 
+    @answering_async
     async def attach(
         self,
         volume_id: str | Volume,
@@ -474,6 +482,7 @@ class VolumeManager:
         fields = {"type": "attach", "droplet_id": check_droplet_id(droplet_id)}
         return await self._act(volume_id, fields, region, timeout, wait=wait)
 
+    @answering_async
     async def detach(
         self,
         volume_id: str | Volume,
@@ -504,6 +513,7 @@ class VolumeManager:
         fields = {"type": "detach", "droplet_id": check_droplet_id(droplet_id)}
         return await self._act(volume_id, fields, region, timeout, wait=wait)
 
+    @answering_async
     async def resize(
         self,
         volume_id: str | Volume,
@@ -626,6 +636,7 @@ class VolumeManager:
             raise
         await run_to_completion(detach())
 
+    @answering_async
     async def attach_by_name(
         self,
         name: str,
@@ -656,6 +667,7 @@ class VolumeManager:
         """
         return await self._act_by_name("attach", name, droplet_id, region, timeout, wait=wait)
 
+    @answering_async
     async def detach_by_name(
         self,
         name: str,
