@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._ratelimit.status import ProcessStatus, QuotaStatus, WindowStatus
     from ._ratelimit.throttle import Throttle
     from ._schema.cattrs_hooks import make_converter
+    from .accounts.accounts import AccountOutcome, Accounts
     from .client import BlockStore
     from .config import Config
     from .errors import (
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "APIStatusError",
+    "AccountOutcome",
+    "Accounts",
     "Action",
     "ActionFailedError",
     "ActionTimeoutError",
@@ -116,6 +119,8 @@ __getattr__, __dir__ = lazy_names(
     globals(),
     {
         "APIStatusError": ".errors",
+        "AccountOutcome": ".accounts.accounts",
+        "Accounts": ".accounts.accounts",
         "Action": ".models",
         "ActionFailedError": ".errors",
         "ActionTimeoutError": ".errors",

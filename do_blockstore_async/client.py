@@ -15,7 +15,8 @@ import attrs
 from . import _context, _deadline
 from ._clock import Clock
 from ._deadline import Timeout, seconds_of
-from ._http.checks import check_base_url, check_params, check_path, check_token
+from ._http.checks import check_base_url, check_params, check_path
+from ._http.credentials import Credentials, TokenSource
 from ._http.engine import Engine
 from ._http.protocol import rate_limit
 from ._http.request import RawResponse, Request
@@ -52,7 +53,7 @@ def _from_environment(environ: Mapping[str, str]) -> tuple[Secret | None, str]:
     return redact(token or None), environ.get("DIGITALOCEAN_API_URL") or _BASE_URL
 
 
-def _shared_budget(config: Config, token: str, base_url: str) -> Budget | None:
+def _shared_budget(config: Config, token: str | None, base_url: str) -> Budget | None:
     """The budget of many processes, if `config` asks for it; who does not pays no import for it."""
     if config.budget == "process":
         return None
@@ -105,7 +106,10 @@ class BlockStore(AsyncOnly):
     A client belongs to the event loop and the process that opened it.
 
     Args:
-        token: a personal access or OAuth token. A refresh token (`dor_v1_`) is rejected.
+        token: a personal access or OAuth token; or a function, async or quick, that returns one.
+            It is called when the client opens, and again when the API rejects a token (401): once
+            for all calls that met it, and each of them is sent once more. A refresh token
+            (`dor_v1_`) is rejected.
         base_url: https, or http on loopback.
         config: settings; see `Config`.
         session: an aiohttp session to use instead of an own one; it is never closed here, and its
@@ -119,13 +123,14 @@ class BlockStore(AsyncOnly):
 
     # As `repr` shows it; dropped when a setting is invalid.
     _engine: Engine | None = None
+    _is_opened = False
     _closed = False
     _base_url = "(refused)"
 
     @answering(ConfigError, _CALLED_ELSEWHERE)
     def __init__(
         self,
-        token: str,
+        token: str | TokenSource,
         *,
         base_url: str = _BASE_URL,
         config: Config | None = None,
@@ -139,14 +144,15 @@ class BlockStore(AsyncOnly):
             raise ConfigError(f"throttle must be `store.throttle`, not {_kind(throttle)}")
         check_session(session)
         # Error reporters show local variables, so the plain token is to be none.
-        token = redact(token)  # type: ignore[assignment]
-        self._token = check_token(token)
+        token = token if callable(token) else redact(token)  # type: ignore[assignment]
+        self._credentials = Credentials(token)  # type: ignore[arg-type]
         self._base_url = check_base_url(base_url)
         self._config = Config() if config is None else config
         self._session = session
         self._clock = Clock(self._config.jitter_seed)
         if throttle is None:
-            budget = _shared_budget(self._config, self._token, self._base_url)
+            named_after = None if self._credentials.rotates else self._credentials.token
+            budget = _shared_budget(self._config, named_after, self._base_url)
             throttle = Throttle(self._config, clock=self._clock, budget=budget)
         self._throttle = throttle
         self._codec = Codec()
@@ -182,12 +188,22 @@ class BlockStore(AsyncOnly):
     # Lifecycle.
 
     async def __aenter__(self) -> Self:
-        if self._engine is not None or self._closed:
+        if self._is_opened or self._closed:
             raise ClientClosedError("a client is opened once; make another one")
+        self._is_opened = True
+        try:
+            await self._credentials.aopen()
+        except BaseException:
+            self._is_opened = False
+            raise
+        if self._closed:
+            raise ClientClosedError("the client was closed while it was being opened")
         transport = make_transport(
-            self._token, self._base_url, self._config, self._throttle, self._session
+            self._credentials, self._base_url, self._config, self._throttle, self._session
         )
-        self._engine = engine = Engine(transport, self._throttle, self._config, self._clock)
+        self._engine = engine = Engine(
+            transport, self._throttle, self._config, self._clock, self._credentials
+        )
         self._actions = ActionManager(engine, self._codec)
         self._volumes = VolumeManager(engine, self._codec, self._actions)
         self._snapshots = SnapshotManager(engine, self._codec)

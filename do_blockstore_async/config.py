@@ -35,9 +35,9 @@ def _not_negative(_: Any, attribute: attrs.Attribute[Any], value: float) -> None
 
 
 def _count(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"{attribute.name} must be a whole number, not {value!r}")
     _positive(None, attribute, value)
+    if not isinstance(value, int):
+        raise ConfigError(f"{attribute.name} must be a whole number, not {value!r}")
 
 
 def _optional_integer(_: Any, attribute: attrs.Attribute[Any], value: int | None) -> None:
@@ -53,6 +53,11 @@ def _boolean(_: Any, attribute: attrs.Attribute[Any], value: bool) -> None:
 def _text(_: Any, attribute: attrs.Attribute[Any], value: str) -> None:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise ConfigError(f"{attribute.name} must be printable ASCII, not {value!r}")
+
+
+def _name(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise ConfigError(f"{attribute.name} must be some text or None, not {value!r}")
 
 
 def _seconds(value: float | timedelta) -> float:
@@ -171,6 +176,8 @@ class Config:
             (or `rediss://`, extra `redis`) or `postgresql://` (extra `postgres`): all processes
             on all machines, through that server. All of them need the same windows, margins,
             reserve, burst and cold start. Only a client can share, not a `Throttle` alone.
+        budget_name: names the shared budget, instead of the token: the same for all processes that
+            get their tokens from one source, needed where the token is a function.
         window_margin_s: added to each window, against clock drift and whole-second bookkeeping; 1.
         late_arrival_s: how long a request whose response was lost may still take to reach the
             server; 30.
@@ -210,6 +217,7 @@ class Config:
         default=((250, 60.0), (5000, 3600.0)), validator=_windows, converter=_pairs
     )
     budget: str = attrs.field(default="process", validator=_budget, repr=_without_address)
+    budget_name: str | None = attrs.field(default=None, validator=_name)
     window_margin_s: float = attrs.field(default=1.0, validator=_not_negative, converter=_seconds)
     late_arrival_s: float = attrs.field(default=30.0, validator=_not_negative, converter=_seconds)
     reserve: tuple[float, ...] = attrs.field(

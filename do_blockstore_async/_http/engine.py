@@ -18,6 +18,7 @@ E5. After `aclose` no call is left: each has ended, with a result or an error.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Hashable
 from contextlib import suppress
@@ -33,8 +34,10 @@ from .._observers import current_observers, emit
 from .._ratelimit.throttle import Throttle
 from ..config import Config
 from ..errors import (
+    AuthenticationError,
     BlockStoreError,
     ClientClosedError,
+    ConfigError,
     ConflictError,
     DecodeError,
     NotFoundError,
@@ -47,6 +50,7 @@ from ..errors import (
 )
 from ..events import AttemptFinished, AttemptSent, CallFinished, CallStarted, RetryScheduled
 from .checks import check_timeout
+from .credentials import Credentials
 from .lifecycle import Lifecycle
 from .protocol import parse_response
 from .recovery.reconciler import Reconciler, loss_of
@@ -89,12 +93,18 @@ class Engine:
     """
 
     def __init__(
-        self, transport: Transport, throttle: Throttle, config: Config, clock: Clock
+        self,
+        transport: Transport,
+        throttle: Throttle,
+        config: Config,
+        clock: Clock,
+        credentials: Credentials,
     ) -> None:
         self._transport = transport
         self._throttle = throttle
         self._config = config
         self._clock = clock
+        self._credentials = credentials
         self._hooks = config.hooks
         self._budget = RetryBudget(config.retry_budget)
         self._lifecycle = Lifecycle()
@@ -210,7 +220,10 @@ class Engine:
 
     async def _attempt(self, request: Request[T], call: Call) -> T:
         """Transmit once and parse the response."""
-        attempt = Attempt(deadline=self._attempt_deadline(request, call))
+        attempt = Attempt(
+            deadline=self._attempt_deadline(request, call),
+            generation=self._credentials.generation,
+        )
         hooks = call.hooks
         began = self._clock.monotonic() if hooks else 0.0
         status: int | None = None
@@ -239,6 +252,7 @@ class Engine:
             failure = type(error).__name__
             raise
         finally:
+            call.generation = attempt.generation
             # The earliest attempt that may have taken effect is what dates the request.
             if call.sent_at is None:
                 call.sent_at = attempt.sent_at
@@ -289,6 +303,8 @@ class Engine:
             return Adopt(request.decode(RawResponse(204, {}, b"")))
         if isinstance(error, ConflictError | UnprocessableEntityError):
             await self._explain(request, call, error)
+        if isinstance(error, AuthenticationError) and await self._renewed(call, error):
+            return Retry(0.0, request)
         lost = _is_lost(request, call, error)
         if self._lifecycle.closing:
             raise self._lifecycle.error(request, unknown=call.unknown is not None) from error
@@ -308,6 +324,20 @@ class Engine:
                 f"{loss_of(error)}; the request has had no effect yet, but it may still arrive"
             ) from error
         return GiveUp()
+
+    async def _renewed(self, call: Call, error: AuthenticationError) -> bool:
+        """Whether there is another token now, to send the call again with, once."""
+        if call.is_renewed or not self._credentials.rotates:
+            return False
+        call.is_renewed = True
+        try:
+            async with asyncio.timeout_at(call.deadline.when()):
+                return await self._credentials.renew(call.generation)
+        except TimeoutError:
+            error.add_note("its source gave no other token in time")
+        except ConfigError as problem:
+            error.add_note(problem.message)
+        return False
 
     async def _explain(
         self, request: Request[Any], call: Call, error: ConflictError | UnprocessableEntityError

@@ -155,12 +155,14 @@ class Attempt(msgspec.Struct):
         on_sent: called with that time, directly before the first byte is written. It does not hold
             the attempt itself: a cycle for each call would keep the garbage collector busy.
         result: what `is_answer` has decoded.
+        generation: of the token that it carries; see `Credentials`.
     """
 
     deadline: Deadline = NEVER
     sent_at: float | None = None
     on_sent: Callable[[float], None] | None = None
     result: Any = msgspec.UNSET
+    generation: int = 0
 
     def begin(self, now: float) -> None:
         """The lease is granted: from `now` on the request may arrive."""
@@ -204,6 +206,8 @@ class Call:
         attempts: transmissions so far.
         sent_at: loop time at which the first of them left that was not provably refused.
         unknown: what the last attempt ended with whose outcome is not known.
+        generation: of the token that the last attempt carried.
+        is_renewed: whether it was sent again with another token.
         hooks: who receives the events of this call: the client's hooks and the observers around it.
     """
 
@@ -211,7 +215,9 @@ class Call:
         "answered_before",
         "attempts",
         "deadline",
+        "generation",
         "hooks",
+        "is_renewed",
         "number",
         "sent_at",
         "unknown",
@@ -231,3 +237,5 @@ class Call:
         self.attempts = 0
         self.sent_at: float | None = None
         self.unknown: BlockStoreError | None = None
+        self.generation = 0
+        self.is_renewed = False

@@ -69,6 +69,8 @@ def answering(
                 problem = _problem(function, args, kwargs, hints)
                 if problem is None:
                     raise
+            finally:
+                del args, kwargs  # there may be a token, and error reporters show local variables
             raise error(problem)
 
         return call
