@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from . import simulator as simulator
     from ._interop.model import json_default
     from ._ratelimit.lease import Lease
-    from ._ratelimit.status import ProcessStatus, QuotaStatus, WindowStatus
+    from ._ratelimit.status import ProcessStatus, QuotaStatus, WaitReason, WindowStatus
     from ._ratelimit.throttle import Throttle
     from ._schema.cattrs_hooks import make_converter
     from .accounts.accounts import AccountOutcome, Accounts
@@ -109,6 +109,7 @@ __all__ = [
     "UnprocessableEntityError",
     "Volume",
     "VolumeSnapshot",
+    "WaitReason",
     "WindowStatus",
     "json_default",
     "make_converter",
@@ -157,6 +158,7 @@ __getattr__, __dir__ = lazy_names(
         "UnprocessableEntityError": ".errors",
         "Volume": ".models",
         "VolumeSnapshot": ".models",
+        "WaitReason": "._ratelimit.status",
         "WindowStatus": "._ratelimit.status",
         "json_default": "._interop.model",
         "make_converter": "._schema.cattrs_hooks",

@@ -23,7 +23,7 @@ from ._http.request import RawResponse, Request
 from ._http.secret import Secret, redact
 from ._http.transport import Transport, check_session, make_transport
 from ._interop.habits import AsyncOnly, answering
-from ._ratelimit.status import QuotaStatus
+from ._ratelimit.status import QuotaStatus, WaitReason
 from ._ratelimit.throttle import Throttle
 from ._schema.json_to_models import Codec, check_encodable
 from .config import Config
@@ -367,6 +367,19 @@ class BlockStore(AsyncOnly):
         Needs the running event loop, as `forecast` does.
         """
         return self._throttle.status()
+
+    def explain(self, *, background: bool | None = None) -> WaitReason:
+        """Say why a call made now would wait for the budget, and until when.
+
+            print(store.explain())  # the requests of the last minute are used up; it could ...
+
+        Args:
+            background: whether the call is bulk; None takes it from the surrounding `background()`.
+
+        Raises:
+            ClientClosedError: it is not called in the client's event loop.
+        """
+        return self._throttle.explain(background=background)
 
     def forecast(self, requests: int) -> timedelta:
         """Forecast the time until `requests` more requests, sent from now on, would be answered.

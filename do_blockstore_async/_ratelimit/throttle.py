@@ -32,15 +32,23 @@ from .._interop.habits import AsyncOnly
 from .._observers import emit
 from ..config import Config
 from ..errors import ClientClosedError, ConfigError, InvalidArgumentError, RateLimitKind
-from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited
+from ..events import (
+    HeaderIgnored,
+    LimitChanged,
+    QuotaPaused,
+    QuotaResumed,
+    QuotaWaitBegan,
+    QuotaWaited,
+)
 from .dispatcher import Dispatcher, too_late
 from .lease import Lease, Waiter
 from .local_budget import Budget, LocalBudget
 from .middleware import fence, send_with_lease
 from .pacer import Pacer
+from .pure.causes import Cause
 from .pure.ledger import Admission, Ledger
 from .queue import WaitQueue
-from .status import QuotaStatus, WindowStatus, quota_status
+from .status import QuotaStatus, WaitReason, WindowStatus, quota_status, wait_reason
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
@@ -49,6 +57,8 @@ __all__ = ["Lease", "QuotaStatus", "Throttle", "WindowStatus", "deadline_at"]
 
 _NEVER = float("inf")
 _ROUNDED_S = 1.0
+_LONGEST_WAIT_S = 86_400.0
+_READY = Cause("ready")
 _NO_FENCE = nullcontext()
 
 
@@ -210,6 +220,13 @@ class Throttle(AsyncOnly):
                 # A loop that asks again and again must not keep every other task from running.
                 await self._clock.sleep(0)
                 raise too_late(at - now)
+        if self._hooks:
+            why = self._explain(
+                now, waiter.job is not None, self._queue.ahead_of(waiter, returned=returned)
+            )
+            if why.kind != "ready":
+                event = QuotaWaitBegan(why.kind, why.wait_s, why.background, why.window_s)
+                emit(self._hooks, event)
         future: asyncio.Future[Lease] = loop.create_future()
         waiter.future = future
         self._queue.join(waiter, returned=returned)
@@ -331,7 +348,42 @@ class Throttle(AsyncOnly):
         position = self._waiting[0] + 1
         wait_s = [self._budget.grant_at(now, position, bulk) - now for bulk in (False, True)]
         state = self._budget.state(now)
-        return quota_status(self._ledger, self._budget.time_of(now), self._waiting, wait_s, state)
+        reasons = self._cause(now, False).kind, self._cause(now, True).kind
+        log_s = self._budget.time_of(now)
+        return quota_status(self._ledger, log_s, self._waiting, wait_s, state, reasons)
+
+    def explain(self, *, background: bool | None = None) -> WaitReason:
+        """Say why a call made now would wait for the budget, and until when.
+
+        Args:
+            background: whether the call is bulk; None takes it from the surrounding `background()`.
+
+        Raises:
+            ClientClosedError: it is not called in the client's event loop.
+        """
+        if background is None:
+            background = current_job() is not None
+        return self._explain(self._now(), background)
+
+    def _explain(self, now: float, background: bool, ahead: int | None = None) -> WaitReason:
+        if ahead is None:
+            ahead = self._waiting[0] + (self._waiting[1] if background else 0)
+        cause = self._cause(now, background, ahead)
+        wait_s = 0.0
+        if cause.kind != "ready":
+            wait_s = max(0.0, self._budget.grant_at(now, ahead + 1, background) - now)
+        until = self._clock.utc_now() + timedelta(seconds=min(wait_s, _LONGEST_WAIT_S))
+        return wait_reason(cause, wait_s, until, background=background, ahead=ahead)
+
+    def _cause(self, now: float, background: bool, ahead: int | None = None) -> Cause:
+        cause = self._budget.cause(now, background)
+        # The pacer starts again in another loop, after the first was closed.
+        is_paced = self._shared is None and self._loop is asyncio.get_running_loop()
+        if cause is None and is_paced and not self._pacer.turns_now():
+            cause = Cause("pace")
+        if ahead is None:
+            ahead = self._waiting[0] + (self._waiting[1] if background else 0)
+        return cause or (Cause("queue") if ahead else _READY)
 
     def forecast(self, requests: int, *, background: bool | None = None) -> timedelta:
         """Forecast the time until `requests` more requests would have been answered.
