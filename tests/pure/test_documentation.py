@@ -18,6 +18,7 @@ NAMED_FILE = re.compile(r"`([\w./-]+/[\w.-]*\.\w+|[\w./-]+/)`")
 INTEGRATIONS = (
     ".integrations.fastapi",
     ".integrations.aiohttp",
+    ".integrations.asgi",
     ".integrations.logging",
     ".integrations.prometheus",
     ".integrations.opentelemetry",
