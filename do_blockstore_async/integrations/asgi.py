@@ -23,7 +23,7 @@ from ._web.problem_details import Problem, problem_for
 from ._web.retry_after import RetryTimes
 from ._web.settings import Timeout, check_factory, seconds_of
 
-__all__ = ["BlockStoreASGI", "BlockStoreMiddleware", "get_store", "problem_of"]
+__all__ = ["BlockStoreASGI", "get_store", "problem_of"]
 
 _STORE = "do_blockstore_async.store"
 _TIMES = "do_blockstore_async.retry_times"

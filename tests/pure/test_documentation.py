@@ -21,6 +21,7 @@ INTEGRATIONS = (
     ".integrations.asgi",
     ".integrations.logging",
     ".integrations.prometheus",
+    ".integrations.rich",
     ".integrations.opentelemetry",
 )
 MADE_BY_TOOLS = {"docs/_build/html", "dist/"}

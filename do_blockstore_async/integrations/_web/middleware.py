@@ -77,6 +77,9 @@ class BlockStoreMiddleware:
             await inbox.aclose()
 
 
+BlockStoreMiddleware.__module__ = "do_blockstore_async.integrations.fastapi"
+
+
 async def _as_coroutine(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     # An ASGI app is any callable that returns an awaitable; a task wants a coroutine.
     await app(scope, receive, send)
