@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar
 
 from ..errors import BlockStoreError, InvalidArgumentError
 
-__all__ = ["AsyncOnly", "answering", "answering_async"]
+__all__ = ["AsyncOnly", "answering", "answering_async", "checking_types"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C", bound=type[Any])
 
 # By what the argument is called elsewhere.
 _OF_CALLS: Final = {
@@ -131,3 +132,65 @@ def _problem(
     if "positional" in reason and "too many" in reason and named:
         return f"{name}: name what follows, as {named[0]}=...; it takes {', '.join(named)} by name"
     return f"{name}: {reason}"
+
+
+def checking_types(
+    cls: C, kinds: Mapping[str, tuple[tuple[type[Any], ...], str]], besides: tuple[str, ...] = ()
+) -> C:
+    """Make the public methods of a class reject arguments of the wrong type.
+
+    Args:
+        cls: the class; its methods are replaced.
+        kinds: by the name of an argument the classes that it may have, and what to call them. None
+            is taken where it is the default.
+        besides: methods that are left alone.
+    """
+    for name, method in [*vars(cls).items()]:
+        if inspect.isfunction(method) and not name.startswith("_") and name not in besides:
+            setattr(cls, name, _checking(method, kinds))
+    return cls
+
+
+def _checking(
+    method: Callable[..., Any], kinds: Mapping[str, tuple[tuple[type[Any], ...], str]]
+) -> Callable[..., Any]:
+    signature = inspect.signature(method)
+    known = {name: kinds[name] for name in signature.parameters if name in kinds}
+    if not known:
+        return method
+
+    def check(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            given = signature.bind_partial(*args, **kwargs).arguments
+        except TypeError:
+            problem = _problem(method, args, kwargs, _OF_CALLS)
+            raise InvalidArgumentError(problem or "wrong arguments") from None
+        for name, (classes, words) in known.items():
+            value = given.get(name)
+            if value is None and (name not in given or signature.parameters[name].default is None):
+                continue
+            # True counts as a number elsewhere; here it is a mistake.
+            if not isinstance(value, classes) or (isinstance(value, bool) and bool not in classes):
+                raise InvalidArgumentError(
+                    f"{name} must be {words}, not {_article(type(value).__name__)}"
+                )
+
+    if inspect.iscoroutinefunction(method):
+
+        @wraps(method)
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            check(args, kwargs)
+            return await method(*args, **kwargs)
+
+        return call_async
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        check(args, kwargs)
+        return method(*args, **kwargs)
+
+    return call
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

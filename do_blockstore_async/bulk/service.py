@@ -38,6 +38,7 @@ from ..resources.regions import RegionManager
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager
 from .account import AccountReader, AccountWriter
+from .arguments import check_arguments
 from .concurrency.map import MapRun
 from .execution.executor import Executor
 from .execution.run import Run, RunOptions
@@ -58,6 +59,7 @@ __all__ = ["Bulk"]
 T = TypeVar("T")
 
 
+@check_arguments
 class Bulk:
     """`store.bulk`: jobs over many volumes.
 

@@ -6,6 +6,8 @@ import asyncio
 import inspect
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -13,7 +15,7 @@ import pytest
 
 import do_blockstore_async
 from do_blockstore_async import BlockStore, BlockStoreError, Config, ConfigError, Throttle
-from do_blockstore_async.bulk import Retention, Selection
+from do_blockstore_async.bulk import Bulk, Retention, Selection
 from do_blockstore_async.resources.actions import ActionManager
 from do_blockstore_async.resources.regions import RegionManager
 from do_blockstore_async.resources.snapshots import SnapshotManager
@@ -148,3 +150,44 @@ def test_dir_shows_the_public_names_and_nothing_else() -> None:
 def test_a_throttle_says_what_it_needs() -> None:
     with pytest.raises(ConfigError, match="Config"):
         Throttle({"burst": 5})  # type: ignore[arg-type]
+
+
+async def consume(made: Any) -> None:
+    made = await made if inspect.isawaitable(made) else made
+    if hasattr(made, "__aenter__"):
+        async with made as run:
+            async for _ in run:
+                pass
+
+
+BULK = [name for name in vars(Bulk) if not name.startswith("_") and name != "map"]
+
+
+@pytest.mark.parametrize("name", BULK)
+def test_no_wrong_argument_of_a_job_gets_any_further(name: str, tmp_path: Path) -> None:
+    async def body(store: BlockStore) -> None:
+        plan = await store.bulk.plan_snapshots()
+        good = {
+            "plan": plan,
+            "path": tmp_path / "plan.json",
+            "journal": tmp_path / "missing.journal",
+            "source": [],
+            "selection": Selection(),
+            "keep": Retention(last=1),
+            "grace": timedelta(days=1),
+        }
+        method = getattr(store.bulk, name)
+        parameters = inspect.signature(method).parameters
+        required = {
+            each.name: good[each.name]
+            for each in parameters.values()
+            if each.default is inspect.Parameter.empty
+        }
+        for parameter in parameters:
+            for wrong in WRONG:
+                is_text = isinstance(wrong, str) and parameter in ("path", "journal", "source")
+                if not is_text:  # a path, if a strange one
+                    with suppress(BlockStoreError):
+                        await consume(method(**{**required, parameter: wrong}))
+
+    play(Scene(volumes=1), body, warm=False)
