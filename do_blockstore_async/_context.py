@@ -1,9 +1,13 @@
-"""The job that a task works for: a context variable, inherited by the tasks that it starts."""
+"""What a task works for: its job, and who is asked before it changes something.
+
+Both are inherited by the tasks that it starts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeAlias
 
 import attrs
 
@@ -12,7 +16,11 @@ from ._observers import unobserved
 from ._scope import ScopedValue
 from .errors import InvalidArgumentError
 
-__all__ = ["Job", "background", "current_job", "detached"]
+__all__ = ["Gate", "Job", "background", "current_gate", "current_job", "detached", "gated"]
+
+# Awaited once a transmission has its lease; raises where it must not be sent. What it returns tells
+# whether it is too late for the first byte.
+Gate: TypeAlias = Callable[[], Awaitable[Callable[[], bool]]]
 
 
 @attrs.frozen
@@ -26,6 +34,15 @@ class Job:
 _job: ScopedValue[Job | None] = ScopedValue("do_blockstore_async_job", None)
 
 current_job = _job.get
+
+_gate: ScopedValue[Gate | None] = ScopedValue("do_blockstore_async_gate", None)
+
+current_gate = _gate.get
+
+
+def gated(gate: Gate) -> AbstractContextManager[None]:
+    """Ask `gate` before each transmission of a request made inside that may change something."""
+    return _gate.block(lambda _: gate)
 
 
 def background(job: Hashable | None = None, weight: float = 1.0) -> AbstractContextManager[None]:
@@ -45,6 +62,6 @@ def background(job: Hashable | None = None, weight: float = 1.0) -> AbstractCont
 
 @contextmanager
 def detached() -> Iterator[None]:
-    """Separate work started inside from the surrounding task: no job, deadline or observer."""
-    with _job.block(lambda _: None), no_deadline(), unobserved():
+    """Separate work started inside from the surrounding task: no job, gate, deadline, observer."""
+    with _job.block(lambda _: None), _gate.block(lambda _: None), no_deadline(), unobserved():
         yield

@@ -1,7 +1,7 @@
 """A plain script for cron: snapshots of the volumes of a region, old ones pruned, a report.
 
     DIGITALOCEAN_TOKEN=... python examples/nightly_script.py --region nyc3 --keep-daily 7
-    python examples/nightly_script.py --journal nightly.journal
+    python examples/nightly_script.py --journal nightly.db
 
 With a journal, a run that was stopped or killed is finished by the next one, whatever its options;
 once nothing of it is left or unknown the journal goes, and the run after that makes a plan of its
@@ -33,14 +33,14 @@ async def nightly(options: argparse.Namespace) -> int:
         report = run.report()
         print(*(f"{count} {status}" for status, count in sorted(report.counts.items())), sep=", ")
         if options.journal and not (report.remaining or report.counts["unknown"]):
-            options.journal.unlink(missing_ok=True)
+            await store.bulk.remove_journal(options.journal)
         ended = report.counts
         return 1 if ended["failed"] or ended["unknown"] or report.remaining else 0
 
 
 async def resumed_or_planned(store: BlockStore, options: argparse.Namespace) -> Run:
     """The run that a journal holds, or else a new one."""
-    if holds_a_run(options.journal):
+    if options.journal and await store.bulk.status(options.journal):
         print(f"going on with {options.journal}")
         return store.bulk.resume(options.journal)
     chosen = Selection(regions=tuple(options.region))
@@ -48,11 +48,6 @@ async def resumed_or_planned(store: BlockStore, options: argparse.Namespace) -> 
     plan = await store.bulk.plan_snapshots(chosen, job="nightly", keep=keep)
     print(f"{len(plan.steps)} steps, about {plan.duration_s:.0f} s at today's budget")
     return store.bulk.run(plan, journal=options.journal)
-
-
-def holds_a_run(journal: Path | None) -> bool:
-    """Whether an earlier run is to be finished first: its plan is the first line."""
-    return journal is not None and journal.exists() and b"\n" in journal.read_bytes()
 
 
 def stop_on_signal(run: Run) -> None:

@@ -28,6 +28,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from .._clock import Clock
+from .._context import current_gate
 from .._dates import date_header_s
 from .._deadline import NEVER, Deadline, Timeout, current_deadline
 from .._observers import current_observers, emit
@@ -224,6 +225,8 @@ class Engine:
             deadline=self._attempt_deadline(request, call),
             generation=self._credentials.generation,
         )
+        if request.method != "GET":
+            attempt.gate = current_gate()
         hooks = call.hooks
         began = self._clock.monotonic() if hooks else 0.0
         status: int | None = None

@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from .._context import Gate
 from .._deadline import NEVER, Deadline
 from ..errors import BlockStoreError, DecodeError, Refusal
 
@@ -156,6 +157,9 @@ class Attempt(msgspec.Struct):
             the attempt itself: a cycle for each call would keep the garbage collector busy.
         result: what `is_answer` has decoded.
         generation: of the token that it carries; see `Credentials`.
+        gate: awaited with the lease in hand. What it raises says that the request may not be sent,
+            and nothing was; what it returns becomes `is_late`. None for none.
+        is_late: tells whether the gate's consent is too old for the first byte; None for never.
     """
 
     deadline: Deadline = NEVER
@@ -163,6 +167,8 @@ class Attempt(msgspec.Struct):
     on_sent: Callable[[float], None] | None = None
     result: Any = msgspec.UNSET
     generation: int = 0
+    gate: Gate | None = None
+    is_late: Callable[[], bool] | None = None
 
     def begin(self, now: float) -> None:
         """The lease is granted: from `now` on the request may arrive."""

@@ -118,13 +118,15 @@ class _Transmission:
             # A lease that leaves no time for the response is useless: fail at once instead.
             wait_s -= min(max(throttle._response_s, _LEAST_RESPONSE_S), wait_s / 2)
         async with throttle.acquire(timeout=wait_s) as lease:
-            if slots is not None and not self.holds_slot:
-                try:
+            try:
+                if slots is not None and not self.holds_slot:
                     await slots.acquire()
-                except BaseException:
-                    lease.cancel()
-                    raise
-                self.holds_slot = True
+                    self.holds_slot = True
+                if attempt.gate is not None:
+                    attempt.is_late = await attempt.gate()
+            except BaseException:
+                lease.cancel()
+                raise
             token_header = self._owner.carry_token()
             if self._owner.generation != attempt.generation:
                 # Another one than when it began to wait.
@@ -134,7 +136,7 @@ class _Transmission:
             attempt.begin(now)
             self._owner.timer.begin(self._scope, now)
             try:
-                with throttle._fence(request, lease):
+                with throttle._fence(request, lease, attempt.is_late):
                     response = await handler(request)
             except StaleLeaseError:
                 lease.cancel()

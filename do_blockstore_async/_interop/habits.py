@@ -142,7 +142,7 @@ def checking_types(
     Args:
         cls: the class; its methods are replaced.
         kinds: by the name of an argument the classes that it may have, and what to call them. None
-            is taken where it is the default.
+            is taken where the annotation says so.
         besides: methods that are left alone.
     """
     for name, method in [*vars(cls).items()]:
@@ -159,6 +159,8 @@ def _checking(
     if not known:
         return method
 
+    optional = {name for name in known if "None" in str(signature.parameters[name].annotation)}
+
     def check(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
             given = signature.bind_partial(*args, **kwargs).arguments
@@ -167,7 +169,7 @@ def _checking(
             raise InvalidArgumentError(problem or "wrong arguments") from None
         for name, (classes, words) in known.items():
             value = given.get(name)
-            if value is None and (name not in given or signature.parameters[name].default is None):
+            if name not in given or (value is None and name in optional):
                 continue
             # True counts as a number elsewhere; here it is a mistake.
             if not isinstance(value, classes) or (isinstance(value, bool) and bool not in classes):

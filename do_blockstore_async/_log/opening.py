@@ -1,10 +1,10 @@
-"""Open the log store that a setting names: `machine`, or the URL of a server."""
+"""Open the log store that a setting names: `machine`, the URL of a server, or a journal's file."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from .._clock import boot_s, new_name, wall_s
@@ -12,11 +12,16 @@ from ..config import POSTGRES_SCHEMES, REDIS_SCHEMES
 from ..errors import StoreUnusableError
 from .places import boot_id, state_folder
 from .sqlite import SqliteStore
-from .store import LogStore
+from .store import LastingStore, LogStore
 
-__all__ = ["ON_MACHINE", "open_store"]
+if TYPE_CHECKING:
+    from .postgres import PostgresStore
+
+__all__ = ["ON_MACHINE", "open_journal_store", "open_store"]
 
 ON_MACHINE: Final = "machine"
+_JOURNAL_TIMEOUT_S: Final = 60.0
+"""Of one exchange: a plan of 100,000 steps has 40 MB."""
 
 
 def open_store(setting: str, key: str) -> LogStore:
@@ -42,12 +47,48 @@ def open_store(setting: str, key: str) -> LogStore:
                 "the budget's Redis URL has a part that is not valid"
             ) from None
     if scheme in POSTGRES_SCHEMES:
-        try:
-            from .postgres import PostgresStore
-        except ImportError:
-            raise _missing("postgres") from None
-        return PostgresStore(setting, key, clock=boot_s, new_id=new_name)
+        return _postgres_class()(setting, key, clock=boot_s, new_id=new_name)
     return _on_machine(key)
+
+
+def open_journal_store(where: str | Path, name: str, *, create: bool) -> LastingStore:
+    """Return the store of a log that outlives power failures; nothing is connected yet.
+
+    Args:
+        where: the URL of a PostgreSQL database, or the path of a file.
+        name: of the log in the database.
+        create: whether to make the file if it does not exist.
+
+    Raises:
+        StoreUnusableError: a missing extra.
+    """
+    if isinstance(where, str):
+        return _postgres_class()(
+            where,
+            f"journal:{name}",
+            clock=boot_s,
+            new_id=new_name,
+            timeout_s=_JOURNAL_TIMEOUT_S,
+        )
+    boot = boot_id()
+    return SqliteStore(
+        where,
+        # Without a name for the boot, only the wall clock goes on over boots.
+        clock=wall_s if boot is None else boot_s,
+        boot=boot,
+        new_id=new_name,
+        synchronous="full",
+        create=create,
+        is_own=False,
+    )
+
+
+def _postgres_class() -> type[PostgresStore]:
+    try:
+        from .postgres import PostgresStore
+    except ImportError:
+        raise _missing("postgres") from None
+    return PostgresStore
 
 
 def _on_machine(key: str) -> SqliteStore:
@@ -82,5 +123,5 @@ def _forget_former_boots(folder: Path, boot: str) -> None:
 
 def _missing(extra: str) -> StoreUnusableError:
     return StoreUnusableError(
-        f"this budget store needs an extra: pip install 'do-blockstore-async[{extra}]'"
+        f"this store needs an extra: pip install 'do-blockstore-async[{extra}]'"
     )

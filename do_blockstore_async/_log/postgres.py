@@ -26,7 +26,6 @@ from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreError, Reply
 
 __all__ = ["PostgresStore"]
 
-_TIMEOUT_S: Final = 5.0
 _LOCK: Final = 0x646F_626C_6F63  # any number of our own: it guards the making of the tables
 
 _SCHEMA: Final = """
@@ -58,6 +57,8 @@ _APPEND: Final = "insert into do_blockstore.facts values (%s, %s, %s, %s)"
 _NOTE: Final = "update do_blockstore.logs set last = %s, shift_s = %s, latest_s = %s where key = %s"
 _TRIM: Final = "delete from do_blockstore.facts where key = %s and position < %s"
 _FIRST: Final = "select min(position) from do_blockstore.facts where key = %s"
+_REMOVE: Final = "delete from do_blockstore.logs where key = %s"
+_REMOVE_FACTS: Final = "delete from do_blockstore.facts where key = %s"
 _READ: Final = """
 select position, at_s, data from do_blockstore.facts
 where key = %s and position > %s and position <= %s order by position limit %s
@@ -73,15 +74,23 @@ class PostgresStore:
         key: names the log; never a token.
         clock: returns seconds, on a clock that nobody sets.
         new_id: makes the id of a new log.
+        timeout_s: seconds that an exchange may take.
     """
 
     def __init__(
-        self, url: str, key: str, *, clock: Callable[[], float], new_id: Callable[[], str]
+        self,
+        url: str,
+        key: str,
+        *,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+        timeout_s: float = 5.0,
     ) -> None:
         self._url = url
         self._key = key
         self._clock = ServerClock(clock)
         self._new_id = new_id
+        self._timeout_s = timeout_s
         self._connection: psycopg.AsyncConnection[Any] | None = None
         # At most 63 bytes, and no character that needs escaping.
         self._channel = f"do_blockstore_{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
@@ -99,7 +108,7 @@ class PostgresStore:
         """See `LogStore.exchange`."""
         async with self._one_at_a_time:
             try:
-                async with asyncio.timeout(_TIMEOUT_S):
+                async with asyncio.timeout(self._timeout_s):
                     return await self._exchange(after, facts, only_if, trim_before)
             except (psycopg.Error, OSError, TimeoutError, ValueError) as error:
                 await self._drop()
@@ -171,7 +180,7 @@ class PostgresStore:
         until = now_s() + CHANGED_WITHIN_S
         try:
             if self._listener is None or self._listener.closed:
-                async with asyncio.timeout(_TIMEOUT_S):
+                async with asyncio.timeout(self._timeout_s):
                     self._listener = await psycopg.AsyncConnection.connect(
                         self._url, autocommit=True
                     )
@@ -181,6 +190,24 @@ class PostgresStore:
                 pass
         except (psycopg.Error, OSError, TimeoutError, ValueError):
             await pause(max(0.0, until - now_s()))
+
+    async def remove(self) -> None:
+        """Remove the log; harmless when there is none.
+
+        Raises:
+            LogStoreError, StoreUnusableError: see `exchange`.
+        """
+        await self.exchange(0)
+        async with self._one_at_a_time:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    connection = await self._connect()
+                    async with connection.transaction():
+                        await connection.execute(_REMOVE, (self._key,))
+                        await connection.execute(_REMOVE_FACTS, (self._key,))
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                await self._drop()
+                raise LogStoreError(f"PostgreSQL is away: {type(error).__name__}") from None
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None

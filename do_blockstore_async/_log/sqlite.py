@@ -8,7 +8,10 @@ S1. The file and its folder belong to this user alone, and lie on a file system 
     elsewhere SQLite's locks do not hold, and others could write into the budget.
 S2. Killed at any moment, a process leaves the file whole (write-ahead log); with `synchronous`
     at `full` what was acknowledged survives a power failure too.
-S3. A file that was deleted or replaced while it is open is noticed by the next exchange.
+S3. A file that was deleted or replaced while it is open is noticed by the next exchange: then a new
+    one is begun, or, where the file is the user's own, nothing more is written.
+S4. With a name for the boot, dates go on over a restart of the machine: what was written before is
+    at least as old as the boot, whatever the wall clock says.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from typing import Final, Literal, TypeVar
 
 from .._clock import now_s, pause
 from ..errors import BlockStoreError, StoreUnusableError
-from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreError, Reply
+from .store import CHANGED_WITHIN_S, PAGE, Fact, LogStoreBusyError, LogStoreError, Reply
 
 __all__ = ["SqliteStore"]
 
@@ -47,18 +50,23 @@ create table log (
 );
 create table facts (position integer primary key, at_s real not null, data blob not null);
 """
+_BOOT: Final = "create table if not exists boot (id text not null, base_s real not null)"
 
 
 class SqliteStore:
     """The log in one file, which is made if it does not exist.
 
     Args:
-        path: of the file. Its folder is made too, for this user alone.
+        path: of the file.
         clock: returns seconds, on a clock that all processes of the machine share.
         new_id: makes the id of a new log.
         synchronous: as in SQLite. `full`: an exchange is on the disk when it returns. `normal`: the
             file survives a power failure, the last exchanges perhaps not. `off`: the file may be
             damaged by one; for what has no meaning after it.
+        boot: names this boot of the machine, where `clock` counts from it (S4).
+        create: whether to make the file if it does not exist.
+        is_own: whether the file is the package's own. Then its folder is made, has to be this
+            user's alone, and a file that was replaced is begun anew; else that ends it (S3).
 
     Raises:
         LogStoreError: by the first exchange: see `exchange`.
@@ -71,11 +79,20 @@ class SqliteStore:
         clock: Callable[[], float],
         new_id: Callable[[], str],
         synchronous: Literal["full", "normal", "off"] = "normal",
+        boot: str | None = None,
+        create: bool = True,
+        is_own: bool = True,
     ) -> None:
         self.path = Path(path)
         self._clock = clock
         self._new_id = new_id
         self._synchronous = synchronous
+        self._boot = boot
+        self._base_s = 0.0
+        self._create = create
+        self._is_own = is_own
+        # Of the user's own file the place counts, whatever folder the process goes to later.
+        self._place = self.path.absolute()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log store")
         self._in_use = threading.Lock()
         self._database: sqlite3.Connection | None = None
@@ -94,7 +111,8 @@ class SqliteStore:
         """See `LogStore.exchange`.
 
         Raises:
-            LogStoreError: the file was locked for more than 5 s, or the disk is full.
+            LogStoreBusyError: the file was locked for more than 5 s.
+            LogStoreError: the disk is full.
             StoreUnusableError: the file is not usable: another user's, on a network file system,
                 damaged, or of another format.
         """
@@ -119,6 +137,19 @@ class SqliteStore:
                 await pause(_POLL_S)
             return
         await pause(max(0.0, until - now_s()))
+
+    async def remove(self) -> None:
+        """Remove the log with the files beside it; harmless when there is none.
+
+        Raises:
+            LogStoreError, StoreUnusableError: see `exchange`.
+        """
+        await self._run(self._remove)
+
+    def _remove(self) -> None:
+        self._close()
+        for end in ("", "-wal", "-shm"):
+            Path(f"{self._place}{end}").unlink(missing_ok=True)
 
     async def aclose(self) -> None:
         """Close the file; harmless when repeated."""
@@ -154,6 +185,8 @@ class SqliteStore:
     def _meaning(self, error: Exception) -> BlockStoreError:
         reason = getattr(error, "strerror", None) or str(error)
         kind = LogStoreError if _may_pass(error) else StoreUnusableError
+        if _is_busy(error):
+            kind = LogStoreBusyError
         advice = ""
         if isinstance(error, sqlite3.DatabaseError) and kind is StoreUnusableError:
             advice = "; if it is damaged or no log at all, move it away"
@@ -183,7 +216,7 @@ class SqliteStore:
         try:
             (self._version,) = database.execute("pragma data_version").fetchone()
             log_id, last, at_s = database.execute("select id, last, at_s from log").fetchone()
-            now_s = max(at_s, self._clock())
+            now_s = max(at_s, self._base_s + self._clock())
             accepted = not facts or only_if is None or only_if == last
             if facts and accepted:
                 rows = [(last + n, now_s, data) for n, data in enumerate(facts, 1)]
@@ -215,29 +248,49 @@ class SqliteStore:
     def _open(self, *, at_once: bool) -> sqlite3.Connection:
         if self._database is not None:
             with suppress(FileNotFoundError):
-                found = self.path.stat()
+                found = self._place.stat()
                 if (found.st_dev, found.st_ino) == self._inode:
                     return self._database
+            if not self._is_own:
+                raise StoreUnusableError(f"{self.path} was moved or replaced while it was in use")
             if at_once:
                 raise _WouldWaitError
             self._close()  # S3
-        _check_folder(self.path.parent)
+        if self._is_own:
+            _make_folder(self._place.parent)
+        _check_file_system(self._place.parent)
         # SQLite's own way of waiting has been measured to stand still for 0.9 s when eight
         # processes write flat out, and does not wait for the lock that `wal` needs: `_patiently`.
+        is_new = not self._place.exists()
+        # `rw` makes no file: one that was moved away in this moment must not come back empty.
+        mode = "rwc" if self._create else "rw"
         database = sqlite3.connect(
-            self.path, timeout=0.0, isolation_level=None, check_same_thread=False
+            f"{self._place.as_uri()}?mode={mode}",
+            uri=True,
+            timeout=0.0,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
+            self._check_owner(database)
             _patiently(lambda: database.execute("pragma journal_mode = wal"))
             database.execute(f"pragma synchronous = {self._synchronous}")
-            self.path.chmod(0o600)
+            if is_new or self._is_own:
+                self._place.chmod(0o600)
             self._make(database)
         except BaseException:
             database.close()
             raise
-        found = self.path.stat()
+        found = self._place.stat()
         self._database, self._inode = database, (found.st_dev, found.st_ino)
+        self._create = self._is_own
         return database
+
+    def _check_owner(self, database: sqlite3.Connection) -> None:
+        """Reject the database of another program, before anything in it is changed."""
+        tables = {name for (name,) in database.execute("select name from sqlite_master")}
+        if tables and not {"log", "facts"} <= tables:
+            raise StoreUnusableError(f"{self.path} is a database of another program")
 
     def _make(self, database: sqlite3.Connection) -> None:
         database.execute("begin immediate")
@@ -245,7 +298,15 @@ class SqliteStore:
             for statement in _SCHEMA.split(";")[:-1]:
                 database.execute(statement)
             database.execute("insert into log values (?, ?, 0, 0.0)", (self._new_id(), _FORMAT))
-        (found,) = database.execute("select format from log").fetchone()
+        found, at_s = database.execute("select format, at_s from log").fetchone()
+        if self._boot is not None:
+            database.execute(_BOOT)
+            row = database.execute("select id, base_s from boot").fetchone()
+            if row is None or row[0] != self._boot:
+                database.execute("delete from boot")
+                row = (self._boot, at_s)
+                database.execute("insert into boot values (?, ?)", row)
+            self._base_s = row[1]
         database.execute("commit")
         if found != _FORMAT:
             raise StoreUnusableError(
@@ -293,8 +354,8 @@ def _may_pass(error: Exception) -> bool:
     return not isinstance(error, OSError) or error.errno in _PASSING
 
 
-def _check_folder(folder: Path) -> None:
-    """Check that a folder is this user's and this machine's; make it if it is missing (S1)."""
+def _make_folder(folder: Path) -> None:
+    """Make a folder if it is missing, and check that it is this user's (S1)."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if sys.platform == "win32":
         return
@@ -303,6 +364,10 @@ def _check_folder(folder: Path) -> None:
         raise StoreUnusableError(f"the folder {folder} belongs to another user: name another one")
     if stat.S_IMODE(found.st_mode) & 0o022:
         raise StoreUnusableError(f"others may write to the folder {folder}: chmod 700 it")
+
+
+def _check_file_system(folder: Path) -> None:
+    """Check that a folder is on this machine, where SQLite's locks hold (S1)."""
     kind = _file_system(folder)
     if kind in _REMOTE:
         raise StoreUnusableError(

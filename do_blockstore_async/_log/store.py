@@ -25,7 +25,16 @@ import msgspec
 
 from ..errors import BlockStoreError
 
-__all__ = ["CHANGED_WITHIN_S", "PAGE", "Fact", "LogStore", "LogStoreError", "Reply"]
+__all__ = [
+    "CHANGED_WITHIN_S",
+    "PAGE",
+    "Fact",
+    "LastingStore",
+    "LogStore",
+    "LogStoreBusyError",
+    "LogStoreError",
+    "Reply",
+]
 
 PAGE: Final = 1_000
 CHANGED_WITHIN_S: Final = 1.0
@@ -33,6 +42,10 @@ CHANGED_WITHIN_S: Final = 1.0
 
 class LogStoreError(BlockStoreError):
     """The store is away for now; the exchange has taken effect or not."""
+
+
+class LogStoreBusyError(LogStoreError):
+    """Another process holds the store for long, as one that was stopped in the middle does."""
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -107,3 +120,14 @@ class LogStore(Protocol):
 
     async def aclose(self) -> None:
         """Let go of the store; harmless when repeated."""
+
+
+class LastingStore(LogStore, Protocol):
+    """A store whose logs outlive power failures, and are removed when they have served."""
+
+    async def remove(self) -> None:
+        """Remove the log; harmless when there is none.
+
+        Raises:
+            LogStoreError, StoreUnusableError: see `exchange`.
+        """

@@ -19,7 +19,7 @@ Invariants (numbers of the design's list in brackets):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -451,11 +451,21 @@ class Throttle(AsyncOnly):
         """
         return await send_with_lease(self, request, handler)
 
-    def _fence(self, request: ClientRequest, lease: Lease) -> AbstractContextManager[None]:
-        """Keep `request` from being written with a lease that the other processes gave up."""
-        if self._shared is None:
-            return _NO_FENCE
-        return fence(request, lambda: self._budget.is_stale(lease))
+    def _fence(
+        self, request: ClientRequest, lease: Lease, is_late: Callable[[], bool] | None = None
+    ) -> AbstractContextManager[None]:
+        """Keep `request` from being written with a lease that the other processes gave up.
+
+        Args:
+            request: what is about to be written.
+            lease: its lease.
+            is_late: another reason not to write it any more.
+        """
+        if is_late is None:
+            if self._shared is None:
+                return _NO_FENCE
+            return fence(request, lambda: self._budget.is_stale(lease))
+        return fence(request, lambda: is_late() or self._budget.is_stale(lease))
 
     def _join(self) -> None:
         """Count one more client that uses this throttle."""

@@ -11,8 +11,10 @@ from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .concurrency.map import MapRun
-    from .errors import BulkError, GuardError, JournalError, PlanError
+    from .errors import BulkError, GuardError, JournalError, NothingSelectedError, PlanError
+    from .execution.journal_reader import remove_journal
     from .execution.run import Run
+    from .execution.watch import read_status, watch_status
     from .model.guards import Guards
     from .model.inventory import Inventory, InventoryRow, InventoryTotal
     from .model.outcome import Outcome, Skip
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from .model.prices import Prices
     from .model.report import Report, ReportRow
     from .model.retention import Duration, Retention
+    from .model.run_status import RunStatus, RunWorker
     from .model.selection import Selection
     from .model.specs import VolumeSpec
     from .service import Bulk
@@ -35,6 +38,7 @@ __all__ = [
     "InventoryTotal",
     "JournalError",
     "MapRun",
+    "NothingSelectedError",
     "Outcome",
     "Plan",
     "PlanError",
@@ -43,11 +47,16 @@ __all__ = [
     "ReportRow",
     "Retention",
     "Run",
+    "RunStatus",
+    "RunWorker",
     "Selection",
     "Skip",
     "SkippedStep",
     "Step",
     "VolumeSpec",
+    "read_status",
+    "remove_journal",
+    "watch_status",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -63,6 +72,7 @@ __getattr__, __dir__ = lazy_names(
         "InventoryTotal": ".model.inventory",
         "JournalError": ".errors",
         "MapRun": ".concurrency.map",
+        "NothingSelectedError": ".errors",
         "Outcome": ".model.outcome",
         "Plan": ".model.plan",
         "PlanError": ".errors",
@@ -71,10 +81,15 @@ __getattr__, __dir__ = lazy_names(
         "ReportRow": ".model.report",
         "Retention": ".model.retention",
         "Run": ".execution.run",
+        "RunStatus": ".model.run_status",
+        "RunWorker": ".model.run_status",
         "Selection": ".model.selection",
         "Skip": ".model.outcome",
         "SkippedStep": ".model.plan",
         "Step": ".model.plan",
         "VolumeSpec": ".model.specs",
+        "read_status": ".execution.watch",
+        "remove_journal": ".execution.journal_reader",
+        "watch_status": ".execution.watch",
     },
 )

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterable, Collection, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from .._http.engine import Engine
 from .._http.request import Request
 from .._schema.json_to_models import Codec
+from ..errors import ListingChangedError, NotFoundError
 from ..models import Volume, VolumeSnapshot
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager
 from .errors import PlanError
 from .model.plan import Plan
 
-__all__ = ["AccountReader", "AccountView", "AccountWriter", "check_account"]
+__all__ = ["AccountReader", "AccountView", "AccountWriter", "another_account", "is_account_of"]
+
+T = TypeVar("T")
 
 # A step waits as long as the budget needs, even where the service's own calls time out early.
 _TIMEOUT_S: Final = 86_400.0
-
-_ANOTHER: Final = (
-    "nothing that this plan was made from is in this account: it was made for another account, "
-    "or all of it was deleted; plan again with the token of the right account"
-)
 
 
 @attrs.frozen
@@ -60,21 +59,25 @@ class AccountView:
         )
 
 
-def check_account(plan: Plan, view: AccountView, deleted: Iterable[str] = ()) -> None:
-    """Reject a plan of another account.
+def is_account_of(plan: Plan, view: AccountView, deleted: Iterable[str] = ()) -> bool:
+    """Whether the plan was made for the account that was read, as far as that shows.
 
     Args:
         plan: the plan.
         view: the listings just read.
         deleted: ids that the plan itself may have deleted meanwhile.
-
-    Raises:
-        PlanError: none of the ids sampled when the plan was made is in the account.
     """
     expected = set(plan.account_sample_ids).difference(deleted)
     present = {**(view.volumes or {}), **(view.snapshots or {})}
-    if expected and expected.isdisjoint(present):
-        raise PlanError(_ANOTHER)
+    return not expected or not expected.isdisjoint(present)
+
+
+def another_account() -> PlanError:
+    """None of the ids that were sampled when the plan was made is in the account."""
+    return PlanError(
+        "nothing that this plan was made from is in this account: it was made for another account, "
+        "or all of it was deleted; plan again with the token of the right account"
+    )
 
 
 class AccountReader:
@@ -89,6 +92,53 @@ class AccountReader:
         self._volumes = volumes
         self._snapshots = snapshots
 
+    async def listings(
+        self, *, volumes: bool, snapshots: bool, region: str | None = None
+    ) -> tuple[list[Volume] | None, list[VolumeSnapshot] | None, bool]:
+        """List what is asked for.
+
+        Returns:
+            What was found, None where it was not asked for; and whether that is all of it. It may
+            not be while others create or delete: what was found is there, what is missing has to be
+            looked for by itself.
+        """
+        found_volumes, is_whole = await _collected(self._volumes.list(region=region), volumes)
+        found_snapshots, are_all = await _collected(self._snapshots.list(), snapshots)
+        return found_volumes, found_snapshots, is_whole and are_all
+
+    async def look(
+        self,
+        *,
+        volume_ids: Collection[str],
+        snapshots_of: Collection[str],
+        snapshot_ids: Collection[str],
+        names: Collection[tuple[str, str]],
+    ) -> AccountView:
+        """Look for single things; whatever else happens in the account, it cannot hide them.
+
+        Requests: one for each of them.
+
+        Args:
+            volume_ids: of volumes.
+            snapshots_of: ids of volumes whose snapshots are wanted.
+            snapshot_ids: of snapshots.
+            names: names and regions of volumes.
+        """
+        volumes, snapshots = [], []
+        for volume_id in volume_ids:
+            with suppress(NotFoundError):
+                volumes.append(await self._volumes.get(volume_id))
+        for name, region in names:
+            found = await self._volumes.find(name, region=region)
+            volumes.extend([found] if found is not None else [])
+        for volume_id in snapshots_of:
+            with suppress(NotFoundError):
+                snapshots.extend([each async for each in self._snapshots.list(volume_id=volume_id)])
+        for snapshot_id in snapshot_ids:
+            with suppress(NotFoundError):
+                snapshots.append(await self._snapshots.get(snapshot_id))
+        return AccountView.of(volumes, snapshots)
+
     async def volumes(self, region: str | None = None) -> list[Volume]:
         """List every volume, or those of one region."""
         return [volume async for volume in self._volumes.list(region=region)]
@@ -96,6 +146,18 @@ class AccountReader:
     async def snapshots(self) -> list[VolumeSnapshot]:
         """List every volume snapshot of the account."""
         return [snapshot async for snapshot in self._snapshots.list()]
+
+
+async def _collected(listing: AsyncIterable[T], is_wanted: bool) -> tuple[list[T] | None, bool]:
+    if not is_wanted:
+        return None, True
+    found: list[T] = []
+    try:
+        async for item in listing:
+            found.append(item)  # noqa: PERF401 -- kept where the listing raises
+    except ListingChangedError:
+        return found, False
+    return found, True
 
 
 class AccountWriter:

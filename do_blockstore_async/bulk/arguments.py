@@ -1,4 +1,4 @@
-"""The arguments of `store.bulk`, checked by their types before a method looks into them. Pure.
+"""The arguments of `store.bulk`, checked by their types before a method looks into them.
 
 The methods share their arguments' names, so one table describes them all.
 """
@@ -22,9 +22,10 @@ C = TypeVar("C", bound=type[Any])
 
 _PATH: Final = ((str, os.PathLike), "a path")
 _NUMBER: Final = ((int, float), "a number")
-# The classes, and what to call them. None is taken where it is the default.
+# The classes, and what to call them.
 _KINDS: Final[Mapping[str, tuple[tuple[type[Any], ...], str]]] = {
     "at": ((datetime,), "a datetime"),
+    "every_s": _NUMBER,
     "grace": ((timedelta,), "a timedelta"),
     "job": ((str,), "some text"),
     "journal": _PATH,

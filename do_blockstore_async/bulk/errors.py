@@ -3,15 +3,16 @@
 BlockStoreError
 └── BulkError
     ├── PlanError     a plan cannot be made, read or run as it is (also a ValueError)
+    │   └── NothingSelectedError  no volume matches the selection
     ├── GuardError    the plan deletes more than the guards allow
-    └── JournalError  the journal is in use, of another plan, damaged, or cannot be written
+    └── JournalError  the journal is of another plan or format, no journal, or cannot be written
 """
 
 from __future__ import annotations
 
 from ..errors import BlockStoreError
 
-__all__ = ["BulkError", "GuardError", "JournalError", "PlanError"]
+__all__ = ["BulkError", "GuardError", "JournalError", "NothingSelectedError", "PlanError"]
 
 
 class BulkError(BlockStoreError):
@@ -20,6 +21,10 @@ class BulkError(BlockStoreError):
 
 class PlanError(BulkError, ValueError):
     """A plan cannot be made, read or run as it is. Nothing was changed."""
+
+
+class NothingSelectedError(PlanError):
+    """No volume of the account matches the selection of the plan."""
 
 
 class GuardError(BulkError):
@@ -42,12 +47,4 @@ class GuardError(BulkError):
 
 
 class JournalError(BulkError):
-    """The journal cannot be used.
-
-    Attributes:
-        in_use: another run is using it at this moment.
-    """
-
-    def __init__(self, message: str, *, in_use: bool = False) -> None:
-        super().__init__(message)
-        self.in_use = in_use
+    """The journal cannot be used."""

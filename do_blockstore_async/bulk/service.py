@@ -23,7 +23,15 @@ snapshot or depends on a new one, or a snapshot was being taken when the earlier
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Mapping,
+)
 from contextvars import copy_context
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -41,12 +49,15 @@ from .account import AccountReader, AccountWriter
 from .arguments import check_arguments
 from .concurrency.map import MapRun
 from .execution.executor import Executor
+from .execution.journal_reader import remove_journal
 from .execution.run import Run, RunOptions
+from .execution.watch import read_status, watch_status
 from .files import read_text, replace_text
 from .model.inventory import Inventory, take_inventory
 from .model.plan import Plan
 from .model.prices import Prices
 from .model.retention import Retention
+from .model.run_status import RunStatus
 from .model.selection import Selection
 from .model.snapshot_names import TEMPLATE, check_job
 from .model.specs import VolumeSpec, parse_specs, read_specs
@@ -457,30 +468,33 @@ class Bulk:
     ) -> Run:
         """Run a plan as it was made.
 
-            async with store.bulk.run(plan, journal="nightly.journal") as run:
+            async with store.bulk.run(plan, journal="nightly.db") as run:
                 async for outcome in run: ...
             report = run.report()
 
-        On entering, nothing having been sent: the guards, the journal's lock, and, unless this
-        client made the plan less than `max_plan_age_s` ago, a read of the account. What has changed
-        since the plan was made is `skipped`, code `drifted` (see `step_actions` for the exact
-        guarantee).
+        On entering, nothing having been sent: the guards, the journal, and, unless this client made
+        the plan less than `max_plan_age_s` ago, a read of the account. What has changed since the
+        plan was made is `skipped`, code `drifted` (see `step_actions` for the exact guarantee).
 
-        With a journal of this same plan the run goes on where the earlier one ended: steps that
-        have an outcome are not repeated, those that were in flight are reconciled. A plan
-        made anew is another plan, and its journal another file: to go on without the plan at hand,
-        `resume`. The file is the caller's; delete it when nothing of the plan remains and nothing
-        is unknown.
+        With a journal of this same plan the run goes on where the earlier one ended, or joins the
+        workers that are at it: steps that have an outcome are not repeated, those that were in
+        flight when a worker died are reconciled. The run yields the outcomes of this worker; its
+        report counts those of all, and it ends when every step has one. A plan made anew is another
+        plan, and its journal another one: to go on without the plan at hand, `resume`. The journal
+        is the caller's; `remove_journal` when nothing of the plan remains and nothing is unknown.
 
         Requests: `plan.requests`, and `plan.requests_to_check` for that read, and retries.
 
         Args:
             plan: from one of the `plan_` methods, or loaded.
-            journal: path of the file that makes the run resumable; None for none.
-            max_failures: with more `failed` and `unknown` steps, nothing more starts; None for any
-                number.
-            concurrency: steps in flight at most.
-            per_region: steps of one region in flight at most; None for no bound of its own.
+            journal: what makes the run resumable, and lets others join: the path of an SQLite file,
+                for the workers of one machine; or `postgresql://host/database#NAME`, for those of
+                many (extra `postgres`; without `#NAME` it is called `journal`). None for none.
+            max_failures: with more `failed` and `unknown` steps, those of all workers counted,
+                nothing more starts; None for any number.
+            concurrency: steps in flight at most, of this worker.
+            per_region: steps of one region in flight at most, of all workers; None for no bound of
+                its own.
             retry_failed: repeat only what failed (or is unknown, or depended on such a step).
             max_items: deletions of each kind at most; None: 100 volumes, 10,000 snapshots.
             max_share: share that may be deleted, in [0, 1], of the volumes in the selection's
@@ -491,7 +505,8 @@ class Bulk:
         Raises:
             GuardError: on entering: it deletes more than the guards allow.
             PlanError: on entering: it was made for another account.
-            JournalError: on entering: the journal is in use, of another plan, or damaged.
+            JournalError: on entering: the journal is of another plan, of another format, or cannot
+                be used. Later: it cannot be written any more.
             InvalidArgumentError: an option out of range.
         """
         options = RunOptions(
@@ -517,19 +532,23 @@ class Bulk:
         max_items: float | None = None,
         max_share: float | None = None,
     ) -> Run:
-        """Resume the run of a journal; the plan comes out of it.
+        """Resume the run of a journal, or join it while others are at it; the plan comes out of it.
 
-        Where a request of the earlier run may still be in flight, wait `Config.late_arrival_s` for
-        it to arrive, read the account to see what became of it, then go on.
+        A step that was in flight when its worker died is looked up in the account once its request
+        cannot arrive any more, `Config.late_arrival_s` and 10 s after it was begun; what remains is
+        done meanwhile. A worker that is alive keeps what it has begun; one that has been silent for
+        30 s is taken for dead. (Where `late_arrival_s` is less than 30, both times are shorter.)
 
-        Requests: those of the steps that remain, `plan.requests_to_check` for the reading, retries.
+        Requests: those of the steps that remain, `plan.requests_to_check` for the reading, and once
+        more where a step is in doubt later, retries.
 
         Args:
-            journal: path of the journal.
-            max_failures: with more `failed` and `unknown` steps, nothing more starts; None for any
-                number.
-            concurrency: steps in flight at most.
-            per_region: steps of one region in flight at most; None for no bound of its own.
+            journal: of the run: a path, or `postgresql://host/database#NAME`.
+            max_failures: with more `failed` and `unknown` steps, those of all workers counted,
+                nothing more starts; None for any number.
+            concurrency: steps in flight at most, of this worker.
+            per_region: steps of one region in flight at most, of all workers; None for no bound of
+                its own.
             retry_failed: repeat only what failed (or is unknown, or depended on such a step).
             max_items: deletions of each kind at most; None: 100 volumes, 10,000 snapshots.
             max_share: share that may be deleted, in [0, 1], of the volumes in the selection's
@@ -538,7 +557,8 @@ class Bulk:
         Raises:
             GuardError: on entering: the plan deletes more than the guards allow.
             PlanError: on entering: the plan was made for another account.
-            JournalError: on entering: the journal does not exist, is in use, or is damaged.
+            JournalError: on entering: the journal does not exist, is of another format, or cannot
+                be used. Later: it cannot be written any more.
             InvalidArgumentError: an option out of range.
         """
         options = RunOptions(
@@ -551,6 +571,59 @@ class Bulk:
             max_share=max_share,
         )
         return self._run(None, options)
+
+    async def status(self, journal: str | os.PathLike[str]) -> RunStatus | None:
+        """Return how far the run of a journal is, whoever carries it out.
+
+        Requests: none.
+
+        Args:
+            journal: a path, or `postgresql://host/database#NAME`.
+
+        Returns:
+            None if there is no such journal, or nothing in it yet.
+
+        Raises:
+            JournalError: it is no journal, of another format, or cannot be used.
+        """
+        return await read_status(journal)
+
+    def watch(
+        self, journal: str | os.PathLike[str], *, every_s: float = 1.0
+    ) -> AsyncIterator[RunStatus]:
+        """Watch a run that others carry out.
+
+            async for status in store.bulk.watch("nightly.db"):
+                print(f"{status.done} of {status.total}")
+
+        Requests: none.
+
+        Args:
+            journal: a path, or `postgresql://host/database#NAME`.
+            every_s: seconds between two readings at least.
+
+        Returns:
+            An async iterator of `RunStatus`: the first at once, then each that differs, to the one
+            in which every step has an outcome.
+
+        Raises:
+            JournalError: by the iteration: there is no journal, or it cannot be used.
+            InvalidArgumentError: `every_s` is not a positive number.
+        """
+        if not every_s > 0:
+            raise InvalidArgumentError(f"every_s must be more than 0, not {every_s!r}")
+        return watch_status(journal, every_s)
+
+    async def remove_journal(self, journal: str | os.PathLike[str]) -> None:
+        """Remove a journal that has served, with the files beside it; harmless if there is none.
+
+        Args:
+            journal: a path, or `postgresql://host/database#NAME`.
+
+        Raises:
+            JournalError: it is no journal, a worker is at it, or it cannot be removed.
+        """
+        await remove_journal(journal)
 
     def _run(self, plan: Plan | None, options: RunOptions) -> Run:
         return Run(

@@ -29,6 +29,7 @@ GROUPS = {
     "actions": "Actions in progress or finished on a volume.",
     "regions": "Data center regions.",
     "bulk": "Jobs over many volumes: planned, guarded, resumable.",
+    "jobs": "Jobs of a file, for many accounts: here and now, or by workers on many machines.",
 }
 
 _ID = "506f78a4-e098-11e5-ad9f-000f53306ae1"
@@ -132,7 +133,7 @@ COMMANDS = (
         "bulk delete",
         "bulk.commands:delete",
         "Delete many volumes.",
-        "bulk delete --tag staging --unattached --snapshot-first --journal clean-up.journal",
+        "bulk delete --tag staging --unattached --snapshot-first --journal clean-up.db",
     ),
     Command(
         "bulk create",
@@ -145,6 +146,42 @@ COMMANDS = (
         "bulk.commands:inventory",
         "List volumes with snapshots, costs and ages.",
         "bulk inventory --output csv > inventory.csv",
+    ),
+    Command(
+        "jobs check",
+        "jobs.commands:check",
+        "Check a jobs file; show what is due when.",
+        "jobs check fleet.toml",
+    ),
+    Command(
+        "jobs run",
+        "jobs.commands:run",
+        "Run a job of a file in all its accounts.",
+        "jobs run fleet.toml nightly",
+    ),
+    Command(
+        "jobs worker",
+        "jobs.commands:worker",
+        "Work on the queue of a jobs file.",
+        "jobs worker fleet.toml",
+    ),
+    Command(
+        "jobs schedule",
+        "jobs.commands:schedule",
+        "Queue the jobs of a file when they are due.",
+        "jobs schedule fleet.toml",
+    ),
+    Command(
+        "jobs status",
+        "jobs.commands:status",
+        "Show how far runs are, and who works on them.",
+        "jobs status fleet.toml",
+    ),
+    Command(
+        "jobs migrate",
+        "jobs.commands:migrate",
+        "Make or upgrade the tables of the queue.",
+        "jobs migrate fleet.toml",
     ),
     Command(
         "quota",

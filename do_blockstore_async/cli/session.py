@@ -21,7 +21,7 @@ from .exit_codes import UsageError
 from .options import Settings, current
 from .output.terminal import print_stderr, redact
 
-__all__ = ["SIMULATED_VOLUMES", "Session", "open_session"]
+__all__ = ["SIMULATED_VOLUMES", "Session", "open_session", "windows_of"]
 
 SIMULATED_VOLUMES = 120
 _SEED = 7
@@ -39,7 +39,12 @@ class Session:
     host: str
 
 
-def _windows(settings: Settings) -> tuple[tuple[int, float], ...]:
+def windows_of(settings: Settings) -> tuple[tuple[int, float], ...]:
+    """Return the budget that `--limits` names.
+
+    Raises:
+        UsageError: it is not one.
+    """
     if settings.limits is None:
         return Config().windows
     try:
@@ -105,7 +110,7 @@ async def open_session(
     if timeout_s is not None and not timeout_s > 0:
         raise UsageError(f"--timeout must be seconds, more than 0, not {timeout_s:g}")
     config = Config(
-        windows=_windows(settings),
+        windows=windows_of(settings),
         hooks=hooks,
         timeout_s=None if patient else timeout_s,
         trust_env=True,  # HTTPS_PROXY, as in every other tool of a terminal

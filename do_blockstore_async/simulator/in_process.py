@@ -110,6 +110,12 @@ class InProcessTransport:
         loop = asyncio.get_running_loop()
         deadline = attempt.deadline
         async with self._throttle.acquire(timeout=deadline.timeout(loop.time())) as lease:
+            try:
+                if attempt.gate is not None:
+                    attempt.is_late = await attempt.gate()
+            except BaseException:
+                lease.cancel()
+                raise
             sent_at = loop.time()
             attempt.begin(sent_at)
             scope.reschedule(deadline.child(self._config.attempt_timeout_s, sent_at).when())

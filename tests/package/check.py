@@ -25,6 +25,7 @@ IMPORTS = {
     "cli": f"from {NAME}.cli.app import build",
     "fastapi": f"import {NAME}.integrations.fastapi",
     "prometheus": f"import {NAME}.integrations.prometheus",
+    "procrastinate": f"import {NAME}.integrations.procrastinate",
     "opentelemetry": f"import {NAME}.integrations.opentelemetry",
 }
 IN_SDIST = (

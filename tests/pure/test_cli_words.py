@@ -30,7 +30,7 @@ from do_blockstore_async.bulk import GuardError, JournalError, PlanError
 from do_blockstore_async.cli.app import build
 from do_blockstore_async.cli.auth import doctl
 from do_blockstore_async.cli.auth.credentials import find_token
-from do_blockstore_async.cli.bulk.options import Keep, Pick, RunFlags
+from do_blockstore_async.cli.bulk.options import Keep, Pick, RunFlags, shown_journal
 from do_blockstore_async.cli.exit_codes import CommandError, UsageError
 from do_blockstore_async.cli.options import Settings
 from do_blockstore_async.cli.output.errors import describe, exit_code
@@ -306,18 +306,25 @@ def test_options_become_the_values_of_bulk() -> None:
 
 
 def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
-    there = tmp_path / "a.journal"
-    there.touch()
+    (tmp_path / "a.db").touch()
+    there = str(tmp_path / "a.db")
     for running, words in [
         (RunFlags(resume=True), "--journal FILE"),
         (RunFlags(retry_failed=True, journal=there), "add --resume"),
         (RunFlags(resume=True, journal=there, dry_run=True), "--dry-run"),
         (RunFlags(journal=there), "add --resume to continue"),
+        (RunFlags(journal=str(tmp_path / "no" / "a.db")), "folder of the journal .* not exist"),
         (RunFlags(report=tmp_path / "no" / "r.json"), "cannot be written"),
     ]:
         with pytest.raises(UsageError, match=words):
             running.check()
     RunFlags(journal=there, resume=True, report=tmp_path / "r.json").check()
+
+
+def test_a_journal_is_named_without_its_password() -> None:
+    assert shown_journal("nightly.db") == "nightly.db"
+    assert shown_journal("postgresql://me:pw@h:5/db?a=b#n") == "postgresql://me@h:5/db?a=b#n"
+    assert shown_journal("postgresql://h/db#n") == "postgresql://h/db#n"
 
 
 def test_a_real_run_is_journalled_even_when_nobody_asked(
@@ -326,11 +333,11 @@ def test_a_real_run_is_journalled_even_when_nobody_asked(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     path, ours = RunFlags().journal_path(Settings(), "a:b", "20261123T120000Z")
     assert path is not None
-    assert path.parent == tmp_path / "do-blockstore"
-    assert path.name.startswith("a-b-20261123T120000Z-")
+    assert Path(path).parent == tmp_path / "do-blockstore"
+    assert Path(path).name.startswith("a-b-20261123T120000Z-")
     assert ours
     assert RunFlags().journal_path(Settings(simulate=True), "a", "s") == (None, False)
-    mine = tmp_path / "mine"
+    mine = str(tmp_path / "mine")
     assert RunFlags(journal=mine).journal_path(Settings(), "a", "s") == (mine, False)
 
 

@@ -23,6 +23,8 @@ INTEGRATIONS = (
     ".integrations.prometheus",
     ".integrations.rich",
     ".integrations.opentelemetry",
+    ".integrations.procrastinate",
+    ".jobs",
 )
 MADE_BY_TOOLS = {"docs/_build/html", "dist/"}
 

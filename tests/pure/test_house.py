@@ -25,7 +25,7 @@ PACKAGE = Path(do_blockstore_async.__file__).parent
 NAME = "do_blockstore_async"
 
 # What the top may use: public names, from wherever they are defined, and nothing else.
-PUBLIC_MODULES = ("", "events", "simulator", "bulk")
+PUBLIC_MODULES = ("", "events", "simulator", "bulk", "jobs", "integrations.procrastinate")
 PUBLIC_NAMES = {
     name
     for module in PUBLIC_MODULES

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import do_blockstore_async
-from do_blockstore_async import bulk
+from do_blockstore_async import bulk, jobs
+from do_blockstore_async.integrations import procrastinate
 from tests.support.documentation import ROOT, pages
 
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -27,5 +28,6 @@ def test_a_page_imports_only_what_is_public(page: Path) -> None:
 @PAGES
 def test_errors_that_a_page_names_exist(page: Path) -> None:
     for name in set(re.findall(r"\b[A-Z]\w+Error\b", page.read_text())):
-        known = {*do_blockstore_async.__all__, *bulk.__all__, "HttpResponseError"}
+        modules = (do_blockstore_async, bulk, jobs, procrastinate)
+        known = {"HttpResponseError"}.union(*(module.__all__ for module in modules))
         assert name in known or hasattr(builtins, name), name

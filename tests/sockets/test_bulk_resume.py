@@ -12,13 +12,14 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from do_blockstore_async import BlockStore, Config
+from do_blockstore_async._log.sqlite import SqliteStore
 from do_blockstore_async.bulk import (
     GuardError,
     JournalError,
@@ -29,11 +30,16 @@ from do_blockstore_async.bulk import (
     Selection,
     Step,
 )
-from do_blockstore_async.bulk.execution.journal import Journal
 from do_blockstore_async.bulk.model.outcome import Ended
 from do_blockstore_async.simulator import FaultInjector, World, connect_in_process
+from tests.support.journals import failing_exchange, read_journal, write_journal
 
+NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 CONFIG = Config(windows=((10**6, 60.0),), late_arrival_s=0.05, max_attempts=2, backoff_base_s=0.001)
+
+
+def is_step(fact: bytes) -> bool:
+    return fact.startswith((b'["begun"', b'["finished"'))
 
 
 @asynccontextmanager
@@ -96,9 +102,7 @@ async def test_what_was_under_way_is_looked_up_and_not_repeated(tmp_path: Path) 
     async with account(snapshots=24) as (store, world):
         plan = await store.bulk.plan_snapshots(keep=Retention(last=1))
         creates = [step for step in plan.steps if step.action == "create_snapshot"]
-        journal = Journal.open(tmp_path / "j", plan)
-        await journal.start([step.key for step in creates[:6]], 0.0)
-        await journal.close()
+        await write_journal(tmp_path / "j", plan, [step.key for step in creates[:6]])
         for step in creates[:3]:
             await store.snapshots.create(step.volume_id, step.name, tags=step.tags)
         await store.snapshots.create(creates[3].volume_id, creates[3].name)
@@ -145,10 +149,8 @@ async def test_nothing_goes_when_the_new_snapshot_is_gone_at_resume(
 async def test_a_volume_stays_when_its_last_snapshot_is_gone_at_resume(tmp_path: Path) -> None:
     async with account(snapshots=0) as (store, world):
         plan = await store.bulk.plan_deletions(Selection(attached=False), snapshot_first=True)
-        journal = Journal.open(tmp_path / "j", plan)
-        await journal.start([plan.steps[0].key], 0.0)
-        await journal.finish({plan.steps[0].key: Ended(status="done")})
-        await journal.close()
+        first = plan.steps[0].key
+        await write_journal(tmp_path / "j", plan, [first], {first: Ended(status="done")})
         outcomes = await rest(store.bulk.resume(tmp_path / "j", max_share=1))
         lost = plan.steps[0].volume_id
         assert lost in world.volumes
@@ -158,39 +160,64 @@ async def test_a_volume_stays_when_its_last_snapshot_is_gone_at_resume(tmp_path:
         assert sum(o.status == "done" for o in outcomes) == len(plan.steps) - 2
 
 
+async def test_where_only_snapshots_are_left_to_delete_the_account_is_known_by_its_volumes(
+    tmp_path: Path,
+) -> None:
+    async with account(snapshots=24) as (store, world):
+        plan = await store.bulk.plan_snapshots(keep=Retention(last=1))
+        creates = [step for step in plan.steps if step.action == "create_snapshot"]
+        for step in creates:
+            await store.snapshots.create(step.volume_id, step.name, tags=step.tags)
+        done = {step.key: Ended(status="done") for step in creates}
+        await write_journal(tmp_path / "j", plan, list(done), done)
+        outcomes = await rest(store.bulk.resume(tmp_path / "j"))
+        assert {o.status for o in outcomes} == {"done"}
+        assert len(outcomes) == 24 == len(world.snapshots)
+
+
 async def test_what_waited_for_an_unknown_step_is_taken_up_with_it(tmp_path: Path) -> None:
     async with account() as (store, world):
         plan = await store.bulk.plan_snapshots(keep=Retention(last=1))
         first = plan.steps[0]
         waiting = [step.key for step in plan.steps if step.depends_on == first.key]
         await store.snapshots.create(first.volume_id, first.name, tags=first.tags)
-        journal = Journal.open(tmp_path / "j", plan)
         before = Ended(status="skipped", code="dependency_failed")
-        await journal.start([first.key], 0.0)
-        await journal.finish({first.key: Ended(status="unknown"), **dict.fromkeys(waiting, before)})
-        await journal.close()
+        ended = {first.key: Ended(status="unknown"), **dict.fromkeys(waiting, before)}
+        await write_journal(tmp_path / "j", plan, [first.key], ended)
         outcomes = {o.key: o for o in await rest(store.bulk.resume(tmp_path / "j"))}
         assert outcomes[first.key].resumed
         assert {outcomes[key].status for key in waiting} == {"done"}
         assert len(world.snapshots) == 24
 
 
-async def test_it_waits_until_a_late_request_must_have_arrived(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [True, False])
+async def test_it_waits_until_a_late_request_must_have_arrived(tmp_path: Path, left: bool) -> None:
     async with account(snapshots=0) as (store, world):
         plan = await store.bulk.plan_snapshots()
         step = plan.steps[0]
-        journal = Journal.open(tmp_path / "j", plan)
         loop = asyncio.get_running_loop()
-        # Long ago: the request may have waited for its turn since, and been sent just now.
-        await journal.start([step.key], datetime.now(UTC).timestamp() - 3600)
-        await journal.close()
-        late = loop.call_later(0.03, world.add_snapshot, step.volume_id, step.name)
+        await write_journal(tmp_path / "j", plan, [step.key], ago_s=0.2, left=left)
+        began = loop.time()
+        late = loop.call_later(0.6, world.add_snapshot, step.volume_id, step.name)
         world.limit_route("POST", f"/v2/volumes/{step.volume_id}/*")
         outcomes = await rest(store.bulk.run(plan, journal=tmp_path / "j"))
         assert late.when() <= loop.time()
         mine = next(o for o in outcomes if o.key == step.key)
         assert mine.status == "unknown"
         assert mine.value.name == step.name, "it was seen, though it arrived late"
+        assert outcomes[-1].key == step.key, "the others did not wait for it"
+        # 1 s to be written, 0.05 s on its way, begun 0.2 s ago; and 1 s of silence.
+        assert 0.8 <= loop.time() - began < 20
+
+
+async def test_what_was_in_flight_long_ago_is_not_waited_for(tmp_path: Path) -> None:
+    world = World(limits="none", volumes=24, snapshots=0, seed=5)
+    config = attrs.evolve(CONFIG, late_arrival_s=3000.0)
+    async with connect_in_process(world, config=config, latency_s=(0.0, 0.002)) as store:
+        plan = await store.bulk.plan_snapshots()
+        await write_journal(tmp_path / "j", plan, [plan.steps[0].key], left=False)
+        async with asyncio.timeout(20):
+            assert len(await rest(store.bulk.run(plan, journal=tmp_path / "j"))) == len(plan.steps)
 
 
 async def test_retry_failed_repeats_the_failures_and_what_waited_for_them(tmp_path: Path) -> None:
@@ -223,13 +250,12 @@ async def test_retry_failed_needs_a_run_that_failed(tmp_path: Path) -> None:
         assert not posts(world)
 
 
-async def test_a_journal_of_another_plan_or_in_use_is_refused(tmp_path: Path) -> None:
+async def test_a_journal_of_another_plan_is_refused(tmp_path: Path) -> None:
     async with account() as (store, world):
         plan = await store.bulk.plan_snapshots()
         other = await store.bulk.plan_snapshots(job="weekly")
-        async with store.bulk.run(plan, journal=tmp_path / "j"):
-            with pytest.raises(JournalError, match="in use"):
-                await rest(store.bulk.run(plan, journal=tmp_path / "j"))
+        async with store.bulk.run(plan, journal=tmp_path / "j") as run:
+            run.stop()
         with pytest.raises(JournalError, match="another plan"):
             await rest(store.bulk.run(other, journal=tmp_path / "j"))
         with pytest.raises(JournalError, match="there is no journal"):
@@ -268,17 +294,8 @@ async def test_a_journal_that_cannot_be_written_stops_the_run(
 ) -> None:
     async with account() as (store, world):
         plan = await store.bulk.plan_snapshots()
-        real, calls = os.write, 0
-
-        def full(file: int, data: Any) -> int:
-            nonlocal calls
-            calls += bytes(data[9:]).startswith((b'{"started"', b'{"finished"'))
-            if calls > 6:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return real(file, data)
-
         run = store.bulk.run(plan, journal=tmp_path / "j", concurrency=2)
-        monkeypatch.setattr(os, "write", full)
+        monkeypatch.setattr(SqliteStore, "_exchange", failing_exchange(NO_SPACE, 6, is_step))
         with pytest.raises(JournalError, match="free what is missing"):
             await rest(run)
         monkeypatch.undo()
@@ -294,16 +311,13 @@ async def test_an_outcome_that_did_not_reach_the_disk_is_not_given(
 ) -> None:
     async with account(snapshots=0) as (store, world):
         plan = await store.bulk.plan_snapshots()
-        real = os.write
-
-        def full(file: int, data: Any) -> int:
-            if b'{"finished"' in bytes(data):
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return real(file, data)
-
         given: list[Outcome[Step]] = []
         run = store.bulk.run(plan, journal=tmp_path / "j", concurrency=1)
-        monkeypatch.setattr(os, "write", full)
+        monkeypatch.setattr(
+            SqliteStore,
+            "_exchange",
+            failing_exchange(NO_SPACE, only=lambda fact: fact.startswith(b'["finished"')),
+        )
 
         async def read() -> None:
             async with run:
@@ -318,22 +332,22 @@ async def test_an_outcome_that_did_not_reach_the_disk_is_not_given(
         assert posts(world) == {201: 24}
 
 
-async def test_cancelled_again_while_it_ends_it_leaves_neither_tasks_nor_lock(
+async def test_cancelled_again_while_it_ends_it_leaves_neither_tasks_nor_a_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with account(snapshots=0) as (store, _world):
         plan = await store.bulk.plan_snapshots()
-        real, slow = os.fsync, threading.Event()
+        real, slow = SqliteStore._exchange, threading.Event()
 
-        def fsync(file: int) -> None:
+        def exchange(*arguments: Any, **options: Any) -> Any:
             slow.wait(0.2)
-            real(file)
+            return real(*arguments, **options)
 
         begun = asyncio.Event()
 
         async def main() -> None:
             async with store.bulk.run(plan, journal=tmp_path / "j", concurrency=4) as run:
-                monkeypatch.setattr(os, "fsync", fsync)
+                monkeypatch.setattr(SqliteStore, "_exchange", exchange)
                 begun.set()
                 async for _ in run:
                     pass
@@ -348,7 +362,8 @@ async def test_cancelled_again_while_it_ends_it_leaves_neither_tasks_nor_lock(
         await asyncio.wait([task])
         assert task.cancelled()
         assert asyncio.all_tasks() == before
-        await Journal.open(tmp_path / "j", plan).close()
+        state = await read_journal(tmp_path / "j")
+        assert not state.present
 
 
 async def test_a_plan_is_saved_and_loaded(tmp_path: Path) -> None:
@@ -391,7 +406,7 @@ async def test_no_token_stands_in_plan_or_journal(tmp_path: Path) -> None:
         store.bulk.save_plan(plan, tmp_path / "plan")
         run = store.bulk.run(plan, journal=tmp_path / "j")
         await rest(run)
-        text = (tmp_path / "plan").read_text() + (tmp_path / "j").read_text()
+        text = (tmp_path / "plan").read_text() + (tmp_path / "j").read_text(errors="replace")
         text += run.report().to_json() + run.report().to_csv() + repr(plan) + repr(run)
         assert world.token not in text
         assert world.token.removeprefix("dop_v1_")[:16] not in text

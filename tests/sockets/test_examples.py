@@ -341,7 +341,7 @@ def is_there(path: str) -> bool:
 
 
 async def test_the_script_stops_at_a_signal_and_goes_on(tmp_path: Path) -> None:
-    journal = str(tmp_path / "nightly.journal")
+    journal = str(tmp_path / "nightly.db")
     arguments = ["examples/nightly_script.py", "--journal", journal]
     async with Simulator(volumes=60, latency_s=0.2) as simulator:
         earlier = set(simulator.world.snapshots)
@@ -368,7 +368,7 @@ async def test_the_script_stops_at_a_signal_and_goes_on(tmp_path: Path) -> None:
 async def test_the_script_keeps_the_journal_while_something_is_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = argparse.Namespace(region=[], keep_daily=1, journal=tmp_path / "nightly.journal")
+    options = argparse.Namespace(region=[], keep_daily=1, journal=tmp_path / "nightly.db")
     config = Config(windows=((10**6, 60.0),), late_arrival_s=0.05, max_attempts=1)
     monkeypatch.setattr(nightly_script, "stop_on_signal", lambda run: None)
     async with Simulator(volumes=6, limits="none") as simulator:
@@ -388,15 +388,6 @@ async def test_the_script_keeps_the_journal_while_something_is_unknown(
         assert not is_there(str(options.journal))
         made = [s for i, s in simulator.world.snapshots.items() if i not in earlier]
         assert len(made) == len({s.volume_id for s in made}) == 6
-
-
-def test_the_script_begins_anew_where_a_journal_broke_off_at_once(tmp_path: Path) -> None:
-    journal = tmp_path / "nightly.journal"
-    assert not nightly_script.holds_a_run(journal)
-    journal.write_bytes(b'{"format": "do-blockstore')
-    assert not nightly_script.holds_a_run(journal)
-    journal.write_bytes(b'{"format": "do-blockstore"}\n')
-    assert nightly_script.holds_a_run(journal)
 
 
 async def test_the_script_says_what_it_cannot_plan() -> None:

@@ -2,14 +2,16 @@
 
 Each trial snapshots a fresh fleet in a process of its own, over real sockets, with the limits off
 and without the snapshot cooldown (which would hide a repetition). The process is killed at a random
-moment, then another one resumes the journal; some trials kill the resuming one too. The processes
-are forked from one that has imported everything, so that a kill at a random moment hits the run
-and not the start of the interpreter.
+moment, then another one resumes the journal; some trials kill the resuming one too. Or three of
+them work on the plan at once, and one is killed, or stopped for a while. The processes are forked
+from ones that have imported everything, so that a kill at a random moment hits the run and not the
+start of the interpreter.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import signal
@@ -17,11 +19,14 @@ import statistics
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-from do_blockstore_async.bulk.execution.journal import Journal
+from do_blockstore_async.bulk.execution.journal_reader import remove_journal
+from do_blockstore_async.bulk.execution.watch import read_status
 from do_blockstore_async.simulator import Simulator
+from tests.support.journals import read_journal
 
 ZYGOTE = """
 import asyncio, os, signal, sys
@@ -80,18 +85,30 @@ class Workers:
         self._in.close()
         await self._zygote.wait()
 
-    async def run(self, journal: Path, plan: str, kill_after_s: float | None) -> bool:
-        """One process from its begin to its end; True if it came to its own end."""
+    async def run(
+        self,
+        journal: Path | str,
+        plan: str,
+        kill_after_s: float | None,
+        stop_for_s: float | None = None,
+    ) -> bool:
+        """One process from its begin to its end; True if it came to its own end.
+
+        With `stop_for_s` it is not killed, but stopped for so long.
+        """
         line = f"{self._sim.url} {self._sim.token} {journal} {plan}\n"
         self._in.write(line.encode())
         child = int((await self._out.readline()).split()[1])
         ended = asyncio.ensure_future(self._out.readline())
         if kill_after_s is not None:
-            await asyncio.wait([ended], timeout=kill_after_s)
+            await asyncio.wait([ended], timeout=min(kill_after_s, 600.0))
             if not ended.done():
                 # It may have come to its end, and been waited for, in this very moment.
                 with suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
+                    os.kill(child, signal.SIGKILL if stop_for_s is None else signal.SIGSTOP)
+                    if stop_for_s is not None:
+                        await asyncio.sleep(stop_for_s)
+                        os.kill(child, signal.SIGCONT)
         code = int((await ended).split()[1])
         if code not in (0, -signal.SIGKILL):
             raise RuntimeError(f"a run failed with exit code {code}")
@@ -118,30 +135,93 @@ async def trial(
     """
     sim.reset()
     sim.world.snapshot_cooldown_s = 0.0
-    plan, journal = directory / "plan.json", directory / "journal"
-    journal.unlink(missing_ok=True)
+    plan, journal = directory / "plan.json", directory / "journal.db"
+    await remove_journal(journal)
     await save_plan(sim, plan)
     whole = await workers.run(journal, str(plan), draw.uniform(0, whole_s))
     made = len(sim.world.snapshots)
     # Where the journal was not even made, the plan is run anew.
     while not whole:
-        how = "-" if journal.exists() and journal.stat().st_size > 0 else str(plan)
+        how = "-" if await read_status(journal) else str(plan)
         again_s = draw.uniform(0, whole_s + 0.5) if draw.random() < 0.2 else None
         whole = await workers.run(journal, how, again_s)
-    check(sim, journal)
+    await check(sim, journal)
     return made
 
 
-def check(sim: Simulator, journal: Path) -> None:
+async def shared_trial(
+    sim: Simulator,
+    workers: Sequence[Workers],
+    directory: Path,
+    journal: Path | str,
+    kill_after_s: float,
+    stop_for_s: float | None = None,
+) -> float:
+    """One fleet and several workers, the first of which is killed or stopped; checked.
+
+    Returns how many seconds the others took.
+    """
+    sim.reset()
+    sim.world.snapshot_cooldown_s = 0.0
+    plan = directory / "plan.json"
+    await remove_journal(journal)
+    await save_plan(sim, plan)
+    first, *others = workers
+    victim = asyncio.ensure_future(first.run(journal, str(plan), kill_after_s, stop_for_s))
+    began = time.perf_counter()
+    ended = await asyncio.gather(*(each.run(journal, str(plan), None) for each in others))
+    took_s = time.perf_counter() - began
+    assert all(ended), "the others came to their own end"
+    await victim
+    await check(sim, journal)
+    return took_s
+
+
+async def shared_campaign(
+    kills: int,
+    items: int,
+    seed: int,
+    directory: Path,
+    journal: Path | str,
+    *,
+    workers: int = 3,
+    stop_for_s: float | None = None,
+) -> dict[str, object]:
+    """Several workers on each plan, until so many were killed; then one that is stopped."""
+    draw = random.Random(seed)
+    took: list[float] = []
+    async with AsyncExitStack() as stack:
+        sim = await stack.enter_async_context(
+            Simulator(volumes=items, snapshots=0, seed=seed, limits="none", latency_s=(0.001, 0.02))
+        )
+        crew = [await stack.enter_async_context(Workers(sim)) for _ in range(workers)]
+        for _ in range(2):  # the first one warms up
+            whole_s = await shared_trial(sim, crew, directory, journal, math.inf)
+        while crew[0].kills < kills:
+            after_s = draw.uniform(0, whole_s)
+            took.append(await shared_trial(sim, crew, directory, journal, after_s))
+        found: dict[str, object] = {
+            "items": items,
+            "trials": len(took),
+            "kills": crew[0].kills,
+            "undisturbed_s": round(whole_s, 2),
+            "longest_s": round(max(took), 2),
+        }
+        if stop_for_s is not None:
+            stopped_s = await shared_trial(sim, crew, directory, journal, whole_s / 2, stop_for_s)
+            found["beside_a_stopped_one_s"] = round(stopped_s, 2)
+        return found
+
+
+async def check(sim: Simulator, journal: Path | str) -> None:
     """Exactly one snapshot of each volume, never asked for twice, an outcome for each."""
     shots = Counter(snapshot.volume_id for snapshot in sim.world.snapshots.values())
     assert set(shots) == set(sim.world.volumes), "a volume was forgotten"
     assert set(shots.values()) == {1}, "a volume has two"
     refused = [r for r in sim.requests if r.method == "POST" and r.status != 201]
     assert not refused, f"asked for again: {refused[:3]}"
-    opened = Journal.open(journal, None)
-    outcomes = Counter(ended.status for ended in opened.finished.values())
-    asyncio.get_running_loop().create_task(opened.close())
+    state = await read_journal(journal)
+    outcomes = Counter(ended.status for ended in state.finished.values())
     assert outcomes == {"done": len(sim.world.volumes)}, outcomes
 
 
@@ -161,7 +241,7 @@ async def campaign(kills: int, items: int, seed: int, directory: Path) -> dict[s
         for number in range(2):  # the first one warms up
             sim.reset()
             began = time.perf_counter()
-            assert await workers.run(directory / f"whole{number}.journal", str(plan), None)
+            assert await workers.run(directory / f"whole{number}.db", str(plan), None)
             whole_s = time.perf_counter() - began
         trials = 0
         while workers.kills < kills:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -11,7 +12,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["RedisServer", "postgres_server", "redis_server", "restartable_redis"]
+__all__ = [
+    "PostgresServer",
+    "RedisServer",
+    "postgres_server",
+    "redis_server",
+    "restartable_postgres",
+    "restartable_redis",
+]
 
 _PATIENCE_S = 30.0
 
@@ -95,25 +103,57 @@ def _postgres_program(name: str) -> str | None:
     return str(found[-1]) if found else shutil.which(name)
 
 
+class PostgresServer:
+    """A PostgreSQL in a folder, which keeps its data over a restart."""
+
+    def __init__(self, initdb: str, postgres: str, folder: str) -> None:
+        # It refuses to run as root.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        data = f"{folder}/data"
+        options = ["--no-sync", "--auth=trust", "--username=tester", "--encoding=UTF8"]
+        subprocess.run(  # noqa: S603 -- a program of the system
+            [initdb, "-D", data, *options],
+            check=True,
+            capture_output=True,
+            user=self._user,
+            cwd="/",
+        )
+        self.url = f"postgresql://tester@/postgres?host={folder}"
+        self._words = [postgres, "-D", data, "-k", folder, "-h", "", "-F"]
+        self._ready = [str(_postgres_program("pg_isready")), "-h", folder]
+        self._stack = ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = self._stack.enter_context(_running(self._words, self._user))
+        _until(self._ready, self._process, "PostgreSQL")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)  # which does not wait for its clients
+        self._stack.close()
+
+
 @contextmanager
-def postgres_server() -> Iterator[str | None]:
-    """Yield the URL of an empty PostgreSQL; None where it is not installed."""
+def restartable_postgres() -> Iterator[PostgresServer | None]:
+    """Yield an empty PostgreSQL; None where it is not installed."""
     initdb, postgres = _postgres_program("initdb"), _postgres_program("postgres")
     if initdb is None or postgres is None:
         yield None
         return
-    # It refuses to run as root.
-    user = "postgres" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
-        if user is not None:
-            shutil.chown(folder, user)
-        data = f"{folder}/data"
-        options = ["--no-sync", "--auth=trust", "--username=tester", "--encoding=UTF8"]
-        subprocess.run(  # noqa: S603 -- a program of the system
-            [initdb, "-D", data, *options], check=True, capture_output=True, user=user, cwd="/"
-        )
-        words = [postgres, "-D", data, "-k", folder, "-h", "", "-F"]
-        with _running(words, user) as process:
-            ready = str(_postgres_program("pg_isready"))
-            _until([ready, "-h", folder], process, "PostgreSQL")
-            yield f"postgresql://tester@/postgres?host={folder}"
+        server = PostgresServer(initdb, postgres, folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def postgres_server() -> Iterator[str | None]:
+    """Yield the URL of an empty PostgreSQL; None where it is not installed."""
+    with restartable_postgres() as server:
+        yield None if server is None else server.url

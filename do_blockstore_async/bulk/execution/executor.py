@@ -12,7 +12,19 @@ from ..model.outcome import Outcome, StepVerdict
 from ..model.plan import Step
 from .step_actions import handler_of
 
-__all__ = ["Executor", "outcome_of"]
+__all__ = ["Executor", "StepsTakenError", "outcome_of"]
+
+
+class StepsTakenError(Exception):
+    """Steps were not granted to this worker; nothing was sent.
+
+    Attributes:
+        granted: keys of those that were.
+    """
+
+    def __init__(self, granted: tuple[str, ...]) -> None:
+        super().__init__("another worker was first")
+        self.granted = granted
 
 
 class Executor:
@@ -26,11 +38,16 @@ class Executor:
         """Execute steps that share a request; mostly that is one step.
 
         Returns:
-            An outcome for each, whatever happens; only cancellation is raised.
+            An outcome for each, whatever happens.
+
+        Raises:
+            StepsTakenError: nothing was sent.
         """
         started_s = self._clock.monotonic()
         try:
             value, vanished = await self._execute_existing(steps)
+        except StepsTakenError:
+            raise
         except Exception as error:  # noqa: BLE001 -- of whatever kind, it is the steps' outcome
             took_s = self._clock.monotonic() - started_s
             return [

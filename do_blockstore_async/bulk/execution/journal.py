@@ -1,367 +1,372 @@
-"""Write-ahead log of a run: intent before each request, outcome after it.
+"""Write-ahead log of a run, for any number of workers: intent before each request, outcome after.
 
-Theory: an append-only file of JSON lines, each led by the checksum of what follows. The first line
-holds the plan. Before a step's request is sent, its intent is on disk (fsync); once the request has
-finished, its outcome is. So after a crash at any moment every step is one of three: not started,
-finished, or in doubt; only the last have to be reconciled with the account.
+Theory: the journal is a log (`_log/`) in an SQLite file for the workers of one machine, or in
+PostgreSQL for those of many. Before a step's request is sent, its intent is on the disk; once the
+request has finished, its outcome is. So after a crash at any moment every step is one of three: not
+started, finished, or in doubt; only the last have to be reconciled with the account. The intent is
+also the claim: it is accepted only if the worker knew all that was written before, so two workers
+never begin one step (`journal_state.py`).
 
-Why lines and not an embedded database: the run only ever appends, so a database would add only its
-own recovery. Here one write and one fsync serve all steps of a moment (group commit), a thread does
-them, so the event loop never waits for a disk; a torn end is seen by its checksum; one file is
-everything, readable with any text tool, without side files to lose or to clean up.
+J1. A fact that `claim` or `finish` returned for has reached the disk.
+J2. A fact is written only if it holds in the state that the log has at that moment: each exchange
+    is made with `only_if`, and what no longer holds after reading on is left out.
+J3. It is one log from opening to closing: once the file was moved or replaced, or the table was
+    emptied, nothing more is written.
+J4. It belongs to the plan in its first fact, and contains no token and no pickle.
+J5. A worker says that it is there three times in the period after which it would be taken for lost.
+    One that was taken for lost comes back under another name, and keeps what nobody has begun anew.
+J6. A server that is away, or a file that another process holds, is waited for, `_PATIENCE_S` at
+    most; a file that cannot be written ends the run.
 
-J1. A record that `write` returned for has reached the disk.
-J2. A torn end (the last lines of a write that was cut off) is truncated on opening: its requests
-    were not sent, or are reconciled. A damaged line followed by a good one is rejected. No file is
-    truncated that is not for certain a journal of this package.
-J3. One process holds the file at a time, by a lock that the operating system releases when the
-    process dies. The lock is on the file, not on its path: once the path leads to another file, or
-    to none, nothing more is written.
-J4. It belongs to the plan in its first line, and contains no token and no pickle.
+Facts that are handed over while an exchange is under way share the next one (group commit).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
-import re
-import stat
-import zlib
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import platform
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
+import attrs
 import msgspec
 
-from ..._http.request import encode_json
-from ..errors import JournalError, PlanError
+from ..._clock import new_name, now_s, pause
+from ..._log.store import LastingStore, LogStoreBusyError, LogStoreError
+from ..concurrency.shield import run_to_completion
+from ..errors import JournalError
 from ..model.outcome import Ended
 from ..model.plan import Plan
-from .file_lock import lock_file
+from .journal_reader import JournalPlace, JournalReader
+from .journal_state import (
+    FORMAT,
+    Alive,
+    Begun,
+    Finished,
+    Joined,
+    JournalFact,
+    Left,
+    Planned,
+    Timing,
+    WorkerGone,
+)
 
-__all__ = ["Journal", "read_lines"]
+__all__ = ["Journal"]
 
-FORMAT: Final = 2
-_CHECKSUM_SIZE: Final = 8
-_OPENING: Final = re.compile(rb'[0-9a-f]{8} \{"journal":\d+,"plan":\{"format":[^\n]*')
+_PATIENCE_S: Final = 600.0
+_CLOSING_S: Final = 5.0
+_RETRY_S: Final = 0.5
 
 
-class Journal:
-    """An open journal; made by `open`, released by `close`.
+@attrs.define(eq=False)
+class _Entry:
+    """A fact to be written: made anew for each attempt; None if it does not hold any more."""
+
+    make: Callable[[], JournalFact | None]
+    future: asyncio.Future[JournalFact | None]
+
+
+class Journal(JournalReader):
+    """A worker's place in a journal; made by `open`, given up by `close`.
 
     Attributes:
         plan: the plan it belongs to.
-        started: when the intent of a step was last written, in seconds since the epoch, by key.
-        finished: the outcomes, by key; a step that is started and not finished was in flight.
+        is_away: whether its server does not answer.
+        mine: the ids that this worker has had; more than one if it was taken for lost.
+        changed: called after each reading, with the keys of what others began or ended.
+        finished_here: keys of the steps whose outcomes this worker wrote.
     """
 
-    def __init__(self, path: Path, file: int, plan: Plan) -> None:
-        self.path = path
-        self.plan = plan
-        self._place = path.absolute()
-        self.started: dict[str, float] = {}
-        self.finished: dict[str, Ended] = {}
-        self._file = file
-        self._lines: list[bytes] = []
-        self._written: asyncio.Future[None] | None = None
+    def __init__(self, place: JournalPlace, store: LastingStore, timing: Timing) -> None:
+        super().__init__(place, store)
+        self.plan: Plan
+        self.timing = timing
+        self.is_away = False
+        self.mine: list[str] = []
+        self.changed: Callable[[Collection[str]], None] = lambda keys: None
+        self.finished_here: set[str] = set()
+        self._others: dict[str, None] = {}
+        self._entries: list[_Entry] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._broken: JournalError | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bulk journal")
+        self._wrote_at = self._back_at = -math.inf
+        self._next = asyncio.Event()
+        self._closed = False
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], plan: Plan | None) -> Self:
-        """Open or create the journal of `plan`. Blocks for as long as reading the file takes.
+    async def open(
+        cls, journal: str | os.PathLike[str], plan: Plan | None, *, late_arrival_s: float
+    ) -> Self:
+        """Open or create the journal of `plan`, and join those who work on it.
 
         Args:
-            path: of the file; it is created if there is a plan.
-            plan: the plan it must belong to; None takes the plan in the file.
+            journal: a path, or `postgresql://...#NAME`; it is created if there is a plan.
+            plan: the plan it must belong to; None takes the plan in it.
+            late_arrival_s: as in `Config`.
 
         Raises:
-            JournalError: it is in use, of another plan, damaged, or not accessible.
+            JournalError: it is of another plan, another format, no journal, or not accessible.
         """
-        where = Path(path)
-        flags = os.O_RDWR | (os.O_CREAT if plan is not None else 0)
-        # Opening a named pipe would wait for its other end.
-        for name in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK"):
-            flags |= getattr(os, name, 0)
+        place = JournalPlace.of(journal)
+        self = cls(place, place.open_store(create=plan is not None), Timing.of(late_arrival_s))
         try:
-            file = os.open(where, flags, 0o600)
-        except ValueError:
-            raise JournalError(f"not a path of a journal: {str(where)!r}") from None
-        except FileNotFoundError:
-            raise JournalError(f"there is no journal {where}: name the one of that run") from None
-        except OSError as error:
-            raise JournalError(f"the journal {where} cannot be opened: {error.strerror}") from None
-        try:
-            _check_regular(file, where)
-            _lock(file, where)
-            return cls._opened(where, file, plan)
-        except OSError as error:
-            os.close(file)
-            raise JournalError(
-                f"the journal {where} cannot be used ({error.strerror}): name a file on another "
-                "file system"
-            ) from None
-        except BaseException:
-            os.close(file)
+            await self._enter(plan)
+        except BaseException as error:
+            await run_to_completion(self.store.aclose())
+            if isinstance(error, LogStoreError):
+                raise JournalError(f"the journal {place} cannot be used: {error}") from None
             raise
+        self._watcher = asyncio.get_running_loop().create_task(
+            self._watch(), name="bulk journal watch"
+        )
+        return self
 
-    @classmethod
-    def _opened(cls, where: Path, file: int, plan: Plan | None) -> Self:
-        with os.fdopen(os.dup(file), "rb") as reader:
-            data = reader.read()
-        records, good = read_lines(data, where)
-        if not records:
-            if not data and plan is None:
-                raise JournalError(f"the journal {where} is empty: run the plan itself")
-            header = b"" if plan is None else _header(plan)
-            if plan is None or not _is_torn(data, header):
-                raise JournalError(
-                    f"{where} is not a journal; it was not changed: name another file"
-                )
-            os.ftruncate(file, 0)
-            journal = cls(where, file, plan)
-            journal._append([header])
-            _sync_directory(where)
-            return journal
-        found = _plan_of(records[0], where)
+    async def _enter(self, plan: Plan | None) -> None:
+        await self.read()
+        while not self.state.position and plan is not None:
+            planned = Planned("", FORMAT, msgspec.Raw(plan.to_json().encode()))
+            await self.exchange([planned], 0)
+        found = await self.read_plan()
         if plan is not None and plan.digest != found.digest:
             raise JournalError(
-                f"the journal {where} belongs to another plan (job {found.job}, made at "
-                f"{found.made_at:%Y-%m-%d %H:%M:%S} UTC): name another file, or resume that plan"
+                f"the journal {self.place} belongs to another plan (job {found.job}, made at "
+                f"{found.made_at:%Y-%m-%d %H:%M:%S} UTC): name another, or resume that plan"
             )
-        journal = cls(where, file, found)
-        journal._check_place()
-        if good < len(data):
-            os.ftruncate(file, good)
-            os.fsync(file)
-        journal._replay(records[1:])
-        return journal
+        self.plan = found if plan is None else plan
+        joining = self._joining()
+        while not await self.exchange([*self._gone(), joining], self.state.position):
+            pass
 
-    def _replay(self, records: Iterable[Mapping[str, Any]]) -> None:
-        for record in records:
-            for key in record.get("started", ()):
-                self.started[key] = record["at_s"]
-                self.finished.pop(key, None)
-            finished = record.get("finished")
-            if finished is not None:
-                self.finished[finished] = Ended(
-                    status=record["status"],
-                    reason=record.get("reason", ""),
-                    code=record.get("code", ""),
-                    duration_s=record.get("duration_s", 0.0),
-                )
+    @property
+    def is_present(self) -> bool:
+        """Whether the others count on this worker, as far as is known here."""
+        return bool(self.mine) and self.mine[-1] in self.state.present
+
+    def _joining(self) -> Joined:
+        name = new_name()
+        self.mine.append(name)
+        return Joined(name, f"{platform.node()}/{os.getpid()}", self.timing)
+
+    def _gone(self) -> list[WorkerGone]:
+        """Say of which workers nothing was heard for too long (JS3)."""
+        # While the store was away, nobody could be heard.
+        heard_for_s = now_s() - self._back_at
+        workers = self.state.workers
+        return [
+            WorkerGone(who)
+            for who in self.state.silent()
+            if who not in self.mine and heard_for_s > workers[who].timing.silent_s
+        ]
+
+    def _applied(self, fact: JournalFact) -> None:
+        if isinstance(fact, Begun | Finished):
+            keys = fact.keys if isinstance(fact, Begun) else fact.outcomes
+            if fact.worker not in self.mine:
+                self._others.update(dict.fromkeys(keys))
+            elif isinstance(fact, Finished):
+                self.finished_here.update(keys)
+        elif isinstance(fact, Left | WorkerGone):
+            self._others.update(
+                (key, None)
+                for key in self.state.in_flight
+                if self.state.claims[key].worker == fact.worker
+            )
+
+    async def exchange(self, facts: Iterable[JournalFact], made_at: int) -> bool:
+        """See `JournalReader.exchange`; whoever waits for a change is told of it."""
+        before = self.state.position
+        accepted = await super().exchange(facts, made_at)
+        if self.state.position > before:
+            keys, self._others = self._others, {}
+            self._next.set()
+            self._next = asyncio.Event()
+            self.changed(keys)
+        return accepted
+
+    @property
+    def broken(self) -> JournalError | None:
+        """Why nothing more can be written; None while it can."""
+        return self._broken
+
+    async def next_change(self) -> None:
+        """Wait until something was written, by whomever."""
+        await self._next.wait()
 
     # Writing.
 
-    async def start(self, keys: Iterable[str], at_s: float) -> None:
-        """Write the intent of steps that share a request, which may only be sent afterwards.
+    async def claim(self, keys: Collection[str], may: Callable[[str], bool]) -> tuple[str, ...]:
+        """Write the intent of steps that share a request, which is sent directly afterwards.
 
         Args:
             keys: of the steps.
-            at_s: now, in seconds since the epoch.
+            may: whether a step may be begun, as far as the journal is known at that moment.
+
+        Returns:
+            Those that are this worker's now.
 
         Raises:
             JournalError: it could not be written.
         """
-        keys = list(keys)
-        await self._write({"started": keys, "at_s": at_s})
 
-    async def finish(self, outcomes: Mapping[str, Ended]) -> None:
+        def make() -> Begun | None:
+            granted = tuple(key for key in keys if may(key))
+            return Begun(self.mine[-1], granted) if granted else None
+
+        fact = await self._written(make)
+        return fact.keys if isinstance(fact, Begun) else ()
+
+    async def finish(
+        self, outcomes: Mapping[str, Ended], may: Callable[[str], bool]
+    ) -> frozenset[str]:
         """Write outcomes.
+
+        Args:
+            outcomes: by key.
+            may: whether a step may be ended by this worker.
+
+        Returns:
+            Keys of those that count; the others were begun or ended by somebody else meanwhile.
 
         Raises:
             JournalError: they could not be written.
         """
-        for key, ended in outcomes.items():
-            self._lines.append(
-                _line(
-                    {
-                        "finished": key,
-                        "status": ended.status,
-                        "reason": ended.reason,
-                        "code": ended.code,
-                        "duration_s": round(ended.duration_s, 6),
-                    }
-                )
-            )
-        await self._flushed()
 
-    async def _write(self, record: Mapping[str, Any]) -> None:
-        self._lines.append(_line(record))
-        await self._flushed()
+        def make() -> Finished | None:
+            counting = {key: ended for key, ended in outcomes.items() if may(key)}
+            return Finished(self.mine[-1], counting) if counting else None
 
-    async def _flushed(self) -> None:
-        """Wait until what is in `_lines` now has reached the disk (J1).
+        await self._written(make)
+        return frozenset(self.finished_here.intersection(outcomes))
 
-        Group commit: callers that arrive while a write is in progress share the next one.
-        """
+    async def _written(self, make: Callable[[], JournalFact | None]) -> JournalFact | None:
+        """Wait until what `make` makes has reached the disk (J1), or does not hold (J2)."""
         if self._broken is not None:
             raise self._broken
         loop = asyncio.get_running_loop()
-        written = self._written = self._written or loop.create_future()
+        entry = _Entry(make, loop.create_future())
+        self._entries.append(entry)
         if self._flusher is None:
             self._flusher = loop.create_task(self._flush(), name="bulk journal")
-        # Shielded: cancelling one step must not cancel the write of all the others.
-        await asyncio.shield(written)
+        return await entry.future
 
     async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            while (written := self._written) is not None:
-                lines, self._lines, self._written = self._lines, [], None
+            while self._entries and self._broken is None:
+                entries, self._entries = self._entries, []
+                # Whoever was cancelled meanwhile needs nothing any more.
+                entries = [entry for entry in entries if not entry.future.done()]
                 try:
-                    await loop.run_in_executor(self._thread, self._append, lines)
+                    left = await self._write(entries)
                 except BaseException as error:
-                    self._broken = error if isinstance(error, JournalError) else self._full(error)
-                    for waiting in (written, self._written):
-                        if waiting is not None:
-                            waiting.set_exception(self._broken)
-                            waiting.exception()  # its waiter may be cancelled: mark it as retrieved
+                    self._break(error, entries)
                     if not isinstance(error, Exception):
                         raise
                     return
-                written.set_result(None)
+                self._entries[:0] = left
         finally:
             self._flusher = None
 
-    def _full(self, error: BaseException) -> JournalError:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    async def _write(self, entries: list[_Entry]) -> list[_Entry]:
+        """Write what holds, in one exchange; return what has to be tried again."""
+        facts: list[JournalFact] = []
+        made_at = self.state.position
+        if not self.is_present:
+            facts.append(self._joining())  # J5
+        made = [(entry, entry.make()) for entry in entries]
+        facts.extend(fact for _, fact in made if fact is not None)
+        if not await self._patiently(facts, made_at):
+            return entries
+        self._wrote_at = now_s()
+        for entry, fact in made:
+            if not entry.future.done():
+                entry.future.set_result(fact)
+        return []
+
+    async def _patiently(self, facts: list[JournalFact], made_at: int) -> bool:
+        """Exchange; a server that is away is waited for (J6)."""
+        if not facts:
+            return True
+        since: float | None = None
+        while True:
+            try:
+                accepted = await self.exchange(facts, made_at)
+            except LogStoreError as error:
+                since = now_s() if since is None else since
+                patience_s = _CLOSING_S if self._closed else _PATIENCE_S
+                is_lasting = isinstance(self.place.where, Path) and not isinstance(
+                    error, LogStoreBusyError
+                )
+                if is_lasting or now_s() - since > patience_s:
+                    raise
+            else:
+                self.is_away = False
+                return accepted
+            self.is_away = True
+            self._back_at = now_s()
+            await pause(_RETRY_S)
+
+    def _break(self, error: BaseException, entries: list[_Entry]) -> None:
+        self._broken = error if isinstance(error, JournalError) else self._unwritable(error)
+        for entry in (*entries, *self._entries):
+            if not entry.future.done():
+                entry.future.set_exception(self._broken)
+                entry.future.exception()  # its waiter may be cancelled: mark it as retrieved
+        self._entries.clear()
+        self._next.set()
+        self.changed(())
+
+    def _unwritable(self, error: BaseException) -> JournalError:
+        reason = str(error) or type(error).__name__
         return JournalError(
-            f"the journal {self.path} cannot be written ({reason}): nothing more is started; "
+            f"the journal {self.place} cannot be written ({reason}): nothing more is started; "
             "free what is missing (disk space, threads) and resume"
         )
 
-    def _check_place(self) -> None:
-        """Stop once the path leads to another file, which another run may hold (J3)."""
-        here = os.fstat(self._file)
-        try:
-            there = self._place.stat()
-            is_there = (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
-        except FileNotFoundError:
-            is_there = False
-        if not is_there:
-            raise JournalError(
-                f"the journal {self.path} was moved or replaced while it was in use: nothing more "
-                "is started; put it back and resume"
-            )
+    # Reading.
 
-    def _append(self, lines: list[bytes]) -> None:
-        """Write and sync; runs in the thread."""
-        self._check_place()
-        data = memoryview(b"".join(lines))
-        os.lseek(self._file, 0, os.SEEK_END)
-        while data:
-            data = data[os.write(self._file, data) :]
-        os.fsync(self._file)
+    async def _watch(self) -> None:
+        """Read what others write, say that this worker is there, and who is not (J5, JS3)."""
+        beat_s = self.timing.silent_s / 3
+        while self._broken is None:
+            await self._hint(beat_s)
+            try:
+                if now_s() - self._wrote_at >= beat_s:
+                    await self._written(lambda: Alive(self.mine[-1]))
+                else:
+                    await self.read()
+                for gone in self._gone():
+                    await self._written(partial(self._still, gone))
+            except LogStoreError:
+                self._back_at = now_s()
+                await pause(_RETRY_S)
+            except Exception as error:  # noqa: BLE001 -- whoever writes next is told
+                self._break(error, [])
+
+    def _still(self, gone: WorkerGone) -> WorkerGone | None:
+        return gone if gone in self._gone() else None
+
+    async def _hint(self, most_s: float) -> None:
+        """Wait until there may be something to read, or `most_s` have passed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self.store.changed(self.state.position)
 
     async def close(self) -> None:
-        """Finish writing, close the file and release its lock; harmless when repeated."""
-        if self._file < 0:
+        """Finish writing, say that this worker leaves, and let go; harmless when repeated."""
+        if self._closed:
             return
+        self._closed = True
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
+        with suppress(JournalError):
+            await self._written(lambda: Left(self.mine[-1]))
         while self._flusher is not None:
             await asyncio.wait([self._flusher])
-        self.release()
-
-    def release(self) -> None:
-        """Close the file and release its lock, when nothing is being written."""
-        if self._file < 0:
-            return
-        self._thread.shutdown(wait=True)
-        file, self._file = self._file, -1
-        os.close(file)
-
-
-def _check_regular(file: int, where: Path) -> None:
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        raise JournalError(f"{where} is not a regular file: name another for the journal")
-
-
-def _lock(file: int, where: Path) -> None:
-    if not lock_file(file):
-        raise JournalError(
-            f"the journal {where} is in use by another run: wait for it, or stop it", in_use=True
-        )
-
-
-def _line(record: Mapping[str, Any]) -> bytes:
-    text = encode_json(record)
-    return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
-def read_lines(data: bytes, where: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return the records of a journal, and the number of bytes that are intact.
-
-    Raises:
-        JournalError: a damaged line is followed by a good one.
-    """
-    records: list[dict[str, Any]] = []
-    good = at = 0
-    torn: int | None = None
-    number = 0
-    while at < len(data):
-        number += 1
-        end = data.find(b"\n", at)
-        record = None if end < 0 else _record(data[at:end])
-        at = len(data) if end < 0 else end + 1
-        if record is None:
-            torn = torn or number
-        elif torn is not None:
-            raise JournalError(
-                f"the journal {where} is damaged in line {torn}: it was edited, or the disk "
-                "failed. Move it away and plan again; what exists already will be skipped"
-            )
-        else:
-            records.append(record)
-            good = at
-    return records, good
-
-
-def _record(line: bytes) -> dict[str, Any] | None:
-    """Decode a line; None if it is torn."""
-    try:
-        if line[8:9] != b" " or int(line[:8], 16) != zlib.crc32(line[9:]):
-            return None
-        record = msgspec.json.decode(line[9:])
-    except (ValueError, msgspec.DecodeError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def _header(plan: Plan) -> bytes:
-    return _line({"journal": FORMAT, "plan": msgspec.Raw(plan.to_json().encode())})
-
-
-def _is_torn(data: bytes, header: bytes) -> bool:
-    """Tell whether this is for certain the start of a journal's first line, or empty.
-
-    Then nothing was sent yet, and it may be overwritten. It must start as every plan's does, or as
-    this plan's does with at least the whole checksum: fewer digits prove nothing.
-    """
-    is_this = header.startswith(data) and len(data) >= _CHECKSUM_SIZE
-    return not data or is_this or _OPENING.fullmatch(data) is not None
-
-
-def _plan_of(record: Mapping[str, Any], where: Path) -> Plan:
-    if record.get("journal") != FORMAT:
-        raise JournalError(
-            f"the journal {where} has format {record.get('journal')!r}, this version reads "
-            f"{FORMAT}: resume it with the version that wrote it, or plan again"
-        )
-    try:
-        return Plan.from_json(encode_json(record["plan"]))
-    except (PlanError, KeyError) as error:
-        raise JournalError(f"the plan in the journal {where} cannot be read: {error}") from None
-
-
-def _sync_directory(where: Path) -> None:
-    """Sync the directory, so that a new file survives a crash; not possible on Windows."""
-    flag = getattr(os, "O_DIRECTORY", None)
-    if flag is None:
-        return
-    directory = os.open(where.resolve().parent, os.O_RDONLY | flag)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        await self.store.aclose()

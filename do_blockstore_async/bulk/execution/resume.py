@@ -8,25 +8,33 @@ same view for drift, unless this very client read the account a moment ago. A st
 snapshot of an earlier run only starts if that snapshot still exists: the journal knows that it was
 made, not that it is there.
 
-The decisions are pure functions; only `compute_remaining` reads the account.
+What another worker holds is left to it. What was in flight when a worker died is looked up once its
+request cannot arrive any more: `journal_state.py`, JS4.
+
+The decisions are pure functions; only `compute_remaining` and `examine` read the account.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 import attrs
 
 from ..._http.engine import Engine
-from ..account import AccountReader, AccountView, check_account
+from ..account import AccountReader, AccountView, another_account, is_account_of
 from ..concurrency.thread import in_thread
 from ..errors import PlanError
 from ..model.outcome import Ended, StepVerdict
 from ..model.plan import Plan, Step
 from .journal import Journal
+from .journal_state import JournalState
 from .step_actions import handler_of
 
-__all__ = ["Remaining", "classify", "compute_remaining", "in_doubt", "pending_steps"]
+__all__ = ["Remaining", "classify", "compute_remaining", "examine", "in_doubt", "pending_steps"]
+
+# For one step, at most.
+_LOOK_REQUESTS: Final = 3
 
 
 @attrs.frozen
@@ -37,11 +45,18 @@ class Remaining:
         pending: the steps, in the plan's order.
         verdicts: how some of them end without a request, by key; these are not started.
         finished: the outcomes of the others, by key.
+        parked: keys of pending ones that other workers hold, or whose requests may still arrive:
+            `examine` them once neither is so.
+        dependencies: steps of earlier runs that pending ones depend on, by the key of the latter.
+        is_account_known: whether the plan was seen to be of this account.
     """
 
     pending: tuple[Step, ...]
     verdicts: Mapping[str, StepVerdict]
     finished: Mapping[str, Ended]
+    parked: frozenset[str] = frozenset()
+    dependencies: Mapping[str, Step] = attrs.field(factory=dict)
+    is_account_known: bool = False
 
 
 async def compute_remaining(
@@ -62,52 +77,129 @@ async def compute_remaining(
     Raises:
         PlanError: the plan is of another account, or `retry_failed` and the journal has no outcome.
     """
-    started = {} if journal is None else journal.started
-    finished = {} if journal is None else journal.finished
+    state = JournalState() if journal is None else journal.state
+    finished = dict(state.finished)
     if retry_failed and not finished:
         raise PlanError("no step in this journal has an outcome yet: run without retry_failed")
 
-    def select() -> tuple[tuple[Step, ...], frozenset[str], dict[str, Step]]:
+    def select() -> tuple[tuple[Step, ...], frozenset[str]]:
         pending = pending_steps(plan, finished, retry_failed=retry_failed)
-        return (
-            pending,
-            in_doubt(pending, started, finished),
-            _earlier_dependencies(plan, pending),
-        )
+        return pending, in_doubt(pending, state.claims, finished)
 
     # Of 70,000 steps, these take most of a second.
-    pending, doubtful, dependencies = await in_thread(select)
+    pending, doubtful = await in_thread(select)
+    parked: frozenset[str] = frozenset()
+    if journal is not None:
+        mine = journal.mine
+        parked = frozenset(
+            key for key in doubtful if state.is_held(key, mine) or journal.remaining_s(key) > 0
+        )
+    chosen = [step for step in pending if step.key not in parked]
+    dependencies = await in_thread(lambda: _earlier_dependencies(plan, pending))
+    doubtful -= parked
     verdicts: dict[str, StepVerdict] = {}
     is_fresh = plan.was_read_by(engine, since_s=engine.clock.monotonic() - max_plan_age_s)
-    if pending and (doubtful or dependencies or not is_fresh):
-        if doubtful:
-            # A request of a run that died may still arrive: read only once it must have.
-            await engine.clock.sleep(engine.config.late_arrival_s)
-        view = await _read(plan, pending, doubtful, account)
-
-        def compare() -> dict[str, StepVerdict]:
-            deleted = [s.target_id for s in plan.steps if s.key in started and s.is_destructive]
-            check_account(plan, view, deleted)
-            return classify(plan, pending, view, doubtful, dependencies)
-
-        verdicts = await in_thread(compare)
+    must_read = bool(doubtful) or any(step.key in dependencies for step in chosen)
+    reads = bool(chosen) and (must_read or not is_fresh)
+    if reads:
+        verdicts = await examine(plan, chosen, doubtful, dependencies, state, account)
     left = {step.key for step in pending}
-    return Remaining(pending, verdicts, {k: v for k, v in finished.items() if k not in left})
-
-
-async def _read(
-    plan: Plan, pending: Sequence[Step], doubtful: Collection[str], account: AccountReader
-) -> AccountView:
-    """Read the listings that tell what became of these steps, and no others."""
-    in_doubt_by_snapshot = (
-        step.key in doubtful and handler_of(step).trace == "snapshots" for step in pending
+    return Remaining(
+        pending,
+        verdicts,
+        {k: v for k, v in finished.items() if k not in left},
+        parked,
+        dependencies,
+        is_fresh or reads,
     )
-    volumes = snapshots = None
-    if any(step.concerns_volume for step in pending):
-        volumes = await account.volumes(plan.selection.only_region)
-    if plan.needs_snapshots_for(pending) or any(in_doubt_by_snapshot):
-        snapshots = await account.snapshots()
-    return await in_thread(lambda: AccountView.of(volumes, snapshots))
+
+
+async def examine(
+    plan: Plan,
+    steps: Sequence[Step],
+    doubtful: Collection[str],
+    dependencies: Mapping[str, Step],
+    state: JournalState,
+    account: AccountReader,
+    *,
+    is_account_known: bool = False,
+) -> dict[str, StepVerdict]:
+    """Read the account, and decide which of these steps end without a request, and how.
+
+    Args:
+        plan: the plan.
+        steps: the steps.
+        doubtful: keys of those that may have been done.
+        dependencies: steps of earlier runs that these depend on, by the key of the latter.
+        state: what the journal says.
+        account: what to read.
+        is_account_known: whether the plan is known to be of this account. Then a few steps are
+            looked at by themselves, where that takes fewer requests than the listings.
+
+    Raises:
+        PlanError: the plan is of another account.
+    """
+    if is_account_known and _LOOK_REQUESTS * len(steps) <= plan.requests_to_check:
+        return await _looked_up(plan, steps, doubtful, dependencies, account)
+    by_snapshot = any(
+        step.key in doubtful and handler_of(step).trace == "snapshots" for step in steps
+    )
+    volumes, snapshots, is_whole = await account.listings(
+        volumes=any(step.concerns_volume for step in steps),
+        snapshots=plan.needs_snapshots_for(steps) or by_snapshot,
+        region=plan.selection.only_region,
+    )
+
+    def compare() -> dict[str, StepVerdict]:
+        return classify(plan, steps, view, doubtful, dependencies)
+
+    def is_right() -> bool:
+        deleted = [s.target_id for s in plan.steps if s.key in state.claims and s.is_destructive]
+        return is_account_of(plan, view, deleted)
+
+    view = await in_thread(lambda: AccountView.of(volumes, snapshots))
+    if not await in_thread(is_right):
+        # Where only snapshots were listed, the volumes may show it.
+        listed, _, _ = await account.listings(volumes=volumes is None, snapshots=False)
+        if not is_account_of(plan, AccountView.of(listed)):
+            raise another_account()
+    verdicts = await in_thread(compare)
+    if is_whole:
+        return verdicts
+    # What was found is there; whatever rests on what was not found is looked for once more.
+    unsure = [step for step in steps if step.key in doubtful or step.key in verdicts]
+    for step in unsure:
+        verdicts.pop(step.key, None)
+    verdicts.update(await _looked_up(plan, unsure, doubtful, dependencies, account))
+    return verdicts
+
+
+async def _looked_up(
+    plan: Plan,
+    steps: Sequence[Step],
+    doubtful: Collection[str],
+    dependencies: Mapping[str, Step],
+    account: AccountReader,
+) -> dict[str, StepVerdict]:
+    """Look at what these steps are about, and at nothing else; else as `examine`."""
+    view = await account.look(
+        volume_ids={step.volume_id for step in steps if step.concerns_volume and step.volume_id},
+        snapshots_of={
+            each.volume_id
+            for step in steps
+            for each in (step, dependencies.get(step.key))
+            if each is not None and each.action == "create_snapshot"
+        },
+        snapshot_ids={
+            each
+            for step in steps
+            if step.action == "delete_snapshot"
+            for each in (step.target_id, step.retained_snapshot_id)
+            if each
+        },
+        names={(step.name, step.region) for step in steps if step.action == "create_volume"},
+    )
+    return classify(plan, steps, view, doubtful, dependencies)
 
 
 def pending_steps(

@@ -2,36 +2,44 @@
 
 Theory: the plan says what is to be done, the journal what was done, and one reading of the account
 what has changed since. From these the run knows before it starts what remains, and the rest is a
-pool of tasks. Each step goes: intent to the journal, request, outcome to the journal, outcome to
-the reader.
+pool of tasks. Each step goes: permit of the budget, intent to the journal, request, outcome to the
+journal, outcome to the reader.
+
+Several workers may run one plan with one journal. Each of them goes through all that remains, in
+the plan's order, and leaves to the others what they have begun. A step that a worker had in flight
+when it died is looked up by another one, once its request cannot arrive any more.
 
 X1. Nothing is changed before the guards, the journal's lock and the reading of the account have
     passed.
 X2. A step's request is only sent after its intent is on disk, and an outcome is only given to the
     reader after it is on disk. When the disk fails, the run raises `JournalError`.
-X3. Each step is started at most once in a run. In all runs of one journal, a step that has an
-    outcome is not started again, but for `retry_failed` and for those whose outcome is unknown;
-    these, and steps in flight when a run died, are reconciled first and repeated only if the
-    account does not show them.
-X4. A step with `depends_on` only starts once that step was done (`dependencies.py`, G1).
+X3. Each step is started at most once in a run, by one of its workers. In all runs of one journal, a
+    step that has an outcome is not started again, but for `retry_failed` and for those whose
+    outcome is unknown; these, and steps in flight when a worker died, are reconciled first and
+    repeated only if the account does not show them.
+X4. A step with `depends_on` only starts once that step was done (`step_queue.py`, G1).
 X5. However a run ends, each step whose request has left has an outcome, `unknown` at worst.
     Stopping gives up those whose request still waits for quota: they remain to be done.
+X6. A run that is not stopped ends when every step that it is about has an outcome, this worker's or
+    another's; `max_failures` and `per_region` count those of all workers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
-from itertools import groupby
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self
 
 import attrs
 
+from ..._clock import boot_s, wait_for_event
+from ..._context import Gate, gated
 from ..._http.engine import Engine
 from ..._ratelimit.throttle import Throttle
 from ...errors import InvalidArgumentError
@@ -46,16 +54,15 @@ from ..model.guards import Guards
 from ..model.outcome import Ended, Outcome
 from ..model.plan import Plan, Step
 from ..model.report import Report, report_of
-from .dependencies import StepTracker
-from .executor import Executor, outcome_of
+from .executor import Executor, StepsTakenError, outcome_of
 from .journal import Journal
-from .resume import compute_remaining
+from .resume import compute_remaining, examine
+from .step_queue import RequestGroup, StepQueue
 
 __all__ = ["Run", "RunOptions"]
 
-# Steps that share one request.
-RequestGroup: TypeAlias = tuple[Step, ...]
-
+# A journal that is slow must not keep a permit of the budget for longer.
+_CLAIM_S: Final = 5.0
 _TOO_MANY: Final = 429
 
 
@@ -70,7 +77,8 @@ class RunOptions:
         PlanError: `retry_failed` without a journal.
     """
 
-    journal: str | os.PathLike[str] | None = None
+    # The URL of a database holds a password.
+    journal: str | os.PathLike[str] | None = attrs.field(default=None, repr=False)
     max_failures: int | None = 10
     concurrency: int = 16
     per_region: int | None = None
@@ -122,13 +130,26 @@ class Run:
         self._account = account
         self._executor = executor
         self._journal: Journal | None = None
-        self._is_abandoned = False
         self._pool: TaskPool[RequestGroup, list[Outcome[Step]]] | None = None
-        self._steps = StepTracker()
+        self._steps = StepQueue()
         self._unread: deque[Outcome[Step]] = deque()
-        self._unsent: set[asyncio.Task[Any]] = set()
+        # What waits for the budget here, and what is under way here in all, by key.
+        self._unsent: dict[asyncio.Task[Any], RequestGroup] = {}
+        self._in_hand: set[str] = set()
+        self._claimed: set[str] = set()
+        self._regions: dict[str, str] = {}
+        # Steps that other workers have begun, or that are in doubt, by key.
+        self._parked: set[str] = set()
+        # Up to where the journal was known when the account was read: for all steps, and for those
+        # that were looked up later.
+        self._known = 0
+        self._known_of: dict[str, int] = {}
+        self._dependencies: Mapping[str, Step] = {}
+        self._is_account_known = False
+        self._settler: asyncio.Task[None] | None = None
+        self._stirred = asyncio.Event()
         self._failures = 0
-        self._broken: JournalError | None = None
+        self._broken: Exception | None = None
         self._started_s = self._ended_s = 0.0
         self._requests = self._rate_limited = 0
         self._stopped: str | None = None
@@ -159,7 +180,11 @@ class Run:
 
     @property
     def stopped(self) -> str | None:
-        """Why nothing more starts: `stopped`, `max_failures`, `cancelled`, `journal`; or None."""
+        """Why nothing more starts; None while more does.
+
+        `stopped`, `max_failures`, `cancelled`, `journal`; or `account`: it could not be read to see
+        what became of steps in doubt.
+        """
         return self._stopped
 
     def report(self) -> Report:
@@ -187,20 +212,28 @@ class Run:
             options.guards.check(self._plan)
         try:
             if options.journal is not None:
-                await self._open_journal(options.journal)
+                self._journal = await Journal.open(
+                    options.journal,
+                    self._plan,
+                    late_arrival_s=self._engine.config.late_arrival_s,
+                )
             if self._plan is None and self._journal is not None:
                 self._plan = self._journal.plan
                 options.guards.check(self._plan)
             with self._throttle.background(self.plan.job), observing(self._observe):
-                pending = await self._prepare()
+                await self._prepare()
                 context = copy_context()
+                if self._journal is not None:
+                    self._settler = asyncio.create_task(
+                        self._settle(self._journal), name="bulk journal settle"
+                    )
         except BaseException:
             await run_to_completion(self._close_journal())
             raise
         self._pool = TaskPool(
             self._work,
             lambda group: [],
-            self._request_groups(pending),
+            self._steps,
             concurrency=options.concurrency,
             per_region=options.per_region,
             region_of=lambda group: group[0].region,
@@ -211,43 +244,31 @@ class Run:
             self._pool.stop()
         return self
 
-    async def _open_journal(self, path: str | os.PathLike[str]) -> None:
-        def work() -> None:
-            # In this order: either the run sees the journal, or this thread sees that it is over.
-            self._journal = Journal.open(path, self._plan)
-            if self._is_abandoned:
-                self._journal.release()
-
-        try:
-            await in_thread(work)
-        except asyncio.CancelledError:
-            # The thread may still be at it; `_close_journal` closes what it has opened already.
-            self._is_abandoned = True
-            raise
-
-    async def _prepare(self) -> Sequence[Step]:
-        """Return the steps that remain; record what is known of the others."""
+    async def _prepare(self) -> None:
+        """Find out what remains, and what is known of the others."""
+        journal = self._journal
+        if journal is not None:
+            self._known = journal.state.position
+            journal.changed = self._on_change
         remaining = await compute_remaining(
             self.plan,
-            self._journal,
+            journal,
             retry_failed=self._options.retry_failed,
             max_plan_age_s=self._options.max_plan_age_s,
             engine=self._engine,
             account=self._account,
         )
         plan, steps = self.plan, self._steps
-        loop = asyncio.get_running_loop()
-        await in_thread(lambda: steps.start(plan, remaining, loop))
-        return remaining.pending
-
-    @staticmethod
-    def _request_groups(pending: Sequence[Step]) -> Iterator[RequestGroup]:
-        """Group the steps that share a request: those of one batch; else each by itself."""
-        for batch, steps in groupby(pending, key=lambda step: step.batch):
-            if batch:
-                yield tuple(steps)
-            else:
-                yield from ((step,) for step in steps)
+        await in_thread(lambda: steps.start(plan, remaining))
+        self._parked.update(remaining.parked)
+        self._dependencies = remaining.dependencies
+        self._is_account_known = remaining.is_account_known
+        if self._options.per_region is not None:
+            self._regions = {step.key: step.region for step in plan.steps}
+        if journal is not None:
+            # What the others did while the account was read.
+            since = self._known
+            self._on_change(key for key in steps.open if not journal.state.is_untouched(key, since))
 
     # Iterating.
 
@@ -285,6 +306,7 @@ class Run:
             # These wait for quota only; nothing of theirs can take effect.
             for task in self._unsent:
                 task.cancel()
+            self._stirred.set()
 
     async def __aexit__(
         self,
@@ -317,8 +339,96 @@ class Run:
             await self._close_journal()
 
     async def _close_journal(self) -> None:
+        if self._settler is not None:
+            self._settler.cancel()
+            await asyncio.wait([self._settler])
         if self._journal is not None:
             await self._journal.close()
+
+    # What the other workers do.
+
+    def _on_change(self, keys: Iterable[str]) -> None:
+        """Take over what others began or ended; `keys` says of which steps."""
+        journal = self._journal
+        assert journal is not None  # noqa: S101 -- for the type checker
+        if journal.broken is not None:
+            self._fail(journal.broken, "journal")
+        state, steps = journal.state, self._steps
+        for key in tuple(keys):
+            finished = state.finished.get(key)
+            if finished is not None:
+                self._parked.discard(key)
+                steps.record_end(key, finished)
+            else:
+                steps.finished.pop(key, None)
+                if key in steps.open:
+                    self._parked.add(key)
+        for task, group in self._unsent.items():
+            if not any(self._may(step.key) for step in group):
+                task.cancel()
+        self._check_failures(state.failures)
+        self._stirred.set()
+
+    def _may(self, key: str) -> bool:
+        """Whether a step may be begun or ended here, as far as the journal is known."""
+        if self._journal is None:
+            return True
+        state, mine = self._journal.state, self._journal.mine
+        known = self._known_of.get(key, self._known)
+        is_free = key not in self._parked and state.is_untouched(key, known)
+        return is_free or state.is_mine(key, mine)
+
+    async def _settle(self, journal: Journal) -> None:
+        """Look up what became of steps in doubt, and put them into the queue again."""
+        steps = {step.key: step for step in self.plan.steps}
+        while self._stopped is None:
+            self._stirred.clear()
+            wait_s = self._settling_in_s(journal)
+            if wait_s > 0:
+                await wait_for_event(self._stirred, wait_s)
+                continue
+            doubtful = self._doubtful(journal)
+            known = journal.state.position
+            chosen = [steps[key] for key in doubtful]
+            try:
+                verdicts = await examine(
+                    self.plan,
+                    chosen,
+                    doubtful,
+                    self._dependencies,
+                    journal.state,
+                    self._account,
+                    is_account_known=self._is_account_known,
+                )
+                self._is_account_known = True
+            except Exception as error:  # noqa: BLE001 -- raised to the reader
+                self._fail(error, "account")
+                return
+            # What another worker has taken meanwhile stays parked.
+            free = [step for step in chosen if journal.state.is_untouched(step.key, known)]
+            for step in free:
+                self._known_of[step.key] = known
+                self._parked.discard(step.key)
+            self._steps.add(free, verdicts)
+
+    def _doubtful(self, journal: Journal) -> list[str]:
+        """Keys of the parked steps that nobody holds."""
+        state, mine = journal.state, journal.mine
+        return [
+            key for key in self._parked if key not in self._in_hand and not state.is_held(key, mine)
+        ]
+
+    def _settling_in_s(self, journal: Journal) -> float:
+        """Seconds until the doubtful steps may be looked up by this worker.
+
+        One worker's look is enough: whoever joined first begins, the others give it time.
+        """
+        doubtful = self._doubtful(journal)
+        if not doubtful:
+            return math.inf
+        arrived_s = max(journal.remaining_s(key) for key in doubtful)
+        turn = list(journal.state.present).index(journal.mine[-1]) if journal.is_present else 1
+        return arrived_s + turn * journal.timing.silent_s
 
     # One request group.
 
@@ -329,16 +439,30 @@ class Run:
         """
         if isinstance(event, AttemptSent):
             self._requests += 1
-            self._unsent.discard(asyncio.current_task())
+            self._unsent.pop(asyncio.current_task(), None)  # type: ignore[arg-type] # never None
         elif isinstance(event, AttemptFinished):
             self._rate_limited += event.status == _TOO_MANY
 
     async def _work(self, group: RequestGroup) -> list[Outcome[Step]]:
-        if self._stopped is not None:
+        # Since it was put into the queue, another worker may have begun it.
+        group = tuple(
+            step for step in group if step.key not in self._in_hand and self._may(step.key)
+        )
+        if self._stopped is not None or not group:
             return []  # stopped after this task was created and before it first ran
+        keys = [step.key for step in group]
+        self._in_hand.update(keys)
+        try:
+            return await self._work_on(group)
+        finally:
+            self._in_hand.difference_update(keys)
+            self._claimed.difference_update(keys)
+            self._stirred.set()
+
+    async def _work_on(self, group: RequestGroup) -> list[Outcome[Step]]:
         outcomes: list[Outcome[Step]] = []
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment] # TaskPool's
-        self._unsent.add(task)
+        self._unsent[task] = group
         try:
             await self._execute(group, outcomes)
         except asyncio.CancelledError as error:
@@ -351,49 +475,114 @@ class Run:
                 if step.key not in known
             )
         except JournalError as error:
-            self._broken = error
-            self._unsent.discard(task)
-            self._stop("journal")
+            self._unsent.pop(task, None)
+            self._fail(error, "journal")
         finally:
-            self._unsent.discard(task)
-        is_on_disk = await self._write(outcomes)
+            self._unsent.pop(task, None)
+        outcomes = await self._write(outcomes)
         # After the journal: a dependent must not start before this outcome would survive a crash.
         for outcome in outcomes:
             self._steps.record(outcome)
         # Steps that share a request fail together: that counts as one failure.
         self._failures += any(outcome.status in {"failed", "unknown"} for outcome in outcomes)
+        journal = self._journal
+        self._check_failures(self._failures if journal is None else journal.state.failures)
+        return outcomes
+
+    def _check_failures(self, failures: int) -> None:
         most = self._options.max_failures
-        if most is not None and self._failures > most:
+        if most is not None and failures > most:
             self._stop("max_failures")
-        return outcomes if is_on_disk else []
+
+    def _fail(self, error: Exception, why: str) -> None:
+        """Start nothing more, and raise `error` once what is in flight has ended."""
+        if self._broken is None:
+            self._broken = error
+        self._stop(why)
 
     async def _execute(self, group: RequestGroup, outcomes: list[Outcome[Step]]) -> None:
         # Steps that no verdict resolves go into the one request; the others end here.
         live: list[Step] = []
         for step in group:
-            verdict = await self._steps.resolve(step)
+            verdict = self._steps.resolve(step)
             if verdict is None:
                 live.append(step)
             else:
                 outcomes.append(outcome_of(step, verdict, resumed=verdict.status == "done"))
-        # Without a journal that can be written, no intent can be recorded: nothing more is sent.
-        if not live or self._broken is not None:
+        journal = self._journal
+        if journal is None:
+            if live:
+                outcomes.extend(await self._executor.execute(live))
             return
-        if self._journal is not None:
-            await self._journal.start([step.key for step in live], self._clock.wall_s())
-        outcomes.extend(await self._executor.execute(live))
+        # Without a journal that can be written, no intent can be recorded: nothing more is sent.
+        while live and journal.broken is None:
+            await self._wait_for_room(journal, live[0].key)
+            try:
+                with gated(self._gate(journal, [step.key for step in live])):
+                    outcomes.extend(await self._executor.execute(live))
+            except StepsTakenError as taken:
+                # Nothing was sent. What is free all the same waits for room, or for the journal.
+                live = [step for step in live if step.key in taken.granted or self._may(step.key)]
+                self._claimed.difference_update(step.key for step in group)
+            else:
+                return
 
-    async def _write(self, outcomes: Sequence[Outcome[Step]]) -> bool:
-        """Write outcomes to the journal, if there is one; tell whether they may be seen."""
-        if self._journal is None or not outcomes:
+    def _gate(self, journal: Journal, keys: Sequence[str]) -> Gate:
+        """Claim steps once their permit is granted: a step may wait for that for an hour."""
+        is_first = True
+
+        async def claim() -> Callable[[], bool]:
+            nonlocal is_first
+            began_s = boot_s()
+            try:
+                # Once something was sent, only the engine knows what may have become of it.
+                async with asyncio.timeout(_CLAIM_S if is_first else None):
+                    granted = await journal.claim(keys, self._may_begin)
+            except TimeoutError:
+                granted = ()
+            if len(granted) < len(keys):
+                raise StepsTakenError(granted)
+            is_first = False
+            until_s = began_s + journal.timing.send_within_s
+            return lambda: boot_s() > until_s
+
+        return claim
+
+    def _may_begin(self, key: str) -> bool:
+        return self._may(key) and self._has_room(key)
+
+    def _has_room(self, key: str) -> bool:
+        """Whether `per_region` allows one more step, those of other workers counted."""
+        most, journal = self._options.per_region, self._journal
+        if most is None or journal is None:
             return True
+        state, mine, region = journal.state, journal.mine, self._regions[key]
+        busy = {other for other in state.in_flight if state.is_held(other, mine)} | self._claimed
+        if sum(self._regions[other] == region for other in busy - {key}) >= most:
+            return False
+        self._claimed.add(key)
+        return True
+
+    async def _wait_for_room(self, journal: Journal, key: str) -> None:
+        """Wait where a permit of the budget could not be used: for room, or for the journal."""
+        while journal.broken is None and (journal.is_away or not self._has_room(key)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLAIM_S):
+                    await journal.next_change()
+
+    async def _write(self, outcomes: list[Outcome[Step]]) -> list[Outcome[Step]]:
+        """Write outcomes to the journal, if there is one; return those that may be seen."""
+        journal = self._journal
+        if journal is None or not outcomes:
+            return outcomes
         ended = {outcome.key: Ended.of(outcome) for outcome in outcomes}
         try:
             # The request is over; a cancellation now must not lose the record of what it did.
             with suppress(asyncio.CancelledError):
-                await run_to_completion(self._journal.finish(ended))
+                await run_to_completion(journal.finish(ended, self._may))
         except JournalError as error:
-            self._broken = error
-            self._stop("journal")
-            return False
-        return True
+            self._fail(error, "journal")
+            for outcome in outcomes:
+                self._steps.record(outcome)
+            return []
+        return [outcome for outcome in outcomes if outcome.key in journal.finished_here]

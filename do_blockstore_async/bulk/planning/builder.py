@@ -17,7 +17,7 @@ from ..._schema.validation import check_tags
 from ...errors import InvalidArgumentError
 from ...models import Volume, VolumeSnapshot
 from ..account import AccountReader
-from ..errors import PlanError
+from ..errors import NothingSelectedError, PlanError
 from ..model.plan import (
     ListingCounts,
     Plan,
@@ -300,11 +300,11 @@ def selected(volumes: Sequence[Volume], selection: Selection) -> list[Volume]:
     """Return the volumes that match.
 
     Raises:
-        PlanError: none does.
+        NothingSelectedError: none does.
     """
     found = [volume for volume in volumes if selection.matches(volume)]
     if not found:
-        raise PlanError(
+        raise NothingSelectedError(
             f"nothing is selected: no volume of {len(volumes)} matches ({selection}); "
             "check regions, tags and name pattern against `store.bulk.inventory()`"
         )

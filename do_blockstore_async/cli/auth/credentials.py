@@ -12,13 +12,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ...errors import ConfigError
+from ...jobs import read_token_file
 from ..exit_codes import UsageError
 from ..options import Settings
 from . import doctl
 
 __all__ = ["find_token"]
-
-_LONGEST_FILE = 65_536
 
 
 def find_token(settings: Settings, environ: Mapping[str, str] | None = None) -> str:
@@ -48,18 +48,6 @@ def find_token(settings: Settings, environ: Mapping[str, str] | None = None) -> 
 
 def _from_file(path: Path) -> str:
     try:
-        if str(path) == "-":
-            text = sys.stdin.read(_LONGEST_FILE)
-        else:
-            with path.open(encoding="utf-8-sig") as file:
-                text = file.read(_LONGEST_FILE)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
-        raise UsageError(f"cannot read the token file {path}: {reason}") from None
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if len(lines) != 1:
-        raise UsageError(
-            f"the token file {path} must hold the token on one line and nothing else; "
-            f"it has {len(lines)} lines with text"
-        )
-    return lines[0]
+        return read_token_file(path, sys.stdin if str(path) == "-" else None)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 from cyclopts import Group, Parameter
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ...bulk.model.selection import Selection
     from ...bulk.service import Bulk
 
-__all__ = ["Job", "Keep", "Pick", "RunFlags", "tell_no_journal"]
+__all__ = ["Job", "Keep", "Pick", "RunFlags", "shown_journal", "tell_no_journal"]
 
 _PICK = Group("Which volumes (all by default)", sort_key=10)
 _KEEP = Group("Which snapshots to keep, of each volume (restic's meaning; -1 is all)", sort_key=20)
@@ -138,7 +139,8 @@ class RunFlags:
     Args:
         dry_run: show the plan with every step, and stop.
         yes: do not ask.
-        journal: where the run is recorded; by default a new file in the state directory.
+        journal: record the run in this file, or in postgresql://HOST/DB#NAME; by default in a new
+            file in the state directory.
         resume: continue the run recorded in --journal.
         retry_failed: with --resume: repeat only what failed.
         max_failures: stop after more than N failures (default 10).
@@ -150,7 +152,7 @@ class RunFlags:
 
     dry_run: Annotated[bool, Parameter(alias="-n")] = False
     yes: Annotated[bool, Parameter(alias="-y")] = False
-    journal: Path | None = None
+    journal: str | None = None
     resume: bool = False
     retry_failed: bool = False
     max_failures: int = 10
@@ -171,11 +173,11 @@ class RunFlags:
             raise UsageError("--retry-failed repeats the failures of an earlier run: add --resume")
         if self.resume and self.dry_run:
             raise UsageError("--resume runs the plan in the journal: leave --dry-run out")
-        if self.journal is not None and not self.resume and self.journal.exists():
-            raise UsageError(
-                f"the journal {self.journal} exists: add --resume to continue it, "
-                "or name another file"
-            )
+        if self.journal is not None and not self.resume and "://" not in self.journal:
+            if Path(self.journal).exists():
+                raise self.exists()
+            if not Path(self.journal).absolute().parent.is_dir():
+                raise UsageError(f"the folder of the journal {self.journal} does not exist")
         if self.report is not None:
             try:
                 self.report.open("a").close()
@@ -184,17 +186,24 @@ class RunFlags:
                     f"the report cannot be written to {self.report}: {error.strerror}"
                 ) from None
 
+    def exists(self) -> UsageError:
+        """A run is recorded in the journal already."""
+        return UsageError(
+            f"the journal {shown_journal(self.journal)} exists: add --resume to continue it, "
+            "or name another"
+        )
+
     def guards(self) -> Guards:
         """The same for `store.bulk`: how much may be deleted."""
         from ...bulk.model.guards import Guards
 
         return Guards(max_items=self.max_items, max_share=self.max_share)
 
-    def started(self, bulk: Bulk, plan: Plan, journal: Path | None) -> Run:
+    def started(self, bulk: Bulk, plan: Plan, journal: str | None) -> Run:
         """Make a run of the plan with these options."""
         return bulk.run(plan, journal=journal, **self._options())
 
-    def resumed(self, bulk: Bulk, journal: Path) -> Run:
+    def resumed(self, bulk: Bulk, journal: str) -> Run:
         """Make a run that goes on with a journal, with these options."""
         return bulk.resume(journal, retry_failed=self.retry_failed, **self._options())
 
@@ -202,7 +211,7 @@ class RunFlags:
         shared = ("max_failures", "concurrency", "max_items", "max_share")
         return {name: getattr(self, name) for name in shared}
 
-    def journal_path(self, settings: Settings, job: str, stamp: str) -> tuple[Path | None, bool]:
+    def journal_path(self, settings: Settings, job: str, stamp: str) -> tuple[str | None, bool]:
         """Where the journal goes, and whether it is ours to remove once all is done.
 
         A run against the embedded simulator needs none: what it could resume ends with it.
@@ -217,7 +226,17 @@ class RunFlags:
             tell_no_journal(str(error.strerror))
             return None, False
         # The process id keeps two runs that begin in the same second apart.
-        return folder / f"{job.replace(':', '-')}-{stamp}-{os.getpid()}.journal", True
+        return str(folder / f"{job.replace(':', '-')}-{stamp}-{os.getpid()}.db"), True
+
+
+def shown_journal(journal: str | None) -> str:
+    """Return a journal's name for a message: without the password of a URL."""
+    if journal is None or "://" not in journal:
+        return str(journal)
+    url = urlsplit(journal)
+    user, _, host = url.netloc.rpartition("@")
+    name = user.partition(":")[0]
+    return urlunsplit(url._replace(netloc=f"{name}@{host}" if name else host))
 
 
 def tell_no_journal(reason: str) -> None:

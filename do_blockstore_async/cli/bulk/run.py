@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._export import aligned_text
+from ...jobs import report_text
 from ..exit_codes import CommandError, ExitCode
 from ..options import Settings, current
 from ..output.prompts import check_can_ask, confirm
 from ..output.terminal import errors, is_live, print_stderr
 from ..session import open_session
-from .options import RunFlags, tell_no_journal
+from ..signals import Interrupts, interruptible
+from .options import RunFlags, shown_journal, tell_no_journal
 from .progress import watching
-from .signals import Interrupts, interruptible
 from .view import (
     TITLES,
     print_failures,
@@ -50,6 +50,8 @@ async def run_bulk_command(
         if running.resume and running.journal is not None:
             run = running.resumed(session.store.bulk, running.journal)
             return await _run(session, run, None, running, command, running.journal)
+        if running.journal is not None and await session.store.bulk.status(running.journal):
+            raise running.exists()
         async with _busy("Listing volumes and snapshots"):
             plan = await make_plan(session.store.bulk)
         if running.dry_run:
@@ -88,7 +90,7 @@ async def _run(
     unrecorded: Run | None,
     running: RunFlags,
     command: str,
-    journal: Path | None,
+    journal: str | None,
 ) -> int:
     """Run to the end; without a journal, as `unrecorded`, where ours cannot be used."""
     ours = unrecorded is not None
@@ -120,7 +122,10 @@ async def _run(
             else:
                 async for _ in run:
                     pass
-        return _concluded(run.report(), running, interrupts, journal, again, ours=ours)
+        report = run.report()
+        if ours and journal is not None and report.conclusion == "done":
+            await session.store.bulk.remove_journal(journal)
+        return _concluded(report, running, interrupts, journal, again)
 
 
 @asynccontextmanager
@@ -129,7 +134,7 @@ async def _enter_run(run: Run, unrecorded: Run | None, running: RunFlags) -> Asy
     from ...bulk import JournalError
 
     if running.resume:
-        async with _busy("Checking what the earlier run finished (up to 30 s)"):
+        async with _busy("Checking what the earlier run finished"):
             await run.__aenter__()
     else:
         try:
@@ -151,21 +156,16 @@ def _concluded(
     report: Report,
     running: RunFlags,
     interrupts: Interrupts,
-    journal: Path | None,
+    journal: str | None,
     again: str,
-    *,
-    ours: bool,
 ) -> int:
     settings: Settings = current()
     show_report(settings.output, report)
     print_failures(report)
     print_stderr(summary_line(report))
-    if report.conclusion == "done":
-        if ours and journal is not None:
-            journal.unlink(missing_ok=True)
-    elif interrupts.happened or report.stopped or report.remaining:
+    if interrupts.happened or report.stopped or report.remaining:
         print_stderr(again)
-    elif journal is not None:
+    elif report.conclusion != "done" and journal is not None:
         print_stderr(f"to retry the failures: {again.split(': ', 1)[-1]} --retry-failed")
     code = _code(report, interrupts)
     if running.report is not None:
@@ -182,15 +182,8 @@ def _code(report: Report, interrupts: Interrupts) -> int:
 
 
 def _save(report: Report, path: Path, code: int) -> None:
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        text = report.to_json()
-    elif suffix == ".csv":
-        text = report.to_csv()
-    else:
-        text = aligned_text(*report.table("item"))
     try:
-        path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+        path.write_text(report_text(report, path.suffix.lower()), encoding="utf-8")
     except OSError as error:
         # The job is over; that its report is lost must not look like success.
         raise CommandError(
@@ -201,7 +194,7 @@ def _save(report: Report, path: Path, code: int) -> None:
     print_stderr(f"report: {path}")
 
 
-def _how_to_resume(command: str, journal: Path | None) -> str:
+def _how_to_resume(command: str, journal: str | None) -> str:
     if journal is None:
         return "nothing to resume (no journal): run the command again; finished items are skipped"
-    return f"to continue: do-blockstore bulk {command} --journal {journal} --resume"
+    return f"to continue: do-blockstore bulk {command} --journal {shown_journal(journal)} --resume"

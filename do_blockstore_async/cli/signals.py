@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..exit_codes import ExitCode
+from .exit_codes import ExitCode
 
 __all__ = ["Interrupts", "interruptible"]
 

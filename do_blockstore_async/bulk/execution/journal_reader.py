@@ -1,0 +1,274 @@
+"""Where a journal is, and what is in it: for whoever reads it, whether taking part or not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import attrs
+
+from ..._clock import now_s
+from ..._log.opening import open_journal_store
+from ..._log.store import LastingStore, LogStoreError, Reply
+from ...config import POSTGRES_SCHEMES, REDIS_SCHEMES
+from ...errors import StoreUnusableError
+from ..concurrency.thread import in_thread
+from ..errors import JournalError, PlanError
+from ..model.plan import Plan
+from .journal_state import FORMAT, JournalFact, JournalState, encode_fact
+
+__all__ = ["JournalPlace", "JournalReader", "remove_journal"]
+
+_NAME: Final = "journal"
+_FORMER: Final = b' {"journal":'
+
+
+@attrs.frozen
+class JournalPlace:
+    """Where a journal is: a file, or a name in a database.
+
+    Attributes:
+        where: the path, or the URL without its fragment; it may hold a password.
+        name: in the database.
+    """
+
+    where: str | Path = attrs.field(repr=False)
+    name: str = ""
+
+    @classmethod
+    def of(cls, journal: str | os.PathLike[str]) -> Self:
+        """Read what a user calls a journal.
+
+        Raises:
+            JournalError: no journal can be there.
+        """
+        text = os.fspath(journal)
+        if isinstance(journal, str):
+            scheme = urlsplit(journal).scheme if "://" in journal else ""
+            if scheme in REDIS_SCHEMES:
+                raise JournalError(
+                    "Redis keeps no journals: when it stops, what it was told in the last second "
+                    "may be lost, and a step with it. Name a file, or a PostgreSQL database"
+                )
+            if scheme in POSTGRES_SCHEMES:
+                url, fragment = urldefrag(journal)
+                return cls(url, unquote(fragment) or _NAME)
+            if scheme:
+                raise JournalError(
+                    f"a journal is a file, or postgresql://...#NAME; {scheme}:// is neither"
+                )
+        if "\0" in text:
+            raise JournalError(f"not a path of a journal: {text!r}")
+        return cls(Path(text))
+
+    def __str__(self) -> str:
+        """For people: never a user name, a password or an option of the URL."""
+        if isinstance(self.where, Path):
+            return str(self.where)
+        url = urlsplit(self.where)
+        host = url.netloc.rpartition("@")[2]
+        return f"{url.scheme}://{host}{url.path}#{self.name}"
+
+    def open_store(self, *, create: bool) -> LastingStore:
+        """Open the log; a file is looked at first, and nothing is connected yet.
+
+        Raises:
+            JournalError: there is none, or it is something else.
+        """
+        if isinstance(self.where, Path):
+            self._check_file(self.where, create=create)
+        try:
+            return open_journal_store(self.where, self.name, create=create)
+        except StoreUnusableError as error:
+            raise JournalError(str(error)) from None
+
+    def _check_file(self, path: Path, *, create: bool) -> None:
+        # Not opened: closing it would release the locks that SQLite holds for this process.
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            if not create:
+                raise self.missing() from None
+            return
+        except OSError as error:
+            raise JournalError(f"the journal {path} cannot be opened: {error.strerror}") from None
+        if not stat.S_ISREG(found.st_mode):
+            raise JournalError(f"{path} is not a regular file: name another for the journal")
+        if not found.st_size and not create:
+            raise JournalError(f"the journal {path} is empty: run the plan itself")
+
+    def unusable(self, error: StoreUnusableError) -> JournalError:
+        """Say what SQLite or PostgreSQL cannot use."""
+        words = str(error)
+        if "moved or replaced" in words:
+            return self.moved()
+        if "another program" in words:
+            return self.foreign()
+        if isinstance(self.where, Path) and "not a database" in words:
+            with self.where.open("rb") as file:
+                head = file.read(8 + len(_FORMER))
+            if head[8:] != _FORMER:
+                return self.foreign()
+            return JournalError(
+                f"the journal {self} was written by an earlier version, which kept journals as "
+                "text: finish it with that version, or name another file and plan again; what "
+                "exists already is skipped"
+            )
+        return JournalError(f"the journal {self} cannot be used: {error}")
+
+    def is_missing(self) -> bool:
+        """Whether there is no file, or an empty one; of a database nothing is known yet."""
+        if not isinstance(self.where, Path):
+            return False
+        try:
+            found = self.where.stat()
+        except FileNotFoundError:
+            return True
+        return stat.S_ISREG(found.st_mode) and not found.st_size
+
+    def missing(self) -> JournalError:
+        """There is none."""
+        return JournalError(f"there is no journal {self}: name the one of that run")
+
+    def moved(self) -> JournalError:
+        """It is not the one any more that was opened."""
+        return JournalError(
+            f"the journal {self} was moved or replaced while it was in use: nothing more is "
+            "started; put it back and resume"
+        )
+
+    def foreign(self) -> JournalError:
+        """Something else is there."""
+        return JournalError(f"{self} is not a journal; it was not changed: name another")
+
+
+class JournalReader:
+    """Follows a journal's log without taking part.
+
+    Attributes:
+        place: where it is.
+        state: what it says, as far as it was read.
+    """
+
+    def __init__(self, place: JournalPlace, store: LastingStore) -> None:
+        self.place = place
+        self.store = store
+        self.state = JournalState()
+        self._log_id: str | None = None
+        self._heard_at = 0.0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def read(self) -> None:
+        """Read on to the end of the log.
+
+        Raises:
+            JournalError: it is no journal, or not the same any more, or of another version.
+            LogStoreError: the store is away.
+        """
+        await self.exchange((), self.state.position)
+
+    async def exchange(self, facts: Iterable[JournalFact], made_at: int) -> bool:
+        """Append facts if nobody has written since they were made, read on, and tell if they were.
+
+        Args:
+            facts: what holds in the state at `made_at`.
+            made_at: a position of the log.
+
+        Raises: as `read`.
+        """
+        data = [encode_fact(fact) for fact in facts]
+        async with self._one_at_a_time:
+            if data and self.state.position != made_at:
+                return False  # another task has read on
+            accepted = True
+            while True:
+                after = self.state.position
+                try:
+                    reply = await self.store.exchange(after, data, only_if=after)
+                except StoreUnusableError as error:
+                    raise self.place.unusable(error) from None
+                if data:
+                    accepted, data = reply.accepted, []
+                self._heard_at = now_s()
+                self._check_same(reply)
+                for entry in reply.facts:
+                    try:
+                        self._applied(self.state.apply(entry))
+                    except (ValueError, KeyError):
+                        raise self.place.foreign() from None
+                self.state.now_s = max(self.state.now_s, reply.now_s)
+                if reply.is_whole:
+                    return accepted
+
+    def _applied(self, fact: JournalFact) -> None:
+        """A fact of the log was applied to the state."""
+
+    def _check_same(self, reply: Reply) -> None:
+        """Stop once it is another log than the one that was opened (J3)."""
+        if self._log_id is None:
+            self._log_id = reply.log_id
+        is_cut = reply.first > self.state.position + 1 or reply.last < self.state.position
+        if reply.log_id != self._log_id or is_cut:
+            raise self.place.moved()
+
+    def remaining_s(self, key: str) -> float:
+        """Seconds until the last request of a step that was begun cannot arrive any more."""
+        elapsed_s = now_s() - self._heard_at
+        return self.state.arrives_until_s(key) - self.state.now_s - elapsed_s
+
+    async def read_plan(self) -> Plan:
+        """Return the plan of what was read.
+
+        Raises:
+            JournalError: there is none, it is of another version, or it cannot be read.
+        """
+        state = self.state
+        if state.plan is None:
+            raise self.place.missing() if not state.position else self.place.foreign()
+        if state.format != FORMAT:
+            raise JournalError(
+                f"the journal {self.place} has format {state.format}, this version reads {FORMAT}: "
+                "resume it with the version that wrote it, or plan again"
+            )
+        data = state.plan
+        try:
+            return await in_thread(lambda: Plan.from_json(data))
+        except PlanError as error:
+            raise JournalError(
+                f"the plan in the journal {self.place} cannot be read: {error}"
+            ) from None
+
+    async def aclose(self) -> None:
+        """Let go of the store."""
+        await self.store.aclose()
+
+
+async def remove_journal(journal: str | os.PathLike[str]) -> None:
+    """Remove a journal, with what belongs to it; harmless when there is none.
+
+    Raises:
+        JournalError: it is something else, somebody works with it, or its server is away.
+    """
+    place = JournalPlace.of(journal)
+    if isinstance(place.where, Path) and not place.where.exists():
+        return
+    reader = JournalReader(place, place.open_store(create=True))
+    try:
+        await reader.read()
+        state = reader.state
+        if state.position and len(state.finished) < len((await reader.read_plan()).steps):
+            silent = state.silent()
+            busy = [each.name for who, each in state.present.items() if who not in silent]
+            if busy:
+                names = ", ".join(busy)
+                raise JournalError(f"the journal {place} is in use by {names}: stop it first")
+        await reader.store.remove()
+    except LogStoreError as error:
+        raise JournalError(f"the journal {place} cannot be removed: {error}") from None
+    finally:
+        await reader.aclose()

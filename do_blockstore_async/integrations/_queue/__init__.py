@@ -1,0 +1,1 @@
+"""The tables of the job queue, beside procrastinate's."""
