@@ -127,11 +127,10 @@ class _Transmission:
             except BaseException:
                 lease.cancel()
                 raise
-            token_header = self._owner.carry_token()
-            if self._owner.generation != attempt.generation:
-                # Another one than when it began to wait.
-                request.headers[hdrs.AUTHORIZATION] = token_header
-                attempt.generation = self._owner.generation
+            if self._owner.credentials.generation != attempt.generation:
+                # Another token than when it began to wait.
+                request.headers[hdrs.AUTHORIZATION] = self._owner.carry_token()
+                attempt.generation = self._owner.credentials.generation
             now = loop.time()
             attempt.begin(now)
             self._owner.timer.begin(self._scope, now)
@@ -189,6 +188,7 @@ class AiohttpTransport:
         throttle: grants the leases.
         slots: for as many transmissions as there are sockets; None without such a bound.
         timer: ends attempts that take too long.
+        credentials: the token in force.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class AiohttpTransport:
         self._proxy = config.proxy or (_proxy_from_env(base_url) if config.trust_env else None)
         self._owns_session = session is None
         self._session = session if session is not None else _make_session(config)
-        self._credentials = credentials
+        self.credentials = credentials
         self._carried = 0
         # A response to the last token may still come when the next one is in force.
         self._tokens: tuple[bytes, ...] = ()
@@ -228,7 +228,7 @@ class AiohttpTransport:
 
     def carry_token(self) -> Secret:
         """Write the token in force into the headers, and return theirs."""
-        credentials = self._credentials
+        credentials = self.credentials
         if self._carried != credentials.generation:
             self._carried = credentials.generation
             self._tokens = (credentials.token.encode(), *self._tokens[:1])
@@ -236,14 +236,10 @@ class AiohttpTransport:
                 headers[istr("Authorization")] = Secret(f"Bearer {credentials.token}")
         return self._headers["Authorization"]  # type: ignore[return-value]
 
-    @property
-    def generation(self) -> int:
-        """Which token the headers carry; see `Credentials`."""
-        return self._carried
-
     async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
         """See `Transport.send`."""
-        self.carry_token()
+        if self._carried != self.credentials.generation:
+            self.carry_token()
         attempt.generation = self._carried
         url = self._base_url + request.path
         if request.params:
