@@ -5,9 +5,13 @@ Python versions that are not installed are skipped.
 
 from __future__ import annotations
 
+import shutil
+
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+NODE = "tests/clients/drivers/node"
+NPM_QUIET = ("--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 GROUPS = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.2.9"
@@ -36,6 +40,15 @@ def lowest(session: nox.Session) -> None:
     session.install("uv")
     session.run("uv", "pip", "install", "--resolution", "lowest-direct", "-e", ".[test]")
     session.run("pytest", *(session.posargs or ["-n", "2"]))
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """Drive foreign clients against the simulator; those for Node and Go if they are at hand."""
+    install(session, "clients")
+    if shutil.which("npm"):
+        session.run("npm", "install", "--prefix", NODE, *NPM_QUIET, external=True)
+    session.run("pytest", *(session.posargs or ["tests/clients", "tests/contract"]))
 
 
 @nox.session

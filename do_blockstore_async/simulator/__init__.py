@@ -19,6 +19,8 @@ from .._lazy import lazy_names
 if TYPE_CHECKING:
     from ._messages import RequestRecord, SimRequest, SimResponse
     from .clock import SimClock
+    from .control.files import read_scenario
+    from .control.scenario import Scenario, parse_scenario
     from .faults.parser import parse_faults
     from .faults.rules import FaultInjector
     from .in_process import InProcessTransport, connect_in_process
@@ -30,6 +32,7 @@ __all__ = [
     "FaultInjector",
     "InProcessTransport",
     "RequestRecord",
+    "Scenario",
     "SimClock",
     "SimRequest",
     "SimResponse",
@@ -38,6 +41,8 @@ __all__ = [
     "WorldOptions",
     "connect_in_process",
     "parse_faults",
+    "parse_scenario",
+    "read_scenario",
     "serve",
 ]
 
@@ -47,6 +52,7 @@ __getattr__, __dir__ = lazy_names(
         "FaultInjector": ".faults.rules",
         "InProcessTransport": ".in_process",
         "RequestRecord": "._messages",
+        "Scenario": ".control.scenario",
         "SimClock": ".clock",
         "SimRequest": "._messages",
         "SimResponse": "._messages",
@@ -55,6 +61,8 @@ __getattr__, __dir__ = lazy_names(
         "WorldOptions": ".state.options",
         "connect_in_process": ".in_process",
         "parse_faults": ".faults.parser",
+        "parse_scenario": ".control.scenario",
+        "read_scenario": ".control.files",
         "serve": ".server",
     },
 )

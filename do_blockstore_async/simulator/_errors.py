@@ -2,14 +2,19 @@
 
 Each entry is marked: `E` where that response of the real API was reported (the issue stands
 beside it), `GUESS` where the status or the wording is ours because no report confirms it. A
-client should rely on the status of a guess only, never on its wording.
+client should rely on the status of a guess only, never on its wording. What was seen with more
+than one text has its other texts in `OTHER_MESSAGES`; `WorldOptions.messages` chooses.
 
 Pure: no clock, no I/O.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ._messages import ApiError
+
+__all__ = ["OTHER_MESSAGES", "api_error", "is_error", "is_guess"]
 
 E = "evidence"
 GUESS = "guess"
@@ -31,7 +36,7 @@ _TABLE: dict[str, tuple[int, str, str, str]] = {
         429,
         "too_many_requests",
         "failed to create snapshot: this operation is rate-limited - one request per 10m0s",
-        E,  # velero-plugin#6; that it counts per volume is a guess
+        E,  # velero-plugin#6; per volume: the product's limits page
     ),
     # Volumes.
     "name": (
@@ -60,6 +65,12 @@ _TABLE: dict[str, tuple[int, str, str, str]] = {
         "failed to create volume: volume/snapshot capacity limit exceeded",
         E,  # csi-digitalocean PR 481, 654
     ),
+    "resize_capacity": (
+        403,
+        "forbidden",
+        "error resizing volume: volume/snapshot capacity limit exceeded",
+        E,  # csi-digitalocean#476
+    ),
     "filesystem": (422, "unprocessable_entity", "invalid filesystem type", GUESS),
     "label": (422, "unprocessable_entity", "invalid filesystem label", GUESS),
     "tag": (422, "unprocessable_entity", "invalid tag name", GUESS),
@@ -69,7 +80,12 @@ _TABLE: dict[str, tuple[int, str, str, str]] = {
         "snapshot is not available in this region",
         GUESS,
     ),
-    "attached": (409, "conflict", "attached volume cannot be deleted", E),  # doctl#543
+    "attached": (
+        409,
+        "conflict",
+        "failed to delete volume: attached volume cannot be deleted",
+        E,  # pulumi-digitalocean#158, 2020
+    ),
     "busy": (409, "conflict", "volume has a pending event", GUESS),
     "name_missing": (422, "unprocessable_entity", "name is required", GUESS),
     "name_ambiguous": (
@@ -91,7 +107,7 @@ _TABLE: dict[str, tuple[int, str, str, str]] = {
     # Actions.
     "action_type": (422, "unprocessable_entity", "invalid action type", GUESS),
     "action_region": (422, "unprocessable_entity", "volume is not in this region", GUESS),
-    "droplet_missing": (422, "unprocessable_entity", "droplet_id is required", GUESS),
+    "droplet_missing": (422, "unprocessable_entity", "droplet_id is required", GUESS),  # attach
     "droplet_region": (
         422,
         "unprocessable_entity",
@@ -101,6 +117,7 @@ _TABLE: dict[str, tuple[int, str, str, str]] = {
     "droplet_busy": (422, "unprocessable_entity", "Droplet already has a pending event.", E),
     "volume_busy": (422, "unprocessable_entity", "Volume already has a pending event.", GUESS),
     "already_attached": (422, "unprocessable_entity", "This volume is already attached", E),
+    # Also of a detach that names no Droplet: godo#102, doctl#207.
     "not_attached": (422, "unprocessable_entity", "Attachment not found", E),
     "droplet_full": (
         422,
@@ -123,13 +140,38 @@ _TABLE: dict[str, tuple[int, str, str, str]] = {
     ),
     # Tags.
     "resource_type": (422, "unprocessable_entity", "invalid resource type", GUESS),
+    # The simulator's own: nothing that a client could take for an answer of the API.
+    "unknown": (
+        501,
+        "not_implemented",
+        "the simulator does not know this request; the real API may",
+        E,
+    ),
 }
 
-_KINDS = {"cooldown": "snapshot_cooldown", "route": "route"}
+OTHER_MESSAGES: dict[str, tuple[str, ...]] = {
+    "attached": (
+        "attached volume cannot be deleted",  # doctl#543, 2019
+        "A volume that's attached to a Droplet cannot be deleted.",  # csi-digitalocean#32, 2018
+    ),
+    "rate": ("Too many requests",),  # csi-digitalocean#404, rexray#1262
+    "droplet_full": (
+        "cannot attach more than 7 volumes to a single Droplet",  # csi-digitalocean, legacy
+    ),
+    "taken": ("failed to create volume",),  # ansible#39655, 2018
+}
+"""Texts that were seen besides the table's, by the name of the error; all evidence."""
+
+_KINDS = {"cooldown": "snapshot_cooldown", "route": "route", "resize_capacity": "capacity"}
 
 
 def api_error(
-    name: str, *, retry_after_s: int | None = None, status: int | None = None
+    name: str,
+    *,
+    retry_after_s: int | None = None,
+    status: int | None = None,
+    allow: Iterable[str] = (),
+    detail: str = "",
 ) -> ApiError:
     """Make the error of that name, to be raised.
 
@@ -137,14 +179,25 @@ def api_error(
         name: a key of the table.
         retry_after_s: adds a `retry-after` header.
         status: overrides the table's status, for responses that were seen with two.
+        allow: adds an `allow` header with these methods.
+        detail: is added to the message.
     """
     usual, identifier, message, _ = _TABLE[name]
     used = usual if status is None else status
-    kind = _KINDS.get(name)
+    kind = None
     if used == 429:
         identifier = "too_many_requests"
-        kind = kind or name
-    return ApiError(used, identifier, message, kind=kind, retry_after_s=retry_after_s)
+        kind = _KINDS.get(name, name)
+    headers = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
+    if allow:
+        headers["allow"] = ", ".join(sorted(allow))
+    message = f"{message}: {detail}" if detail else message
+    return ApiError(name, used, identifier, message, kind=kind, headers=headers)
+
+
+def is_error(name: str) -> bool:
+    """Whether the table has an error of that name."""
+    return name in _TABLE
 
 
 def is_guess(name: str) -> bool:

@@ -21,6 +21,7 @@ __all__ = [
     "encode",
     "http_date",
     "iso",
+    "path_of",
     "uuid_text",
 ]
 
@@ -45,8 +46,8 @@ class SimRequest:
 
     @property
     def path(self) -> str:
-        """The target without its query."""
-        return self.target.partition("?")[0]
+        """The target without its query and without one trailing slash."""
+        return path_of(self.target)
 
 
 SimRequest.__module__ = "do_blockstore_async.simulator"
@@ -72,7 +73,7 @@ class RequestRecord(NamedTuple):
     """One line of the request log. It never holds a token, only the name the token was given.
 
     `refused` is the kind of a 429 (`burst`, `hourly`, `snapshot_cooldown`, `capacity`, `route`),
-    else None. `at` is in seconds since the epoch.
+    else None. `at` is in seconds since the epoch; `body` is what was sent.
     """
 
     at: float
@@ -81,11 +82,12 @@ class RequestRecord(NamedTuple):
     status: int
     token: str
     refused: str | None
+    body: bytes = b""
 
     @property
     def path(self) -> str:
-        """The target without its query."""
-        return self.target.partition("?")[0]
+        """The target without its query and without one trailing slash."""
+        return path_of(self.target)
 
 
 RequestRecord.__module__ = "do_blockstore_async.simulator"
@@ -95,28 +97,37 @@ class ApiError(Exception):
     """Ends an operation with an error response; nothing was changed.
 
     Args:
+        name: what the table of errors calls it.
         status: the HTTP status.
         id: the API's short identifier, such as `not_found`.
         message: what the API says.
         kind: for a 429, which kind it is (see `RequestRecord`).
-        retry_after_s: whole seconds for a `retry-after` header, where there is one.
+        headers: more headers of the response, such as `retry-after` and `allow`.
     """
 
     def __init__(
         self,
+        name: str,
         status: int,
         id: str,  # noqa: A002 -- the API's own name for it
         message: str,
         *,
         kind: str | None = None,
-        retry_after_s: int | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
+        self.name = name
         self.status = status
         self.id = id
         self.message = message
         self.kind = kind
-        self.retry_after_s = retry_after_s
+        self.headers = headers or {}
+
+
+def path_of(target: str) -> str:
+    """The path of a target. python-digitalocean and do-wrapper end theirs with a slash."""
+    path = target.partition("?")[0]
+    return path[:-1] if path.endswith("/") and len(path) > 1 else path
 
 
 def iso(at_s: float) -> str:

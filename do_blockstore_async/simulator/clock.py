@@ -14,12 +14,15 @@ class SimClock:
 
     Args:
         told: called with the new time whenever a test moves the clock.
+        at_s: the time at which it begins, in seconds since the epoch; None for the real time.
     """
 
-    def __init__(self, told: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self, told: Callable[[float], None] | None = None, *, at_s: float | None = None
+    ) -> None:
         self._clock = Clock()
         self._told = told
-        self._offset_s = 0.0
+        self._offset_s = 0.0 if at_s is None else at_s - self._clock.wall_s()
         self._frozen: float | None = None
 
     def now(self) -> float:
@@ -38,6 +41,11 @@ class SimClock:
             self._offset_s += seconds
         if self._told is not None:
             self._told(self.now())
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still."""
+        return self._frozen is not None
 
     def freeze(self) -> None:
         """Stop the clock; `advance` still moves it."""

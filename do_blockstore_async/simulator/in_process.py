@@ -28,6 +28,7 @@ from ..config import Config
 from ..errors import ClientClosedError, DecodeError, RequestTimeoutError, TransportError
 from ._messages import SimRequest
 from .faults.rules import Delivery, FaultInjector, deliver
+from .unknown import warn_if_unknown
 from .world import World
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ class InProcessTransport:
 
         def arrive() -> None:
             delivery = deliver(self._world, self._faults, request, self.now(), reused=reused)
+            warn_if_unknown(request, delivery.response)
             if not arrived.done():
                 arrived.set_result(delivery)
 

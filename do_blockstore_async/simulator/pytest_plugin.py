@@ -8,14 +8,17 @@
     @pytest.mark.blockstore_simulator(volumes=5, limits="none")
     async def test_small(blockstore_simulator): ...
 
+    def test_blocking(blockstore_simulator_in_thread): ...  # for TestClient, requests and the like
+
 It begins with 120 volumes, ten in each region, and no budget limits other than the real ones; the
-marker takes every keyword of `Simulator`. It needs pytest-asyncio, in either mode. pytest loads
-this module in every run, so it imports nothing of the simulator before a test asks for it.
+marker takes every keyword of `Simulator`. The first of them needs pytest-asyncio, in either mode.
+pytest loads this module in every run, so it imports nothing of the simulator before a test asks
+for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,6 +56,15 @@ async def _simulator(request: pytest.FixtureRequest) -> AsyncIterator[Simulator]
     from .server import Simulator
 
     async with Simulator(**_options(request)) as simulator:
+        yield simulator
+
+
+@pytest.fixture(name="blockstore_simulator_in_thread")
+def blockstore_simulator_in_thread(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    """Run a fresh simulator in a thread of its own, for tests whose client blocks."""
+    from .server import Simulator
+
+    with Simulator.in_thread(**_options(request)) as simulator:
         yield simulator
 
 

@@ -4,6 +4,9 @@ Theory: one raw handler turns each HTTP message into a `SimRequest`, waits half 
 it to the world and waits the other half, so a request is counted in the middle of its trip. Once a
 request has arrived it is handled, whether its client still waits or not, as a real server would.
 
+Beside the simulated API it answers for `/_simulator` (`control/admin.py`), without latency, faults
+or budget.
+
 Invariants:
 1. The world is only touched between two awaits: each request is handled whole.
 2. Leaving the context closes every connection, also stalled and dripping ones.
@@ -13,11 +16,16 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 import signal
 import socket
 import struct
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
@@ -25,14 +33,21 @@ from weakref import WeakSet
 from aiohttp import web
 
 from .._clock import Clock, seeded
-from .._limits import DEFAULT_LIMITS
 from ._messages import RequestRecord, SimRequest
 from .clock import SimClock
+from .control.admin import Administration, is_loopback
+from .control.files import RequestFile, StateFile, read_scenario
+from .control.scenario import Scenario
 from .faults.parser import parse_faults
 from .faults.rules import Delivery, FaultInjector, deliver
+from .unknown import warn_if_unknown
 from .world import World, WorldOptions
 
 __all__ = ["Simulator", "serve"]
+
+_logger = logging.getLogger("do_blockstore_async.simulator")
+_SAVE_EVERY_S = 1.0
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 -- compared with, not bound to
 
 
 class Simulator:
@@ -44,7 +59,13 @@ class Simulator:
     Args:
         latency_s: how long each response takes; a pair draws evenly between the two.
         faults: a specification as for `--faults`, or a `FaultInjector`.
-        host, port: where to listen; port 0 takes a free one. It is meant for loopback only.
+        host, port: where to listen; port 0 takes a free one. It is meant for loopback: there is no
+            TLS, and anyone who reaches it and has the token may do everything.
+        scenario: how it begins, as a TOML file or a `Scenario`; keywords given here come first.
+        state: a file in which the state outlives the simulator: read at the start if it is there,
+            written a second after a change and at the end. Faults, budgets and tokens are not
+            in it.
+        record: a file to which each request is added as a line of JSON.
         **world: keywords of `WorldOptions`: volumes, seed, token, droplets, limits, ...
 
     Attributes:
@@ -64,13 +85,28 @@ class Simulator:
         faults: str | FaultInjector | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        scenario: Scenario | str | Path | None = None,
+        state: str | Path | None = None,
+        record: str | Path | None = None,
         **world: Any,
     ) -> None:
-        self.clock = SimClock(self._told)
+        if scenario is not None and not isinstance(scenario, Scenario):
+            scenario = read_scenario(scenario)
+        if scenario is not None:
+            world = {**scenario.options, **world}
+            faults = scenario.fault_injector() if faults is None else faults
+        self._scenario = scenario
+        self.clock = SimClock(self._told, at_s=None if scenario is None else scenario.at_s)
         self.world = World(WorldOptions(**{"now": self.clock.now(), **world}))
         self.faults = (
             parse_faults(faults or "") if not isinstance(faults, FaultInjector) else faults
         )
+        self._admin = Administration(self.world, self.faults, self.clock, self.reset)
+        self._state_file = None if state is None else StateFile(state)
+        self._record_path = record
+        self._record: RequestFile | None = None
+        self._changed = False
+        self._saver: asyncio.Task[None] | None = None
         low_s, high_s = latency_s if isinstance(latency_s, tuple) else (latency_s, latency_s)
         if not 0 <= low_s <= high_s:
             raise ValueError(f"latency must be 0 or more seconds, not {latency_s!r}")
@@ -98,10 +134,11 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """Where it listens, without a slash at the end; on this machine, if it does everywhere."""
         if self._runner is None:
             raise RuntimeError("the simulator is not running: use `async with Simulator(...)`")
-        return f"http://{self._host}:{self._port}"
+        host = "127.0.0.1" if self._host in _EVERYWHERE else self._host
+        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
     @property
     def requests(self) -> list[RequestRecord]:
@@ -109,7 +146,8 @@ class Simulator:
         return self.world.requests
 
     def reset(self) -> None:
-        """Return to the seeded state and the initial faults; the time is kept."""
+        """Return to the seeded state, or the scenario's, and the initial faults; time is kept."""
+        self._changed = True
         self.world.reset(self.clock.now())
         self.faults.reset()
         self._random = seeded(f"latency {self.world.options.seed}")
@@ -119,6 +157,16 @@ class Simulator:
         if self._runner is not None:
             raise RuntimeError("the simulator is running already")
         self._closing = asyncio.Event()
+        if self._state_file is not None:
+            if self._state_file.load(self.world):
+                # Time goes on from where it stood, if tests had moved it ahead.
+                self.clock.advance(max(0.0, self.world.now - self.clock.now()))
+            # A place that cannot be written to is told now, not at the end.
+            self._state_file.save(self.world)
+        if self._scenario is not None and self._scenario.frozen:
+            self.clock.freeze()
+        if self._record_path is not None:
+            self._record = RequestFile(self._record_path)
         server = web.Server(self._handle, access_log=None, max_field_size=65_536)
         runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
@@ -127,18 +175,98 @@ class Simulator:
             await site.start()
         except BaseException:
             await runner.cleanup()
+            self._close_record()
             raise
         self._runner = runner
         self._port = int(runner.addresses[0][1])
         if self._own_links:
             self.world.link_base = self.url
+        if self._state_file is not None:
+            self._saver = asyncio.create_task(self._keep_saving(self._state_file))
 
     async def aclose(self) -> None:
-        """Stop, closing every connection. Twice is harmless."""
+        """Stop, closing every connection, and save what is to be kept. Twice is harmless.
+
+        Raises:
+            OSError: the state file cannot be written.
+        """
         runner, self._runner = self._runner, None
         self._closing.set()
-        if runner is not None:
-            await runner.cleanup()
+        if runner is None:
+            return
+        await runner.cleanup()
+        self._close_record()
+        if self._saver is not None:
+            saver, self._saver = self._saver, None
+            await saver
+        if self._state_file is not None:
+            self.world.tick(self.clock.now())
+            self._state_file.save(self.world)
+
+    def _close_record(self) -> None:
+        record, self._record = self._record, None
+        if record is not None:
+            record.close()
+
+    async def _keep_saving(self, file: StateFile) -> None:
+        while not self._closing.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SAVE_EVERY_S):
+                    await self._closing.wait()
+            if self._changed:
+                self._changed = False
+                try:
+                    file.save(self.world)
+                except OSError as error:
+                    # A full disk must not stop the tests; the end of the simulator tells it again.
+                    _logger.warning("the state cannot be saved: %s", error)
+                    self._changed = True
+
+    @classmethod
+    @contextmanager
+    def in_thread(cls, **options: Any) -> Iterator[Self]:
+        """Run a simulator in a thread, for tests that are not async and for blocking clients.
+
+            with Simulator.in_thread(volumes=5) as sim:
+                requests.get(f"{sim.url}/v2/volumes", ...)
+
+        The test may change its world, faults and clock while no request is under way.
+
+        Args:
+            **options: those of `Simulator`.
+
+        Raises:
+            ValueError, TypeError, OSError: as `Simulator` does.
+        """
+        simulator = cls(**options)
+        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        ended: Future[None] = Future()
+
+        async def run() -> None:
+            stop = asyncio.Event()
+            try:
+                await simulator.start()
+            except BaseException as error:  # noqa: BLE001 -- told to the thread that waits for it
+                started.set_exception(error)
+                return
+            started.set_result((asyncio.get_running_loop(), stop))
+            try:
+                await stop.wait()
+                await simulator.aclose()
+            except BaseException as error:  # noqa: BLE001 -- told to the thread that waits for it
+                ended.set_exception(error)
+            else:
+                ended.set_result(None)
+
+        thread = Thread(target=asyncio.run, args=(run(),), name="blockstore-simulator", daemon=True)
+        thread.start()
+        loop, stop = started.result()
+        try:
+            yield simulator
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()
+            ended.result()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -156,6 +284,8 @@ class Simulator:
         reused = http.transport in self._seen
         if http.transport is not None:
             self._seen.add(http.transport)
+        if self._admin.is_asked(http.raw_path):
+            return await self._answer_admin(http)
         try:
             body = await http.read() if http.can_read_body else b""
         except web.HTTPRequestEntityTooLarge:
@@ -163,20 +293,34 @@ class Simulator:
                 {"id": "request_entity_too_large", "message": "The request body is too large."},
                 status=413,
             )
-        request = SimRequest(
-            http.method,
-            http.raw_path,
-            {name.lower(): value for name, value in http.headers.items()},
-            body,
-        )
+        request = _sim_request(http, body)
+        if self._own_links and self._host in _EVERYWHERE and _is_plain(http.host):
+            # Only the client knows by which name it reached this.
+            self.world.link_base = f"http://{http.host}"
         low_s, high_s = self._latency_s
         wait_s = (low_s + self._random.random() * (high_s - low_s)) / 2 if high_s else 0.0
         if wait_s:
             await self._waits.sleep(wait_s)
+        before = self.world.handled
         delivery = deliver(self.world, self.faults, request, self.clock.now(), reused=reused)
+        warn_if_unknown(request, delivery.response)
+        self._changed = self._changed or request.method != "GET"
+        if self._record is not None:
+            # A fault may have kept it from the world, or doubled it.
+            arrived = self.world.handled - before
+            for record in self.world.requests[-arrived:] if arrived else ():
+                self._record.write(record)
         if wait_s:
             await self._waits.sleep(wait_s)
         return await self._answer(http, delivery)
+
+    async def _answer_admin(self, http: web.BaseRequest) -> web.Response:
+        # A state may be as large as it likes: it comes from this machine, or is not read.
+        body = await http.content.read() if is_loopback(http.remote) else b""
+        request = _sim_request(http, body)
+        response = self._admin.handle(request, http.remote)
+        self._changed = self._changed or request.method != "GET"
+        return web.Response(status=response.status, headers=response.headers, body=response.body)
 
     async def _answer(self, http: web.BaseRequest, delivery: Delivery) -> web.StreamResponse:
         response = delivery.response
@@ -223,6 +367,15 @@ class Simulator:
         return stream
 
 
+def _sim_request(http: web.BaseRequest, body: bytes) -> SimRequest:
+    headers = {name.lower(): value for name, value in http.headers.items()}
+    return SimRequest(http.method, http.raw_path, headers, body)
+
+
+def _is_plain(host: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9.:\[\]-]{1,255}", host) is not None
+
+
 def _reset_on_close(transport: asyncio.Transport) -> None:
     """Make the close a reset instead of an orderly end."""
     connection = transport.get_extra_info("socket")
@@ -235,13 +388,16 @@ async def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
-    volumes: int = 120,
-    seed: int = 0,
+    volumes: int | None = None,
+    seed: int | None = None,
     token: str | None = None,
     droplets: Iterable[int | str] = (),
-    limits: str = DEFAULT_LIMITS,
+    limits: str | None = None,
     latency_ms: float = 0.0,
     faults: str | None = None,
+    scenario: str | Path | None = None,
+    state: str | Path | None = None,
+    record: str | Path | None = None,
     announce: Callable[[Simulator], None] | None = None,
     **world: Any,
 ) -> None:
@@ -250,11 +406,14 @@ async def serve(
     Args:
         host: the address to listen on.
         port: the port to listen on; 0 takes a free one.
-        volumes: as in `WorldOptions`, like seed, token and limits.
+        volumes: as in `WorldOptions`, like seed, token and limits; without a scenario 120.
         seed: see there.
         token: see there.
-        limits: see there.
+        limits: see there; by default the real ones.
         faults: as for `Simulator`.
+        scenario: see there.
+        state: see there.
+        record: see there.
         droplets: ids, or `ID:REGION`; none given makes one Droplet for each region.
         latency_ms: how long each response takes, in milliseconds.
         announce: is called once with the running simulator; its `url` and `token` are what a
@@ -262,19 +421,28 @@ async def serve(
         **world: further keywords of `WorldOptions`.
 
     Raises:
-        ValueError: an option is not usable.
-        OSError: the port is taken.
+        ValueError: an option, the scenario or the state is not usable.
+        OSError: the port is taken, or a file cannot be read or written.
     """
+    if volumes is None and scenario is None:
+        volumes = 120
+    given = {
+        "volumes": volumes,
+        "seed": seed,
+        "token": token,
+        "droplets": tuple(droplets) or None,
+        "limits": limits,
+    }
     simulator = Simulator(
         host=host,
         port=port,
-        volumes=volumes,
-        seed=seed,
-        token=token,
-        droplets=tuple(droplets) or None,
-        limits=limits,
         latency_s=latency_ms / 1000,
         faults=faults,
+        scenario=scenario,
+        state=state,
+        record=record,
+        # What was not given is the scenario's to say.
+        **{name: value for name, value in given.items() if value is not None},
         **world,
     )
     stop = asyncio.Event()

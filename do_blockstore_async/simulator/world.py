@@ -7,8 +7,8 @@ built; what nobody could confirm is marked GUESS, and the wording of errors is i
 `_errors.py` with how sure each is.
 
 A request passes, in this order: bearer check (401), budget (429), scripted route limits (429),
-route (404, 405), scope (403), body (415, 400), operation. An operation checks first and changes
-last, so a refused request changed nothing.
+route (404, 405, 501), scope (403), body (415, 400), operation. An operation checks first and
+changes last, so a refused request changed nothing.
 
 Invariants:
 1. A request that was answered with an error changed nothing but the budget and the log.
@@ -62,8 +62,9 @@ class World(Account):
         skew_s: how far the clock that the server shows is off; budgets count by the steady time.
         fail_actions: so many of the next actions end `errored`.
         nulls, max_snapshots, snapshot_cooldown_s, cooldown_retry_after, action_s, action_lag_s,
-        action_failure_rate, capacity_gigabytes, max_volumes, capacity_status, link_base: as in
-            `WorldOptions`; may be changed at any time, until `reset()`.
+        action_failure_rate, capacity_gigabytes, max_volumes, max_volumes_of_droplet,
+        capacity_status, messages, link_base: as in `WorldOptions`; may be changed at any time,
+            until `reset()`.
 
     Raises:
         ValueError: an option is not usable.
@@ -93,7 +94,8 @@ class World(Account):
         number = self.request_ids + self.handled * 0x9E3779B97F4A7C15F39CC0605CEDC835
         request_id = uuid_text(number)
         if refused is not None:
-            body = encode({"id": refused.id, "message": refused.message, "request_id": request_id})
+            message = self.messages.get(refused.name, refused.message)
+            body = encode({"id": refused.id, "message": message, "request_id": request_id})
             if refused.kind is not None:
                 self.refused[refused.kind] += 1
         self._log(request, now, status, grant, refused)
@@ -144,9 +146,7 @@ class World(Account):
             headers["ratelimit-limit"] = str(verdict.limit)
             headers["ratelimit-remaining"] = str(verdict.remaining)
             headers["ratelimit-reset"] = str(int(verdict.reset_s + self.skew_s))
-        if refused is not None and refused.retry_after_s is not None:
-            headers["retry-after"] = str(refused.retry_after_s)
-        return headers
+        return headers if refused is None else {**headers, **refused.headers}
 
     def _log(
         self,
@@ -166,6 +166,7 @@ class World(Account):
                 status,
                 "" if grant is None else grant.name,
                 None if refused is None else refused.kind,
+                request.body,
             )
         )
 

@@ -12,6 +12,7 @@ from do_blockstore_async.simulator._messages import SimRequest, SimResponse
 from do_blockstore_async.simulator.world import World
 
 NOW = 1_767_225_600.0
+ATTACHED = (409, "failed to delete volume: attached volume cannot be deleted")
 
 
 class Caller:
@@ -150,9 +151,9 @@ def test_bad_bodies_are_refused(
 @pytest.mark.parametrize(
     ("method", "target", "status"),
     [
-        ("GET", "/", 404),
-        ("GET", "/v2/volumes/", 404),
-        ("GET", "/v2/volumes/../droplets", 404),
+        ("GET", "/", 501),
+        ("GET", "/v2/volumes//", 501),
+        ("GET", "/v2/volumes/../droplets", 501),
         ("GET", "/v2/volumes/%2e%2e", 404),
         ("GET", "/v2/volumes/xyz", 404),
         ("GET", "/v2/volumes/1/actions/x", 404),
@@ -197,7 +198,7 @@ def test_attaching_takes_time_and_holds_the_volume(ask: Caller) -> None:
     action = posted.json()["action"]
     assert (action["status"], action["type"]) == ("in-progress", "attach_volume")
     assert (action["resource_type"], action["completed_at"]) == ("backend", None)
-    assert ask.refused("DELETE", here) == (409, "attached volume cannot be deleted")
+    assert ask.refused("DELETE", here) == ATTACHED
     busy = (422, "Droplet already has a pending event.")
     assert ask.refused("POST", f"{here}/actions", attach) == busy
     ask.now += 2.9
@@ -208,13 +209,13 @@ def test_attaching_takes_time_and_holds_the_volume(ask: Caller) -> None:
     assert ask("GET", f"{here}/actions").json()["actions"] == [done]
     assert ask("GET", here).json()["volume"]["droplet_ids"] == [7]
     assert ask.world.droplets[7].volume_ids == [volume.id]
-    assert ask.refused("DELETE", here) == (409, "attached volume cannot be deleted")
+    assert ask.refused("DELETE", here) == ATTACHED
     again = (422, "This volume is already attached")
     assert ask.refused("POST", f"{here}/actions", {**attach, "droplet_id": 8}) == again
     detach = {"type": "detach", "droplet_id": 8}
     assert ask.refused("POST", f"{here}/actions", detach) == (422, "Attachment not found")
     assert ask("POST", f"{here}/actions", {**detach, "droplet_id": 7}).status == 202
-    assert ask.refused("DELETE", here) == (409, "attached volume cannot be deleted")
+    assert ask.refused("DELETE", here) == ATTACHED
     ask.now += 5
     assert ask("DELETE", here).status == 204
     assert ask.world.droplets[7].volume_ids == []
@@ -228,7 +229,7 @@ def test_actions_by_name_and_their_refusals(ask: Caller) -> None:
         ({"type": "resize", "size_gigabytes": 20}, 422),
         ({"type": None}, 422),
         ({"droplet_id": None}, 422),
-        ({"droplet_id": "7"}, 400),
+        ({"droplet_id": "seven"}, 400),
         ({"droplet_id": 99}, 404),
         ({"droplet_id": 9}, 422),
         ({"region": "ams3"}, 404),
@@ -351,7 +352,7 @@ def test_many_resources_are_tagged_at_once(ask: Caller) -> None:
     unknown = [*resources, {"resource_id": "00", "resource_type": "volume"}]
     assert ask.refused("POST", here, {"resources": unknown})[0] == 404
     assert volume.tags == ()
-    wrong = [{"resource_id": "00", "resource_type": "droplet"}]
+    wrong = [{"resource_id": "00", "resource_type": "planet"}]
     assert ask.refused("POST", here, {"resources": wrong})[0] == 422
     assert ask.refused("POST", here, {"resources": "all"})[0] == 400
     assert ask("POST", here, {"resources": resources}).status == 204
@@ -414,7 +415,7 @@ def test_budget_headers_and_both_kinds_of_429() -> None:
     assert first.headers["ratelimit-reset"] == str(int(NOW) + 3600)
     assert first.headers["date"] == "Thu, 01 Jan 2026 00:00:00 GMT"
     ask("GET", "/v2/volumes")
-    assert ask.refused("GET", "/v2/nothing")[0] == 404
+    assert ask.refused("GET", "/v2/volumes/xyz")[0] == 404
     burst = ask("GET", "/v2/volumes")
     assert (burst.status, burst.headers["ratelimit-remaining"]) == (429, "0")
     assert burst.headers["retry-after"] == "60"
@@ -507,7 +508,7 @@ def test_what_tests_change_shows_at_once(ask: Caller) -> None:
 def test_the_log_names_what_was_asked(ask: Caller) -> None:
     ask("GET", "/v2/volumes?region=nyc3")
     record = ask.world.requests[-1]
-    assert tuple(record) == (NOW, "GET", "/v2/volumes?region=nyc3", 200, "default", None)
+    assert tuple(record) == (NOW, "GET", "/v2/volumes?region=nyc3", 200, "default", None, b"")
     assert record.path == "/v2/volumes"
 
 

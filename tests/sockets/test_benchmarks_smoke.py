@@ -60,6 +60,7 @@ def test_quick_runs_every_case_and_prints_its_tables(tmp_path: Path) -> None:
     [
         (("benchmarks.quota.blocks", "--blocks", "1000"), "last to first: "),
         (("benchmarks.quota.stores", "--exchanges", "10"), "| SQLite, durable | "),
+        (("benchmarks.simulator", "--volumes", "20"), "| requests over HTTP in a second of CPU"),
     ],
 )
 def test_the_small_ones_run_to_their_end(words: tuple[str, ...], says: str) -> None:

@@ -75,7 +75,10 @@ async def test_every_block_of_a_page_runs(page: Path, simulator: Simulator) -> N
             if "main" in namespace:
                 await namespace.pop("main")()
             for name in [name for name in namespace if name.startswith("test_")]:
-                await namespace.pop(name)(simulator)
+                test = namespace.pop(name)
+                outcome = test(simulator) if inspect.signature(test).parameters else test()
+                if inspect.isawaitable(outcome):
+                    await outcome
     if page.name == "calls.md":  # it deletes by name what it has created
         assert "orders-db" not in {v.name for v in simulator.world.volumes.values()}
 

@@ -144,6 +144,14 @@ async def test_a_request_is_handled_although_its_client_went() -> None:
             assert (await response.json())["meta"]["total"] == 1
 
 
+async def test_what_is_not_known_is_a_line_in_the_log(
+    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with http.get("/v2/domains?name=x") as response:
+        assert response.status == 501
+    assert "does not know GET /v2/domains, and answered 501" in caplog.text
+
+
 async def test_odd_requests_are_answered(sim: Simulator, http: aiohttp.ClientSession) -> None:
     async with http.post("/v2/volumes", data=io.BytesIO(b"x" * (2 * 1024 * 1024))) as response:
         assert response.status == 413
@@ -156,7 +164,7 @@ async def test_odd_requests_are_answered(sim: Simulator, http: aiohttp.ClientSes
         b"GET /v2/volumes/../droplets HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
         b"Authorization: Bearer " + sim.token.encode() + b"\r\n\r\n"
     )
-    assert (await reader.read()).startswith(b"HTTP/1.1 404 ")
+    assert (await reader.read()).startswith(b"HTTP/1.1 501 ")
     writer.close()
     await writer.wait_closed()
     assert sim.requests[-1].target == "/v2/volumes/../droplets"
@@ -238,6 +246,9 @@ async def test_the_fixture_begins_with_120_volumes(blockstore_simulator: Simulat
 def test_the_fixture_works_in_either_mode(pytester: pytest.Pytester, mode: str) -> None:
     pytester.makepyfile(
         """
+        import json
+        import urllib.request
+
         import pytest
 
         @pytest.mark.asyncio
@@ -248,6 +259,12 @@ def test_the_fixture_works_in_either_mode(pytester: pytest.Pytester, mode: str) 
         def test_without_a_loop(blockstore_simulator):
             assert len(blockstore_simulator.world.volumes) == 1
 
+        @pytest.mark.blockstore_simulator(volumes=2, limits="none")
+        def test_in_a_thread(blockstore_simulator_in_thread):
+            sim = blockstore_simulator_in_thread
+            with urllib.request.urlopen(f"{sim.url}/_simulator/state") as response:
+                assert len(json.load(response)["volumes"]) == 2
+
         @pytest.mark.blockstore_simulator(5)
         def test_wrong(blockstore_simulator):
             pass
@@ -256,7 +273,7 @@ def test_the_fixture_works_in_either_mode(pytester: pytest.Pytester, mode: str) 
     result = pytester.runpytest_subprocess(
         "-p", "no:cacheprovider", "-p", "no:xdist", "--strict-markers", f"--asyncio-mode={mode}"
     )
-    result.assert_outcomes(passed=2, errors=1)
+    result.assert_outcomes(passed=3, errors=1)
     result.stdout.fnmatch_lines(["*takes keywords only*"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exit_codes import ExitCode, UsageError
@@ -12,45 +13,63 @@ if TYPE_CHECKING:
 
 __all__ = ["simulator"]
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
 
 async def simulator(
     *,
     port: int = 8080,
-    volumes: int = 120,
-    seed: int = 0,
+    host: str = "127.0.0.1",
+    volumes: int | None = None,
+    seed: int | None = None,
     token: str | None = None,
     droplet: tuple[str, ...] = (),
     latency_ms: float = 0.0,
     faults: str | None = None,
+    scenario: Path | None = None,
+    state: Path | None = None,
+    record: Path | None = None,
 ) -> int:
-    """Run a local simulator of the API on 127.0.0.1, until Ctrl-C.
+    """Run a local simulator of the API, until Ctrl-C.
 
-    What a client needs is printed on stdout, ready for the shell.
+    What a client needs is printed on stdout, ready for the shell. Tests in any language arrange and
+    inspect it at /_simulator, which is described at /_simulator/openapi.json.
 
     Args:
         port: where to listen (default 8080); 0 takes a free one.
-        volumes: how many there are, over all regions with storage (default 120).
+        host: the address to listen on; in a container 0.0.0.0.
+        volumes: how many there are, over all regions with storage (default 120; with --scenario
+            only those that it names).
         seed: the same seed makes the same fleet.
         token: the accepted token; made from the seed by default.
         droplet: a Droplet's number, or NUMBER:REGION; repeat it for more.
         latency_ms: how long each response takes.
         faults: what goes wrong, such as response_lost:0.05,html_502:POST:times=2.
+        scenario: a TOML file with volumes, snapshots, Droplets, tags, faults and the clock.
+        state: a file that keeps volumes, snapshots, actions and tags over restarts.
+        record: a file to which each request is added as a line of JSON.
     """
-    from ..._limits import DEFAULT_LIMITS
     from ...simulator.server import serve
+    from ..output.terminal import print_stderr
 
     if current().simulate:
         raise UsageError("`simulator` needs no --simulate")
+    if host not in _LOOPBACK:
+        print_stderr(f"listening on {host}: there is no TLS, publish it to this machine only")
     try:
         await serve(
+            host=host,
             port=port,
             volumes=volumes,
             seed=seed,
             token=token,
             droplets=droplet,
-            limits=current().limits or DEFAULT_LIMITS,
+            limits=current().limits,
             latency_ms=latency_ms,
             faults=faults,
+            scenario=scenario,
+            state=state,
+            record=record,
             announce=_announce,
         )
     except (ValueError, OverflowError) as error:

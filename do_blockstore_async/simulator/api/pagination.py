@@ -21,7 +21,7 @@ MAX_PER_PAGE = 200  # Larger ones are clamped silently: kubermatic/machine-contr
 
 def _positive(call: Call, name: str, default: int) -> int:
     text = call.query.get(name)
-    if text is None or text == "":
+    if text is None:
         return default
     # A page may be absurd; it is then past the end. The length bounds the cost of reading it.
     if not (text.isascii() and text.isdigit() and len(text) < 40 and int(text) > 0):

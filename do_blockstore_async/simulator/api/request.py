@@ -53,6 +53,13 @@ class Call:
             raise api_error("body")  # GUESS
         return value
 
+    def number_or_digits(self, name: str) -> int | None:
+        """Return a whole number that may stand in a text (godo#102; libcloud sends one)."""
+        value = self.body.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+            return int(value)
+        return self.number(name)
+
     def texts(self, name: str) -> list[str]:
         """Return a list of strings of the body; empty where missing or null."""
         value = self.body.get(name)

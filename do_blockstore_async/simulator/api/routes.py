@@ -3,6 +3,9 @@
 Scopes are those of the vendor's OpenAPI description; for what it leaves out they follow its rule
 `<resource>:<read|create|update|delete>` and are marked `GUESS`.
 
+A request that no route knows is a 501: a 404 would tell a client that something is gone, and it
+might go on as if it had done its work. A 404 stays where the route is known and the id is none.
+
 Pure: no clock, no I/O.
 """
 
@@ -33,7 +36,7 @@ from . import (
 )
 from .request import Call
 
-__all__ = ["Route", "find_route"]
+__all__ = ["ROUTES", "Route", "find_route"]
 
 Operation = Callable[[Account, Call], tuple[int, bytes]]
 
@@ -55,7 +58,7 @@ class Route:
     scopes: tuple[str, ...]
 
 
-_ROUTES = (
+ROUTES = (
     Route(
         "GET",
         "/v2/volumes",
@@ -137,39 +140,54 @@ _ROUTES = (
         ops_snapshots.delete_snapshot,
         ("image:delete", "snapshot:delete"),
     ),
-    Route("GET", "/v2/actions", ops_actions.list_account_actions, ("actions:read",)),  # GUESS
-    Route("GET", "/v2/actions/{number}", ops_actions.get_action, ("actions:read",)),  # GUESS
+    Route("GET", "/v2/actions", ops_actions.list_account_actions, ("actions:read",)),
+    Route("GET", "/v2/actions/{number}", ops_actions.get_action, ("actions:read",)),
+    Route("GET", "/v2/account", ops_catalog.get_account, ("account:read",)),
     Route("GET", "/v2/regions", ops_catalog.list_regions, ("regions:read",)),
-    Route("GET", "/v2/droplets", ops_catalog.list_droplets, ("droplet:read",)),  # GUESS
-    Route("GET", "/v2/tags", ops_tags.list_tags, ("tag:read",)),  # GUESS
+    Route("GET", "/v2/droplets", ops_catalog.list_droplets, ("droplet:read",)),
+    Route("GET", "/v2/droplets/{number}", ops_catalog.get_droplet, ("droplet:read",)),
+    Route("GET", "/v2/tags", ops_tags.list_tags, ("tag:read",)),
     Route("POST", "/v2/tags", ops_tags.create_tag, ("tag:create",)),
-    Route("GET", "/v2/tags/{tag}", ops_tags.get_tag, ("tag:read",)),  # GUESS
-    Route("DELETE", "/v2/tags/{tag}", ops_tags.delete_tag, ("tag:delete",)),  # GUESS
+    Route("GET", "/v2/tags/{tag}", ops_tags.get_tag, ("tag:read",)),
+    Route("DELETE", "/v2/tags/{tag}", ops_tags.delete_tag, ("tag:delete",)),
     Route("POST", "/v2/tags/{tag}/resources", ops_tags.tag_resources, ("tag:create",)),
     Route("DELETE", "/v2/tags/{tag}/resources", ops_tags.untag_resources, ("tag:delete",)),
 )
 
 
+# What the vendor's description has on these paths and is not simulated.
+_NOT_SIMULATED: dict[str, frozenset[str]] = {
+    "/v2/droplets": frozenset({"POST", "DELETE"}),
+    "/v2/droplets/{number}": frozenset({"DELETE"}),
+}
+
+
+def _compiled(pattern: str, parts: dict[str, str]) -> re.Pattern[str]:
+    text = re.escape(pattern).replace(r"\{", "{").replace(r"\}", "}")
+    for name, part in parts.items():
+        text = text.replace(name, part)
+    return re.compile(text, re.ASCII)
+
+
 def _table() -> tuple[dict[str, dict[str, Route]], list[tuple[re.Pattern[str], dict[str, Route]]]]:
     exact: dict[str, dict[str, Route]] = {}
     matched: dict[str, dict[str, Route]] = {}
-    for route in _ROUTES:
+    for route in ROUTES:
         table = matched if "{" in route.pattern else exact
         table.setdefault(route.pattern, {})[route.method] = route
-    patterns: list[tuple[re.Pattern[str], dict[str, Route]]] = []
-    for pattern, methods in matched.items():
-        text = re.escape(pattern).replace(r"\{", "{").replace(r"\}", "}")
-        for name, part in _PARTS.items():
-            text = text.replace(name, part)
-        patterns.append((re.compile(text, re.ASCII), methods))
-    return exact, patterns
+    return exact, [(_compiled(pattern, _PARTS), methods) for pattern, methods in matched.items()]
 
 
 _EXACT, _PATTERNS = _table()
+# The same paths with anything in the place of ids: what has this form is known, and not found.
+_FORMS = [
+    _compiled(pattern, dict.fromkeys(_PARTS, r"[^/]+"))
+    for pattern in dict.fromkeys(route.pattern for route in ROUTES if "{" in route.pattern)
+]
 
 
 def find_route(method: str, path: str) -> tuple[Route, tuple[Any, ...]]:
-    """Find the route of a request and the values in its path; 404 or 405 if there is none."""
+    """Find the route of a request and the values in its path; 404, 405 or 501 without one."""
     methods = _EXACT.get(path)
     values: tuple[Any, ...] = ()
     if methods is None:
@@ -179,8 +197,13 @@ def find_route(method: str, path: str) -> tuple[Route, tuple[Any, ...]]:
                 methods, values = candidate, match.groups()
                 break
         else:
-            raise api_error("not_found")
+            if any(form.fullmatch(path) for form in _FORMS):
+                raise api_error("not_found")
+            raise api_error("unknown", detail=f"{method} {path}")
     route = methods.get(method)
     if route is None:
-        raise api_error("method")
+        known = next(iter(methods.values())).pattern
+        if method in _NOT_SIMULATED.get(known, ()):
+            raise api_error("unknown", detail=f"{method} {path}")
+        raise api_error("method", allow=methods)
     return route, values

@@ -8,6 +8,7 @@ from .._errors import api_error
 from .._messages import uuid_text
 from ..state.account import Account
 from ..state.entities import SimSnapshot
+from ..state.index import OrderedIndex
 from .pagination import page_of, page_of_list
 from .request import Call
 from .volumes import check_tags, volume_of
@@ -26,8 +27,12 @@ def list_snapshots(account: Account, call: Call) -> tuple[int, bytes]:
     kind = call.query.get("resource_type")
     if kind not in (None, "", "volume"):
         # GUESS: an unknown type filters everything out.
-        return 200, b'{"snapshots":[],"links":{},"meta":{"total":0}}'
-    index, nulls = account.state.snapshots_in_order, account.nulls
+        return page_of_list(account, call, "snapshots", (), SimSnapshot.json)
+    state, nulls, region = account.state, account.nulls, call.query.get("region")
+    index = state.snapshots_in_order
+    if region:
+        # GUESS: godo's call shows the parameter, no page says what it does; unknown ones have none.
+        index = state.snapshots_in.get(region) or OrderedIndex()
     return page_of(
         account,
         call,

@@ -13,7 +13,7 @@ from typing import Any
 from .._errors import api_error
 from .._messages import encode
 from ..state.account import Account
-from ..state.entities import SimSnapshot, SimVolume
+from ..state.entities import SimDroplet, SimSnapshot, SimVolume
 from .pagination import page_of_list
 from .request import Call
 
@@ -30,13 +30,23 @@ _TAG = re.compile(r"[a-zA-Z0-9_:-]{1,255}")
 _UPDATE_SCOPES = {
     "volume": "block_storage:update",
     "volume_snapshot": "block_storage_snapshot:update",
+    "droplet": "droplet:update",
 }
+# What godo can tag besides, and is not simulated.
+_OTHER_TYPES = frozenset({"database", "image", "load_balancer"})
+
+
+_COUNTED = (
+    ("droplets", "droplet"),
+    ("volumes", "volume"),
+    ("volume_snapshots", "volume_snapshot"),
+)
 
 
 def _tag_json(account: Account, tag: str) -> bytes:
     resources = account.state.tagged[tag]
     counts: dict[str, Any] = {"count": len(resources)}
-    for key, kind in (("volumes", "volume"), ("volume_snapshots", "volume_snapshot")):
+    for key, kind in _COUNTED:
         counts[key] = {"count": sum(1 for have, _ in resources if have == kind)}
     return encode({"name": tag, "resources": counts})
 
@@ -96,23 +106,30 @@ def _known(account: Account, call: Call) -> str:
     return tag
 
 
-def _find(account: Account, kind: str, identifier: str) -> SimVolume | SimSnapshot | None:
+def _find(
+    account: Account, kind: str, identifier: str
+) -> SimVolume | SimSnapshot | SimDroplet | None:
     if kind == "volume":
         return account.state.volumes.get(identifier)
+    if kind == "droplet":
+        known = identifier.isascii() and identifier.isdigit() and len(identifier) < 20
+        return account.state.droplets.get(int(identifier)) if known else None
     return account.state.snapshots.get(identifier)
 
 
-def _resources(account: Account, call: Call) -> list[SimVolume | SimSnapshot]:
+def _resources(account: Account, call: Call) -> list[SimVolume | SimSnapshot | SimDroplet]:
     asked = call.body.get("resources")
     if not isinstance(asked, list):
         raise api_error("body")
-    found: list[SimVolume | SimSnapshot] = []
+    found: list[SimVolume | SimSnapshot | SimDroplet] = []
     for item in asked:
         if not isinstance(item, dict):
             raise api_error("body")
         kind, identifier = item.get("resource_type"), item.get("resource_id")
         if not isinstance(kind, str) or not isinstance(identifier, str):
             raise api_error("body")
+        if kind in _OTHER_TYPES:
+            raise api_error("unknown", detail=f"tags on {kind}")
         scope = _UPDATE_SCOPES.get(kind)
         if scope is None:
             raise api_error("resource_type")

@@ -52,7 +52,7 @@ def list_volumes(account: Account, call: Call) -> tuple[int, bytes]:
     if region:
         if region not in REGIONS:
             # GUESS: an unknown region filters everything out.
-            return 200, b'{"volumes":[],"links":{},"meta":{"total":0}}'
+            return page_of_list(account, call, "volumes", (), SimVolume.json)
         index = state.volumes_in[region]
     return page_of(
         account,
@@ -73,11 +73,17 @@ def create_volume(account: Account, call: Call) -> tuple[int, bytes]:
     name, region = call.text("name"), call.text("region")
     if _NAME.fullmatch(name) is None:
         raise api_error("name")
+    snapshot = _source(account, call)
+    if snapshot is not None and not region:
+        # GUESS, since sources conflict: the reference requires a region, but the vendor's velero
+        # plugin and Ansible send none.
+        region = snapshot.region
     if region not in REGIONS:
         raise api_error("region_unknown")
     if region not in STORAGE_REGIONS:
         raise api_error("region_storage")
-    snapshot = _source(account, call, region)
+    if snapshot is not None and snapshot.region != region:
+        raise api_error("snapshot_region")
     if snapshot is None:
         size = call.number("size_gigabytes") or 0
         if not 1 <= size <= MAX_GIGABYTES:
@@ -108,15 +114,13 @@ def create_volume(account: Account, call: Call) -> tuple[int, bytes]:
     return 201, b'{"volume":%s}' % volume.json(account.nulls)
 
 
-def _source(account: Account, call: Call, region: str) -> SimSnapshot | None:
+def _source(account: Account, call: Call) -> SimSnapshot | None:
     snapshot_id = call.text("snapshot_id")
     if not snapshot_id:
         return None
     snapshot = account.state.snapshots.get(snapshot_id)
     if snapshot is None:
         raise api_error("not_found")
-    if snapshot.region != region:
-        raise api_error("snapshot_region")
     return snapshot
 
 

@@ -251,6 +251,11 @@ class FaultInjector:
         self._append(rule)
         return rule
 
+    @property
+    def rules(self) -> list[FaultRule]:
+        """The rules as they stand, the first that is asked first."""
+        return [rule for rule, _ in self._rules]
+
     def clear(self) -> None:
         """Remove every rule; the log is kept."""
         self._rules.clear()

@@ -23,6 +23,7 @@ from ..._limits import parse_limits
 from .._errors import api_error
 from .._messages import RequestRecord, iso, uuid_text
 from ..ratelimit import RequestBudget, Window
+from .contents import Contents
 from .entities import SimAction, SimDroplet, SimSnapshot, SimVolume
 from .fleet import build_fleet
 from .options import WorldOptions
@@ -108,14 +109,51 @@ class Account:
         self.action_failure_rate = options.action_failure_rate
         self.capacity_gigabytes = options.capacity_gigabytes
         self.max_volumes = options.max_volumes
+        self.max_volumes_of_droplet = options.max_volumes_of_droplet
+        self.messages = dict(options.messages)
         self.capacity_status = options.capacity_status
         self.request_ids = seeded(f"request ids {options.seed}").getrandbits(128)
-        self._next_action = 700_000_000 + options.seed % 1000 * 1000
+        self.restarts = 0
+        self.last_action_id = 700_000_000 + options.seed % 1000 * 1000
         self._due: list[tuple[float, int]] = []
         self.route_limits: list[RouteLimit] = []
         self.grants: dict[str, Grant] = {}
         self.add_token(self.token, name="default", other_clients_per_s=options.other_clients_per_s)
         build_fleet(self.state, options, self.random, self.now)
+        if options.contents is not None:
+            self._fill(options.contents)
+
+    def _fill(self, contents: Contents) -> None:
+        for tag in contents.tags:
+            self.state.create_tag(tag)
+        for droplet in contents.droplets:
+            if droplet.region not in (None, *REGIONS):
+                raise ValueError(f"no such region for a droplet: {droplet.region!r}")
+            self.add_droplet(
+                droplet.id, region=droplet.region, name=droplet.name, tags=droplet.tags
+            )
+        for given in contents.volumes:
+            volume = self.add_volume(
+                given.name,
+                region=given.region,
+                size_gigabytes=given.size_gigabytes,
+                age_s=given.age_s,
+                droplet_id=given.droplet,
+                description=given.description,
+                filesystem_type=given.filesystem_type,
+                filesystem_label=given.filesystem_label,
+                used_gigabytes=given.used_gigabytes,
+                tags=given.tags,
+            )
+            # Oldest first, as they would have been taken.
+            for taken in sorted(given.snapshots, key=lambda snapshot: -snapshot.age_s):
+                self.add_snapshot(
+                    volume,
+                    taken.name,
+                    age_s=taken.age_s,
+                    size_gigabytes=taken.size_gigabytes,
+                    tags=taken.tags,
+                )
 
     # What tests arrange and inspect.
 
@@ -257,6 +295,14 @@ class Account:
             self.state.unlink(volume, self.state.droplets[droplet_id])
         self.state.remove_volume(volume)
 
+    def remove_droplet(self, droplet: SimDroplet | int) -> None:
+        """Take a Droplet out of the world, which detaches its volumes, as the API does."""
+        if isinstance(droplet, int):
+            droplet = self.state.droplets[droplet]
+        for volume_id in list(droplet.volume_ids):
+            self.state.unlink(self.state.volumes[volume_id], droplet)
+        self.state.remove_droplet(droplet)
+
     def remove_snapshot(self, snapshot: SimSnapshot | str) -> None:
         """Take a snapshot out of the world."""
         if isinstance(snapshot, str):
@@ -264,13 +310,24 @@ class Account:
         self.state.remove_snapshot(snapshot)
 
     def add_droplet(
-        self, droplet_id: int | None = None, *, region: str | None = None
+        self,
+        droplet_id: int | None = None,
+        *,
+        region: str | None = None,
+        name: str | None = None,
+        tags: Iterable[str] = (),
     ) -> SimDroplet:
         """Put a Droplet into the world; without a region it takes volumes of any region."""
         if droplet_id is None:
             droplet_id = max(self.state.droplets, default=3_164_399) + 1
-        droplet = SimDroplet(id=droplet_id, name=f"droplet-{droplet_id}", region=region)
-        self.state.droplets[droplet_id] = droplet
+        droplet = SimDroplet(
+            id=droplet_id,
+            name=name or f"droplet-{droplet_id}",
+            region=region,
+            created_s=self.now + self.skew_s,
+            tags=tuple(tags),
+        )
+        self.state.add_droplet(droplet)
         return droplet
 
     def limit_route(
@@ -304,8 +361,8 @@ class Account:
 
     def next_action_id(self) -> int:
         """A number for an action."""
-        self._next_action += 1
-        return self._next_action
+        self.last_action_id += 1
+        return self.last_action_id
 
     def draw_action_failure(self) -> bool:
         """Whether the action that begins now shall fail."""
@@ -319,15 +376,21 @@ class Account:
         self.state.add_action(action)
         heapq.heappush(self._due, (action.due_s, action.id))
 
-    def check_capacity(self, gigabytes: int, volumes: int = 1) -> None:
-        """Raise the API's error when so much more exceeds the account's capacity."""
+    def adopt_state(self, state: State) -> None:
+        """Hold that state instead; its actions in progress end when they are due."""
+        self.state = state
+        pending = [action for action in state.actions.values() if action.status == "in-progress"]
+        self._due = sorted((action.due_s, action.id) for action in pending)
+
+    def check_capacity(self, gigabytes: int, volumes: int = 1, error: str = "capacity") -> None:
+        """Raise that error of the API when so much more exceeds the account's capacity."""
         state = self.state
         full = self.max_volumes is not None and len(state.volumes) + volumes > self.max_volumes
         if not full and self.capacity_gigabytes is not None:
             used = sum(volume.size_gigabytes for volume in state.volumes.values())
             full = used + gigabytes > self.capacity_gigabytes
         if full:
-            raise api_error("capacity", status=self.capacity_status)
+            raise api_error(error, status=self.capacity_status)
 
 
 def _token(seed: str) -> str:

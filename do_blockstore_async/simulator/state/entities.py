@@ -12,12 +12,10 @@ from typing import Any
 import attrs
 import msgspec
 
-from .._messages import encode, iso
+from .._messages import encode, iso, uuid_text
 from .regions import REGION_JSON, REGIONS
 
-__all__ = ["MAX_VOLUMES_OF_DROPLET", "SimAction", "SimDroplet", "SimSnapshot", "SimVolume"]
-
-MAX_VOLUMES_OF_DROPLET = 15
+__all__ = ["SimAction", "SimDroplet", "SimSnapshot", "SimVolume"]
 
 _RAW_REGION = {slug: msgspec.Raw(text) for slug, text in REGION_JSON.items()}
 
@@ -166,6 +164,7 @@ class SimDroplet:
     """A Droplet. `region` None takes volumes of any region, a liberty of the simulator.
 
     Attributes:
+        created_s: seconds since the epoch.
         volume_ids: what is attached to it.
         busy: the id of the action in progress, else None.
     """
@@ -173,19 +172,82 @@ class SimDroplet:
     id: int
     name: str
     region: str | None = None
+    created_s: float = 0.0
+    tags: tuple[str, ...] = ()
     volume_ids: list[str] = attrs.field(factory=list)
     busy: int | None = None
 
     def json(self) -> bytes:
-        """A small part of the vendor's droplet object."""
-        region = self.region or "nyc3"
+        """The encoded Droplet object: every field that the vendor's description requires.
+
+        Size, image and addresses are the same for all but for the last digits: no volume depends
+        on them. GUESS: a Droplet without a region shows nyc3.
+        """
+        slug, created_at = self.region or "nyc3", iso(self.created_s)
+        host = f"{self.id // 250 % 250}.{self.id % 250 + 1}"
         return encode(
             {
                 "id": self.id,
                 "name": self.name,
+                "memory": _SIZE["memory"],
+                "vcpus": _SIZE["vcpus"],
+                "disk": _SIZE["disk"],
+                "disk_info": _SIZE["disk_info"],
+                "locked": False,
                 "status": "active",
+                "kernel": None,
+                "created_at": created_at,
+                "features": ["droplet_agent", "private_networking"],
+                "backup_ids": [],
+                "next_backup_window": None,
+                "snapshot_ids": [],
+                "image": {**_IMAGE, "regions": list(REGIONS)},
                 "volume_ids": self.volume_ids,
-                "region": REGIONS[region],
-                "tags": [],
+                "size": {**_SIZE, "regions": list(REGIONS)},
+                "size_slug": _SIZE["slug"],
+                "networks": {
+                    "v4": [
+                        _address(f"10.108.{host}", "255.255.0.0", "10.108.0.1", "private"),
+                        # RFC 2544 keeps these for tests: they lead nowhere.
+                        _address(f"198.18.{host}", "255.255.0.0", "198.18.0.1", "public"),
+                    ],
+                    "v6": [],
+                },
+                "region": _RAW_REGION[slug],
+                "tags": self.tags,
+                "vpc_uuid": uuid_text(0x760E09EF_DC84_11E8_981E_3CFDFEAAE000),
             }
         )
+
+
+_SIZE: dict[str, Any] = {
+    "slug": "s-1vcpu-1gb",
+    "memory": 1024,
+    "vcpus": 1,
+    "disk": 25,
+    "disk_info": [{"type": "local", "size": {"amount": 25, "unit": "gib"}}],
+    "transfer": 1.0,
+    "price_monthly": 6.0,
+    "price_hourly": 0.00893,
+    "available": True,
+    "description": "Basic",
+}
+_IMAGE: dict[str, Any] = {
+    "id": 195_932_981,
+    "name": "12 x64",
+    "distribution": "Debian",
+    "slug": "debian-12-x64",
+    "public": True,
+    "created_at": "2025-01-15T16:00:00Z",
+    "min_disk_size": 7,
+    "type": "base",
+    "size_gigabytes": 0.55,
+    "description": "Debian 12 x64",
+    "tags": [],
+    "status": "available",
+    "error_message": "",
+}
+
+
+def _address(address: str, mask: str, gateway: str, kind: str) -> dict[str, str]:
+    return {"ip_address": address, "netmask": mask, "gateway": gateway, "type": kind}

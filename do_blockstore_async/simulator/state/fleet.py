@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from random import Random
 
 from .._messages import iso, uuid_text
-from .entities import MAX_VOLUMES_OF_DROPLET, SimDroplet, SimSnapshot, SimVolume
+from .entities import SimDroplet, SimSnapshot, SimVolume
 from .options import WorldOptions
 from .regions import REGIONS, STORAGE_REGIONS
 from .store import State
@@ -29,8 +29,8 @@ _TAGS: tuple[tuple[str, ...], ...] = ((), ("prod",), ("staging",), ("prod", "k8s
 
 def build_fleet(state: State, options: WorldOptions, random: Random, now: float) -> None:
     """Fill an empty state with what the options ask for."""
-    for droplet in _droplets(options.droplets):
-        state.droplets[droplet.id] = droplet
+    for droplet in _droplets(options.droplets, now):
+        state.add_droplet(droplet)
     at_home: dict[str | None, list[SimDroplet]] = {}
     for droplet in state.droplets.values():
         at_home.setdefault(droplet.region, []).append(droplet)
@@ -40,13 +40,15 @@ def build_fleet(state: State, options: WorldOptions, random: Random, now: float)
         if number % 12 == number // 12 % 12:
             for droplet in (*at_home.get(volume.region, ()), *at_home.get(None, ())):
                 # One place stays free, so that an attach in a demo succeeds.
-                if len(droplet.volume_ids) < MAX_VOLUMES_OF_DROPLET - 1:
+                if len(droplet.volume_ids) < options.max_volumes_of_droplet - 1:
                     state.link(volume, droplet)
                     break
     _snapshots(state, options, random, now)
 
 
-def _droplets(asked: int | Iterable[int | str] | Mapping[int, str] | None) -> list[SimDroplet]:
+def _droplets(
+    asked: int | Iterable[int | str] | Mapping[int, str] | None, now: float
+) -> list[SimDroplet]:
     pairs: list[tuple[int, str | None]]
     if asked is None:
         asked = len(STORAGE_REGIONS)
@@ -62,7 +64,10 @@ def _droplets(asked: int | Iterable[int | str] | Mapping[int, str] | None) -> li
     for _, region in pairs:
         if region is not None and region not in REGIONS:
             raise ValueError(f"no such region for a droplet: {region!r}")
-    return [SimDroplet(id=i, name=f"droplet-{i}", region=region) for i, region in pairs]
+    return [
+        SimDroplet(id=i, name=f"droplet-{i}", region=region, created_s=now - 900 * _DAY_S)
+        for i, region in pairs
+    ]
 
 
 def _droplet_spec(item: int | str) -> tuple[int, str | None]:

@@ -7,9 +7,17 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from ..._limits import DEFAULT_LIMITS
+from .._errors import is_error
 from ..ratelimit import MinuteModel
+from .contents import Contents
 
 __all__ = ["WorldOptions"]
+
+
+def _known_errors(_: object, __: object, messages: Mapping[str, str]) -> None:
+    for name in messages:
+        if not is_error(name):
+            raise ValueError(f"no such error: {name!r}; simulator/_errors.py names them")
 
 
 @attrs.frozen(kw_only=True)
@@ -40,8 +48,13 @@ class WorldOptions:
         snapshot_cooldown_s: between two snapshots of a volume; 0 for none.
         cooldown_retry_after: whether that refusal carries a `retry-after` (GUESS: it does not).
         capacity_gigabytes: of all volumes together; None for any.
-        max_volumes: in the account; None for any number.
+        max_volumes: in the account, also its `volume_limit`; None for any number, shown as 0.
+        max_volumes_of_droplet: how many one Droplet holds: 15; it was 7 once.
         capacity_status: with which status capacity is refused: 403, or 429.
+        contents: Droplets, volumes, snapshots and tags by name, added to what the numbers make;
+            a scenario has them.
+        messages: other texts of errors, by the error's name in `simulator/_errors.py`, such as
+            `{"rate": "Too many requests"}`, which has been seen too.
         nulls: whether empty `droplet_ids` and `tags` are null, which the API documents.
         link_base: what page links begin with.
     """
@@ -65,6 +78,9 @@ class WorldOptions:
     cooldown_retry_after: bool = False
     capacity_gigabytes: int | None = None
     max_volumes: int | None = None
+    max_volumes_of_droplet: int = attrs.field(default=15, validator=attrs.validators.ge(1))
     capacity_status: int = attrs.field(default=403, validator=attrs.validators.in_((403, 429)))
+    contents: Contents | None = None
+    messages: Mapping[str, str] = attrs.field(factory=dict, validator=_known_errors)
     nulls: bool = False
     link_base: str = "https://api.digitalocean.com"

@@ -3,8 +3,8 @@
 Invariants:
 1. `volumes`, `volumes_in_order`, each region's index and `volumes_by_name` hold the same volumes.
 2. A name occurs at most once in a region (`volumes_by_name[name][region]`).
-3. A snapshot stands in `snapshots`, `snapshots_in_order` and `snapshots_of[its volume's id]`, also
-   after that volume was deleted.
+3. A snapshot stands in `snapshots`, `snapshots_in_order`, its region's index and
+   `snapshots_of[its volume's id]`, also after that volume was deleted.
 4. `tagged[tag]` holds exactly the resources whose `tags` name that tag.
 5. Of tags that differ in case only, the first spelling stands for all (doctl#333).
 
@@ -34,18 +34,21 @@ class State:
         self.volumes_by_name: dict[str, dict[str, SimVolume]] = {}
         self.snapshots: dict[str, SimSnapshot] = {}
         self.snapshots_in_order: OrderedIndex[SimSnapshot] = OrderedIndex()
+        self.snapshots_in: dict[str, OrderedIndex[SimSnapshot]] = {
+            slug: OrderedIndex() for slug in REGIONS
+        }
         self.snapshots_of: dict[str, dict[str, SimSnapshot]] = {}
         self.actions: dict[int, SimAction] = {}
         self.actions_of: dict[str, list[SimAction]] = {}
         self.droplets: dict[int, SimDroplet] = {}
         self.tagged: dict[str, dict[tuple[str, str], None]] = {}
         self._spellings: dict[str, str] = {}
-        self._seq = 0
+        self.seq = 0
 
     def next_seq(self) -> int:
         """A number larger than every one before."""
-        self._seq += 1
-        return self._seq
+        self.seq += 1
+        return self.seq
 
     def add_volume(self, volume: SimVolume) -> None:
         """Put a volume into every index; ValueError where its name is taken in its region."""
@@ -74,6 +77,7 @@ class State:
         """Put a snapshot into every index."""
         self.snapshots[snapshot.id] = snapshot
         self.snapshots_in_order.append(snapshot)
+        self.snapshots_in[snapshot.region].append(snapshot)
         self.snapshots_of.setdefault(snapshot.volume_id, {})[snapshot.id] = snapshot
         snapshot.tags = self._spelled(snapshot.tags)
         self._index_tags("volume_snapshot", snapshot.id, snapshot.tags)
@@ -82,11 +86,23 @@ class State:
         """Take a snapshot out of every index."""
         del self.snapshots[snapshot.id]
         self.snapshots_in_order.remove(snapshot)
+        self.snapshots_in[snapshot.region].remove(snapshot)
         siblings = self.snapshots_of[snapshot.volume_id]
         del siblings[snapshot.id]
         if not siblings:
             del self.snapshots_of[snapshot.volume_id]
         self._drop_tags("volume_snapshot", snapshot.id, snapshot.tags)
+
+    def add_droplet(self, droplet: SimDroplet) -> None:
+        """Put a Droplet in."""
+        droplet.tags = self._spelled(droplet.tags)
+        self.droplets[droplet.id] = droplet
+        self._index_tags("droplet", str(droplet.id), droplet.tags)
+
+    def remove_droplet(self, droplet: SimDroplet) -> None:
+        """Take a Droplet out. Its volumes have to be unlinked before."""
+        del self.droplets[droplet.id]
+        self._drop_tags("droplet", str(droplet.id), droplet.tags)
 
     def add_action(self, action: SimAction) -> None:
         """Note an action and mark its volume and Droplet busy."""
@@ -95,6 +111,23 @@ class State:
         self.volumes[action.volume_id].busy = action.id
         if action.droplet_id in self.droplets:
             self.droplets[action.droplet_id].busy = action.id
+
+    def restore_action(self, action: SimAction) -> None:
+        """Note an action of a saved state, whose volume and Droplet may be gone by now."""
+        self.actions[action.id] = action
+        self.actions_of.setdefault(action.volume_id, []).append(action)
+
+    def check_links(self) -> None:
+        """Raise ValueError where volumes and Droplets do not name each other."""
+        held = {
+            (volume_id, droplet.id)
+            for droplet in self.droplets.values()
+            for volume_id in droplet.volume_ids
+        }
+        named = {(v.id, droplet_id) for v in self.volumes.values() for droplet_id in v.droplet_ids}
+        if held != named:
+            wrong = sorted(held ^ named)
+            raise ValueError(f"volume and Droplet do not name each other: {wrong[:3]}")
 
     def finish_action(self, action: SimAction, completed_at_s: float) -> None:
         """End an action: apply what it was for, unless it fails."""
@@ -148,16 +181,16 @@ class State:
             self._spellings[folded] = self.known_tag(tag) or tag
         return tuple(self._spellings[folded] for folded in reversed(first))
 
-    def tag(self, tag: str, resource: SimVolume | SimSnapshot) -> None:
+    def tag(self, tag: str, resource: SimVolume | SimSnapshot | SimDroplet) -> None:
         """Give a resource a tag; twice is harmless."""
         if tag not in resource.tags:
             resource.tags = (*resource.tags, tag)
-        self._index_tags(_resource_type(resource), resource.id, (tag,))
+        self._index_tags(_resource_type(resource), str(resource.id), (tag,))
 
-    def untag(self, tag: str, resource: SimVolume | SimSnapshot) -> None:
+    def untag(self, tag: str, resource: SimVolume | SimSnapshot | SimDroplet) -> None:
         """Take a tag from a resource; one that is not there is harmless."""
         resource.tags = tuple(other for other in resource.tags if other != tag)
-        self._drop_tags(_resource_type(resource), resource.id, (tag,))
+        self._drop_tags(_resource_type(resource), str(resource.id), (tag,))
 
     def _index_tags(self, resource_type: str, resource_id: str, tags: Iterable[str]) -> None:
         for tag in tags:
@@ -168,5 +201,7 @@ class State:
             self.tagged.get(tag, {}).pop((resource_type, resource_id), None)
 
 
-def _resource_type(resource: SimVolume | SimSnapshot) -> str:
+def _resource_type(resource: SimVolume | SimSnapshot | SimDroplet) -> str:
+    if isinstance(resource, SimDroplet):
+        return "droplet"
     return "volume" if isinstance(resource, SimVolume) else "volume_snapshot"

@@ -1,0 +1,1 @@
+"""What the simulator costs: memory for what it holds, time for each request."""

@@ -1,0 +1,1 @@
+"""What stands beside the simulated API: scenarios, files, and the administration by HTTP."""
