@@ -5,8 +5,8 @@
             print(volume.name)
 
 Everything public is importable from here; `do_blockstore_async.simulator` holds the simulator of
-the API, `do_blockstore_async.bulk` what bulk jobs are made of, and
-`do_blockstore_async.integrations` the ways into web frameworks.
+the API, `do_blockstore_async.bulk` what bulk jobs are made of, `do_blockstore_async.events` what
+happens inside a client, and `do_blockstore_async.integrations` the ways into web frameworks.
 
 Each name is imported when it is first used (PEP 562): a pytest run that merely has the package
 installed, or `do-blockstore --help`, need not pay for an HTTP client.
@@ -20,10 +20,17 @@ from ._lazy import lazy_names
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import bulk as bulk
+    from . import errors as errors
+    from . import events as events
+    from . import models as models
+    from . import simulator as simulator
+    from ._interop.model import json_default
     from ._ratelimit.lease import Lease
-    from ._ratelimit.status import ProcessStatus, QuotaStatus, WindowStatus
+    from ._ratelimit.status import ProcessStatus, QuotaStatus, WaitReason, WindowStatus
     from ._ratelimit.throttle import Throttle
     from ._schema.cattrs_hooks import make_converter
+    from .accounts.accounts import AccountOutcome, Accounts
     from .client import BlockStore
     from .config import Config
     from .errors import (
@@ -59,13 +66,17 @@ if TYPE_CHECKING:
         Volume,
         VolumeSnapshot,
     )
+    from .resources._listing import AsyncListing
     from .simulator.server import Simulator
 
 __all__ = [
     "APIStatusError",
+    "AccountOutcome",
+    "Accounts",
     "Action",
     "ActionFailedError",
     "ActionTimeoutError",
+    "AsyncListing",
     "AuthenticationError",
     "BadRequestError",
     "BlockStore",
@@ -98,7 +109,9 @@ __all__ = [
     "UnprocessableEntityError",
     "Volume",
     "VolumeSnapshot",
+    "WaitReason",
     "WindowStatus",
+    "json_default",
     "make_converter",
 ]
 
@@ -107,9 +120,12 @@ __getattr__, __dir__ = lazy_names(
     globals(),
     {
         "APIStatusError": ".errors",
+        "AccountOutcome": ".accounts.accounts",
+        "Accounts": ".accounts.accounts",
         "Action": ".models",
         "ActionFailedError": ".errors",
         "ActionTimeoutError": ".errors",
+        "AsyncListing": ".resources._listing",
         "AuthenticationError": ".errors",
         "BadRequestError": ".errors",
         "BlockStore": ".client",
@@ -142,7 +158,10 @@ __getattr__, __dir__ = lazy_names(
         "UnprocessableEntityError": ".errors",
         "Volume": ".models",
         "VolumeSnapshot": ".models",
+        "WaitReason": "._ratelimit.status",
         "WindowStatus": "._ratelimit.status",
+        "json_default": "._interop.model",
         "make_converter": "._schema.cattrs_hooks",
     },
+    modules=("bulk", "errors", "events", "models", "simulator"),
 )

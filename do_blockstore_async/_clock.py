@@ -12,8 +12,10 @@ import random
 import secrets
 import sys
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 __all__ = [
     "Clock",
@@ -22,12 +24,15 @@ __all__ = [
     "new_name",
     "now_s",
     "pause",
+    "run_to_completion",
     "seeded",
     "wait_for_event",
     "wait_until",
     "wall_s",
 ]
 
+
+T = TypeVar("T")
 
 # That of macOS goes on in its sleep too, which `time.monotonic` does not.
 _DARWIN = time.CLOCK_MONOTONIC if sys.platform == "darwin" else None
@@ -90,6 +95,26 @@ async def wait_for_event(event: asyncio.Event, timeout_s: float) -> bool:
             await event.wait()
     # Both may have come in the same turn of the loop.
     return event.is_set()
+
+
+async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a task of its own, and wait for its end even if cancelled meanwhile.
+
+    Raises:
+        CancelledError: the waiting task was cancelled; raised once the work has ended.
+        BaseException: what the work raised; it takes precedence.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error  # kept for later: the work goes on
+    result = task.result()
+    if cancelled is not None:
+        raise cancelled
+    return result
 
 
 class Clock:

@@ -55,7 +55,7 @@ def background(job: Hashable | None = None, weight: float = 1.0) -> AbstractCont
     Raises:
         InvalidArgumentError: `weight` is not a positive, finite number.
     """
-    if not 0 < weight < float("inf"):
+    if not isinstance(weight, int | float) or not 0 < weight < float("inf"):
         raise InvalidArgumentError(f"weight must be more than 0 and finite, not {weight!r}")
     return _job.block(lambda _: Job(object() if job is None else job, weight))
 

@@ -8,17 +8,49 @@ variable (`_scope.py`): tasks started inside inherit it. Of nested deadlines the
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Final
+from datetime import timedelta
+from typing import Final, TypeAlias
 
 import msgspec
 
 from ._clock import Clock
 from ._scope import ScopedValue
-from .errors import InvalidArgumentError
+from .errors import ClientClosedError, InvalidArgumentError
 
-__all__ = ["NEVER", "Deadline", "current_deadline", "deadline", "deadline_at", "no_deadline"]
+__all__ = [
+    "NEVER",
+    "Deadline",
+    "Timeout",
+    "current_deadline",
+    "deadline",
+    "deadline_at",
+    "no_deadline",
+    "seconds_of",
+]
 
 _INFINITY: Final = float("inf")
+
+Timeout: TypeAlias = float | timedelta | None
+"""How long something may take: seconds, or a timedelta; None sets no bound."""
+
+
+def seconds_of(value: float | timedelta, what: str) -> float:
+    """Return a time span in seconds, 0 or more and finite.
+
+    Args:
+        value: seconds, or a timedelta.
+        what: the argument's name, for the error.
+
+    Raises:
+        InvalidArgumentError: it is neither.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if not isinstance(value, int | float) or not 0 <= value < _INFINITY:
+        raise InvalidArgumentError(
+            f"{what} must be seconds or a timedelta, 0 or more, not {value!r}"
+        )
+    return value
 
 
 class Deadline(msgspec.Struct, frozen=True):
@@ -77,15 +109,23 @@ def deadline_at(at: float | None) -> AbstractContextManager[None]:
     return _deadline.block(until.earlier_of)
 
 
-def deadline(timeout_s: float) -> AbstractContextManager[None]:
+def deadline(timeout_s: float | timedelta) -> AbstractContextManager[None]:
     """Bound the calls made inside, all together, by `timeout_s` seconds from now.
 
     Raises:
         InvalidArgumentError: `timeout_s` is not a number of seconds, 0 or more.
     """
-    if not 0 <= timeout_s < _INFINITY:
-        raise InvalidArgumentError(f"timeout_s must be seconds, 0 or more, not {timeout_s!r}")
-    return _deadline.block(lambda around: around.child(timeout_s, Clock().monotonic()))
+    limit_s = seconds_of(timeout_s, "timeout_s")
+
+    def ending(around: Deadline) -> Deadline:
+        try:
+            return around.child(limit_s, Clock().monotonic())
+        except RuntimeError:
+            raise ClientClosedError(
+                "a deadline is set inside of the event loop that it bounds: in a coroutine"
+            ) from None
+
+    return _deadline.block(ending)
 
 
 def no_deadline() -> AbstractContextManager[None]:

@@ -24,7 +24,15 @@ from typing import Any, Final
 
 import attrs
 
-__all__ = ["aligned_text", "ascii_json", "csv_text", "iso_time", "json_text", "visible"]
+__all__ = [
+    "aligned_text",
+    "ascii_json",
+    "builtins_of",
+    "csv_text",
+    "iso_time",
+    "json_text",
+    "visible",
+]
 
 # Tab is left: it moves no further than a blank. Surrogates cannot be encoded.
 _UNSAFE: Final = re.compile(
@@ -90,7 +98,7 @@ def json_text(value: Any) -> str:
     # Imported late: the command line needs `visible` of this module for its help.
     import msgspec
 
-    compact = json.dumps(_builtin(value), ensure_ascii=False, allow_nan=False)
+    compact = json.dumps(builtins_of(value), ensure_ascii=False, allow_nan=False)
     # In JSON such a character can only stand in a string. This is several times faster than
     # `json.dumps(..., indent=2)`, which is not done in C.
     return msgspec.json.format(_UNSAFE.sub(_json_escape, compact), indent=2)
@@ -107,17 +115,21 @@ def _json_escape(match: re.Match[str]) -> str:
     return json.dumps("\ufffd" if is_half else match[0])[1:-1]
 
 
-def _builtin(value: Any) -> Any:
-    """Return `value` in builtin types; msgspec would do it, but sorts the fields by name."""
+def builtins_of(value: Any) -> Any:
+    """Return `value` in builtin types; msgspec would do it, but sorts the fields by name.
+
+    Raises:
+        TypeError: there is something else in it.
+    """
     kind: Any = type(value)
     if kind in _SCALARS:
         return value
     if fields := _public_fields(kind):
-        return {name: _builtin(getattr(value, name)) for name in fields}
+        return {name: builtins_of(getattr(value, name)) for name in fields}
     if isinstance(value, Mapping):
-        return {str(key): _builtin(item) for key, item in value.items()}
+        return {str(key): builtins_of(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_builtin(item) for item in value]
+        return [builtins_of(item) for item in value]
     if isinstance(value, datetime):
         return iso_time(value)
     raise TypeError(f"{kind.__name__} has no form in JSON")

@@ -6,7 +6,7 @@ HTTP client; a program that only makes single calls needs nothing of bulk jobs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -14,23 +14,27 @@ __all__ = ["lazy_names"]
 
 
 def lazy_names(
-    namespace: dict[str, Any], names: Mapping[str, str]
+    namespace: dict[str, Any], names: Mapping[str, str], modules: Iterable[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the `__getattr__` and `__dir__` of a module whose names live in other modules.
 
     Args:
         namespace: the module's `globals()`; a name found once is an ordinary attribute of it.
         names: for each public name the module it comes from, relative to the package.
+        modules: public modules of the package, which are found as attributes of it too.
     """
     package: str = namespace["__name__"]
+    public = frozenset(modules)
 
     def get(name: str) -> Any:
+        if name in public:
+            return import_module(f".{name}", package)
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = namespace[name] = getattr(import_module(names[name], package), name)
         return value
 
     def names_of_module() -> list[str]:
-        return sorted({*namespace, *names})
+        return sorted({*names, *public})
 
     return get, names_of_module

@@ -14,13 +14,16 @@ import attrs
 
 from . import _context, _deadline
 from ._clock import Clock
-from ._http.checks import check_base_url, check_params, check_path, check_token
+from ._deadline import Timeout, seconds_of
+from ._http.checks import check_base_url, check_params, check_path
+from ._http.credentials import Credentials, TokenSource
 from ._http.engine import Engine
 from ._http.protocol import rate_limit
 from ._http.request import RawResponse, Request
 from ._http.secret import Secret, redact
-from ._http.transport import Transport, make_transport
-from ._ratelimit.status import QuotaStatus
+from ._http.transport import Transport, check_session, make_transport
+from ._interop.habits import AsyncOnly, answering
+from ._ratelimit.status import QuotaStatus, WaitReason
 from ._ratelimit.throttle import Throttle
 from ._schema.json_to_models import Codec, check_encodable
 from .config import Config
@@ -50,7 +53,7 @@ def _from_environment(environ: Mapping[str, str]) -> tuple[Secret | None, str]:
     return redact(token or None), environ.get("DIGITALOCEAN_API_URL") or _BASE_URL
 
 
-def _shared_budget(config: Config, token: str, base_url: str) -> Budget | None:
+def _shared_budget(config: Config, token: str | None, base_url: str) -> Budget | None:
     """The budget of many processes, if `config` asks for it; who does not pays no import for it."""
     if config.budget == "process":
         return None
@@ -59,7 +62,26 @@ def _shared_budget(config: Config, token: str, base_url: str) -> Budget | None:
     return open_budget(config, token, base_url)
 
 
-class BlockStore:
+# What is given elsewhere by other names, and what belongs into the settings here.
+_CALLED_ELSEWHERE: Final = {
+    "token": "BlockStore(token), or BlockStore.from_env() for the one in the environment",
+    "api_key": "BlockStore(token)",
+    "access_token": "BlockStore(token)",
+    "client": "session=, an aiohttp.ClientSession",
+    "http_client": "session=, an aiohttp.ClientSession",
+    "endpoint": "base_url=",
+    "timeout": "config=Config(timeout_s=...)",
+    "max_retries": "config=Config(max_attempts=...), the first attempt included",
+    "retries": "config=Config(max_attempts=...), the first attempt included",
+    **{field.name: f"config=Config({field.name}=...)" for field in attrs.fields(Config)},
+}
+
+
+def _kind(value: object) -> str:
+    return f"{'an' if type(value).__name__[0] in 'aeiou' else 'a'} {type(value).__name__}"
+
+
+class BlockStore(AsyncOnly):
     """A client of DigitalOcean's block storage API for one token.
 
         async with BlockStore(token) as store:
@@ -84,7 +106,10 @@ class BlockStore:
     A client belongs to the event loop and the process that opened it.
 
     Args:
-        token: a personal access or OAuth token. A refresh token (`dor_v1_`) is rejected.
+        token: a personal access or OAuth token; or a function, async or quick, that returns one.
+            It is called when the client opens, and again when the API rejects a token (401): once
+            for all calls that met it, and each of them is sent once more. A refresh token
+            (`dor_v1_`) is rejected.
         base_url: https, or http on loopback.
         config: settings; see `Config`.
         session: an aiohttp session to use instead of an own one; it is never closed here, and its
@@ -98,27 +123,36 @@ class BlockStore:
 
     # As `repr` shows it; dropped when a setting is invalid.
     _engine: Engine | None = None
+    _is_opened = False
     _closed = False
     _base_url = "(refused)"
 
+    @answering(ConfigError, _CALLED_ELSEWHERE)
     def __init__(
         self,
-        token: str,
+        token: str | TokenSource,
         *,
         base_url: str = _BASE_URL,
         config: Config | None = None,
         session: aiohttp.ClientSession | Transport | None = None,
         throttle: Throttle | None = None,
     ) -> None:
+        if config is not None and not isinstance(config, Config):
+            how = "Config(**settings)" if isinstance(config, Mapping) else "Config(...)"
+            raise ConfigError(f"config must be {how}, not {_kind(config)}")
+        if throttle is not None and not isinstance(throttle, Throttle):
+            raise ConfigError(f"throttle must be `store.throttle`, not {_kind(throttle)}")
+        check_session(session)
         # Error reporters show local variables, so the plain token is to be none.
-        token = redact(token)  # type: ignore[assignment]
-        self._token = check_token(token)
+        token = token if callable(token) else redact(token)  # type: ignore[assignment]
+        self._credentials = Credentials(token)  # type: ignore[arg-type]
         self._base_url = check_base_url(base_url)
         self._config = Config() if config is None else config
         self._session = session
         self._clock = Clock(self._config.jitter_seed)
         if throttle is None:
-            budget = _shared_budget(self._config, self._token, self._base_url)
+            named_after = None if self._credentials.rotates else self._credentials.token
+            budget = _shared_budget(self._config, named_after, self._base_url)
             throttle = Throttle(self._config, clock=self._clock, budget=budget)
         self._throttle = throttle
         self._codec = Codec()
@@ -154,12 +188,22 @@ class BlockStore:
     # Lifecycle.
 
     async def __aenter__(self) -> Self:
-        if self._engine is not None or self._closed:
+        if self._is_opened or self._closed:
             raise ClientClosedError("a client is opened once; make another one")
+        self._is_opened = True
+        try:
+            await self._credentials.aopen()
+        except BaseException:
+            self._is_opened = False
+            raise
+        if self._closed:
+            raise ClientClosedError("the client was closed while it was being opened")
         transport = make_transport(
-            self._token, self._base_url, self._config, self._throttle, self._session
+            self._credentials, self._base_url, self._config, self._throttle, self._session
         )
-        self._engine = engine = Engine(transport, self._throttle, self._config, self._clock)
+        self._engine = engine = Engine(
+            transport, self._throttle, self._config, self._clock, self._credentials
+        )
         self._actions = ActionManager(engine, self._codec)
         self._volumes = VolumeManager(engine, self._codec, self._actions)
         self._snapshots = SnapshotManager(engine, self._codec)
@@ -180,19 +224,20 @@ class BlockStore:
     ) -> None:
         await self.aclose()
 
-    async def aclose(self, *, grace_s: float = 0.0) -> None:
+    async def aclose(self, *, grace_s: float | timedelta = 0.0) -> None:
         """Close the client; harmless when repeated. Cancelled, it closes without grace.
 
         Args:
-            grace_s: seconds that calls in flight get to finish. After that they
+            grace_s: seconds or a timedelta that calls in flight get to finish. After that they
                 raise `ClientClosedError`, or `OutcomeUnknownError` if they may have taken
                 effect.
         """
+        limit_s = seconds_of(grace_s, "grace_s")
         first, self._closed = not self._closed, True
         if self._engine is None:
             return
         try:
-            await self._engine.aclose(grace_s)
+            await self._engine.aclose(limit_s)
         finally:
             if first:
                 await self._throttle._leave()
@@ -263,7 +308,7 @@ class BlockStore:
         *,
         params: Mapping[str, str | int | float | bool] | None = None,
         json: Any = None,
-        timeout: float | None = None,
+        timeout: Timeout = None,
     ) -> Response:
         """Call any other endpoint of the API, under the same budget, retries and errors.
 
@@ -275,7 +320,7 @@ class BlockStore:
             path: absolute and escaped, such as `/v2/account`; never a host.
             params: query parameters, not yet escaped; True and False become `true` and `false`.
             json: the body, anything that JSON can hold.
-            timeout: seconds, the wait for quota included.
+            timeout: seconds or a timedelta, the wait for quota included.
 
         Returns:
             Status, headers and decoded body of the 2xx response.
@@ -284,9 +329,11 @@ class BlockStore:
             InvalidArgumentError: an argument is invalid; nothing was sent.
             BlockStoreError: see `errors`.
         """
-        verb = method.upper()
+        verb = method.upper() if isinstance(method, str) else ""
         if verb not in _METHODS:
-            raise InvalidArgumentError(f"not a method: {method!r}")
+            raise InvalidArgumentError(f"method must be one of {', '.join(sorted(_METHODS))}")
+        if params is not None and not isinstance(params, Mapping):
+            raise InvalidArgumentError(f"params must be a dict, not {_kind(params)}")
 
         query = check_params(params or {})
         check_encodable(query, json)
@@ -321,6 +368,19 @@ class BlockStore:
         """
         return self._throttle.status()
 
+    def explain(self, *, background: bool | None = None) -> WaitReason:
+        """Say why a call made now would wait for the budget, and until when.
+
+            print(store.explain())  # the requests of the last minute are used up; it could ...
+
+        Args:
+            background: whether the call is bulk; None takes it from the surrounding `background()`.
+
+        Raises:
+            ClientClosedError: it is not called in the client's event loop.
+        """
+        return self._throttle.explain(background=background)
+
     def forecast(self, requests: int) -> timedelta:
         """Forecast the time until `requests` more requests, sent from now on, would be answered.
 
@@ -350,7 +410,7 @@ class BlockStore:
         return self._throttle.background(job, weight)
 
     @staticmethod
-    def deadline(timeout_s: float) -> AbstractContextManager[None]:
+    def deadline(timeout_s: float | timedelta) -> AbstractContextManager[None]:
         """Bound the calls made inside, of any client, by `timeout_s` seconds all together.
 
             with store.deadline(5):
@@ -361,7 +421,7 @@ class BlockStore:
         the deadline, except those started in `detached()`.
 
         Args:
-            timeout_s: seconds from now, 0 or more.
+            timeout_s: seconds or a timedelta, from now, 0 or more.
 
         Raises:
             InvalidArgumentError: `timeout_s` is not a number of seconds, 0 or more.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import attrs
 
+from ._interop.habits import answering
 from ._version import __version__
 from .errors import ConfigError
 from .events import Hook
@@ -15,32 +18,98 @@ from .events import Hook
 __all__ = ["Config"]
 
 
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{name} must be a number, not {value!r}")
+    return value
+
+
 def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
+    if not _number(attribute.name, value) > 0:
         raise ConfigError(f"{attribute.name} must be more than 0, not {value!r}")
 
 
 def _not_negative(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value >= 0:
+    if not _number(attribute.name, value) >= 0:
         raise ConfigError(f"{attribute.name} must be 0 or more, not {value!r}")
+
+
+def _count(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
+    _positive(None, attribute, value)
+    if not isinstance(value, int):
+        raise ConfigError(f"{attribute.name} must be a whole number, not {value!r}")
+
+
+def _optional_integer(_: Any, attribute: attrs.Attribute[Any], value: int | None) -> None:
+    if value is not None and not isinstance(value, int):
+        raise ConfigError(f"{attribute.name} must be a whole number or None, not {value!r}")
+
+
+def _boolean(_: Any, attribute: attrs.Attribute[Any], value: bool) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{attribute.name} must be True or False, not {value!r}")
+
+
+def _text(_: Any, attribute: attrs.Attribute[Any], value: str) -> None:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise ConfigError(f"{attribute.name} must be printable ASCII, not {value!r}")
+
+
+def _name(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise ConfigError(f"{attribute.name} must be some text or None, not {value!r}")
+
+
+def _seconds(value: float | timedelta) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _optional_seconds(value: float | timedelta | None) -> float | None:
+    return None if value is None else _seconds(value)
+
+
+def _pairs(value: Iterable[Iterable[float]]) -> tuple[tuple[int, float], ...]:
+    try:
+        return tuple((requests, _seconds(window)) for requests, window in value)  # type: ignore[misc]
+    except (TypeError, ValueError):
+        raise ConfigError(
+            "windows must be (requests, seconds) pairs, such as ((250, 60.0), (5000, 3600.0)), "
+            f"not {value!r}"
+        ) from None
 
 
 def _windows(_: Any, __: attrs.Attribute[Any], value: tuple[tuple[int, float], ...]) -> None:
     if not value:
         raise ConfigError("windows needs at least one (requests, seconds) pair")
     for requests, window_s in value:
-        if requests < 1 or not window_s > 0:
+        is_whole = isinstance(requests, int) and not isinstance(requests, bool)
+        if not is_whole or requests < 1 or not _number("windows", window_s) > 0:
             raise ConfigError(f"not a window of (requests, seconds): {(requests, window_s)!r}")
     lengths = [window_s for _, window_s in value]
     if lengths != sorted(lengths):
         raise ConfigError("windows must be ordered from the shortest to the longest")
 
 
+def _shares(value: Iterable[float]) -> tuple[float, ...]:
+    if not isinstance(value, Iterable) or isinstance(value, str):
+        raise ConfigError(f"reserve must be one share for each window, not {value!r}")
+    return tuple(value)
+
+
 def _reserve(instance: Config, _: attrs.Attribute[Any], value: tuple[float, ...]) -> None:
     if len(value) != len(instance.windows):
         raise ConfigError("reserve needs one share for each window")
-    if not all(0 <= share < 1 for share in value):
+    if not all(0 <= _number("reserve", share) < 1 for share in value):
         raise ConfigError(f"reserve shares must lie in [0, 1), not {value!r}")
+
+
+def _hooks(value: Hook | Iterable[Hook]) -> tuple[Hook, ...]:
+    hooks = (value,) if callable(value) else value
+    if isinstance(hooks, Iterable):
+        made = tuple(hooks)
+        if all(map(callable, made)):
+            return made
+    raise ConfigError(f"hooks must be functions that take an event, not {value!r}")
 
 
 def _proxy(_: Any, __: attrs.Attribute[Any], value: str | None) -> None:
@@ -96,7 +165,7 @@ def _without_credentials(url: str | None) -> str:
 
 @attrs.frozen(kw_only=True)
 class Config:
-    """Settings of a client. All times are seconds; everything has a working default.
+    """Settings of a client. All times are seconds, or timedeltas; everything has a default.
 
     Args:
         windows: the token's budget as (requests, seconds) pairs, shortest first. DigitalOcean's
@@ -107,6 +176,8 @@ class Config:
             (or `rediss://`, extra `redis`) or `postgresql://` (extra `postgres`): all processes
             on all machines, through that server. All of them need the same windows, margins,
             reserve, burst and cold start. Only a client can share, not a `Throttle` alone.
+        budget_name: names the shared budget, instead of the token: the same for all processes that
+            get their tokens from one source, needed where the token is a function.
         window_margin_s: added to each window, against clock drift and whole-second bookkeeping; 1.
         late_arrival_s: how long a request whose response was lost may still take to reach the
             server; 30.
@@ -136,43 +207,65 @@ class Config:
             NO_PROXY) where `proxy` is not given. Off by default. `.netrc` is never read.
         user_agent: the User-Agent header.
         jitter_seed: makes the jitter of retries reproducible, for tests.
-        hooks: called with each event (see `do_blockstore_async.events`).
+        hooks: called with each event (see `do_blockstore_async.events`): one, or several.
 
     Raises:
         ConfigError: a value is out of range.
     """
 
     windows: tuple[tuple[int, float], ...] = attrs.field(
-        default=((250, 60.0), (5000, 3600.0)), validator=_windows
+        default=((250, 60.0), (5000, 3600.0)), validator=_windows, converter=_pairs
     )
     budget: str = attrs.field(default="process", validator=_budget, repr=_without_address)
-    window_margin_s: float = attrs.field(default=1.0, validator=_not_negative)
-    late_arrival_s: float = attrs.field(default=30.0, validator=_not_negative)
+    budget_name: str | None = attrs.field(default=None, validator=_name)
+    window_margin_s: float = attrs.field(default=1.0, validator=_not_negative, converter=_seconds)
+    late_arrival_s: float = attrs.field(default=30.0, validator=_not_negative, converter=_seconds)
     reserve: tuple[float, ...] = attrs.field(
         default=attrs.Factory(lambda self: _default_reserve(len(self.windows)), takes_self=True),
         validator=_reserve,
+        converter=_shares,
     )
-    burst: int = attrs.field(default=60, validator=_positive)
-    cold_start_concurrency: int = attrs.field(default=2, validator=_positive)
+    burst: int = attrs.field(default=60, validator=_count)
+    cold_start_concurrency: int = attrs.field(default=2, validator=_count)
     timeout_s: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_positive)
+        default=None,
+        validator=attrs.validators.optional(_positive),
+        converter=_optional_seconds,
     )
-    attempt_timeout_s: float = attrs.field(default=60.0, validator=_positive)
-    connect_timeout_s: float = attrs.field(default=10.0, validator=_positive)
-    max_attempts: int = attrs.field(default=5, validator=_positive)
-    backoff_base_s: float = attrs.field(default=0.5, validator=_positive)
-    backoff_cap_s: float = attrs.field(default=20.0, validator=_positive)
-    retry_budget: int = attrs.field(default=100, validator=_positive)
-    max_body_bytes: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
-    max_pages: int = attrs.field(default=10_000, validator=_positive)
-    max_items: int = attrs.field(default=2_000_000, validator=_positive)
-    page_concurrency: int = attrs.field(default=12, validator=_positive)
-    max_connections: int = attrs.field(default=100, validator=_positive)
+    attempt_timeout_s: float = attrs.field(default=60.0, validator=_positive, converter=_seconds)
+    connect_timeout_s: float = attrs.field(default=10.0, validator=_positive, converter=_seconds)
+    max_attempts: int = attrs.field(default=5, validator=_count)
+    backoff_base_s: float = attrs.field(default=0.5, validator=_positive, converter=_seconds)
+    backoff_cap_s: float = attrs.field(default=20.0, validator=_positive, converter=_seconds)
+    retry_budget: int = attrs.field(default=100, validator=_count)
+    max_body_bytes: int = attrs.field(default=32 * 1024 * 1024, validator=_count)
+    max_pages: int = attrs.field(default=10_000, validator=_count)
+    max_items: int = attrs.field(default=2_000_000, validator=_count)
+    page_concurrency: int = attrs.field(default=12, validator=_count)
+    max_connections: int = attrs.field(default=100, validator=_count)
     proxy: str | None = attrs.field(default=None, validator=_proxy, repr=_without_credentials)
-    trust_env: bool = False
-    user_agent: str = f"do-blockstore-async/{__version__}"
-    jitter_seed: int | None = None
-    hooks: tuple[Hook, ...] = ()
+    trust_env: bool = attrs.field(default=False, validator=_boolean)
+    user_agent: str = attrs.field(default=f"do-blockstore-async/{__version__}", validator=_text)
+    jitter_seed: int | None = attrs.field(default=None, validator=_optional_integer)
+    hooks: tuple[Hook, ...] = attrs.field(default=(), converter=_hooks)
+
+
+# What a setting is called by other clients.
+_CALLED_ELSEWHERE: Final = {
+    "timeout": "timeout_s=, seconds or a timedelta",
+    "max_retries": "max_attempts=, the first attempt included",
+    "retries": "max_attempts=, the first attempt included",
+    "connect_timeout": "connect_timeout_s=",
+    "read_timeout": "attempt_timeout_s=",
+    "rate_limit": "windows=((250, 60.0), (5000, 3600.0))",
+    "limits": "windows=((250, 60.0), (5000, 3600.0))",
+    "proxies": "proxy=, one URL",
+    "hook": "hooks=",
+    "event_hooks": "hooks=",
+}
+
+if not TYPE_CHECKING:
+    Config.__init__ = answering(ConfigError, _CALLED_ELSEWHERE)(Config.__init__)
 
 
 def _default_reserve(windows: int) -> tuple[float, ...]:

@@ -39,6 +39,7 @@ __all__ = [
     "PeerLost",
     "QuotaPaused",
     "QuotaResumed",
+    "QuotaWaitBegan",
     "QuotaWaited",
     "RetryScheduled",
     "SharedBudgetAway",
@@ -130,6 +131,19 @@ class ListingRestarted:
 
 
 @attrs.frozen
+class QuotaWaitBegan:
+    """A request begins to wait for the budget, probably for `wait_s`; `kind` as in `WaitReason`.
+
+    `window_s` is the length of the window it is about, None where it is about none.
+    """
+
+    kind: str
+    wait_s: float
+    background: bool
+    window_s: float | None
+
+
+@attrs.frozen
 class QuotaWaited:
     """A lease was granted after waiting `wait_s` for the budget."""
 
@@ -212,6 +226,7 @@ Event: TypeAlias = (
     | CallFinished
     | OutcomeReconciled
     | ListingRestarted
+    | QuotaWaitBegan
     | QuotaWaited
     | QuotaPaused
     | QuotaResumed

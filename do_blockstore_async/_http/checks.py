@@ -11,6 +11,7 @@ from math import isfinite
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from .._deadline import Timeout, seconds_of
 from ..errors import ConfigError, InvalidArgumentError
 
 __all__ = ["check_base_url", "check_params", "check_path", "check_timeout", "check_token"]
@@ -83,8 +84,10 @@ def _query_text(name: str, value: str | float) -> str:
     raise InvalidArgumentError(f"params takes strings and finite numbers, not {name!r}: {value!r}")
 
 
-def check_timeout(timeout: float | None) -> float | None:
-    """Check a timeout in seconds, more than 0 and finite; or None."""
-    if timeout is not None and not 0 < timeout < float("inf"):
-        raise InvalidArgumentError(f"timeout must be seconds, more than 0, not {timeout!r}")
-    return timeout
+def check_timeout(timeout: Timeout) -> float | None:
+    """Return a timeout in seconds, more than 0 and finite; or None."""
+    if timeout is None:
+        return None
+    if not (timeout_s := seconds_of(timeout, "timeout")):
+        raise InvalidArgumentError(f"timeout must be more than 0, not {timeout!r}")
+    return timeout_s

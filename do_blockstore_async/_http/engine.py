@@ -18,6 +18,7 @@ E5. After `aclose` no call is left: each has ended, with a result or an error.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Hashable
 from contextlib import suppress
@@ -29,13 +30,15 @@ import msgspec
 from .._clock import Clock
 from .._context import current_gate
 from .._dates import date_header_s
-from .._deadline import NEVER, Deadline, current_deadline
+from .._deadline import NEVER, Deadline, Timeout, current_deadline
 from .._observers import current_observers, emit
 from .._ratelimit.throttle import Throttle
 from ..config import Config
 from ..errors import (
+    AuthenticationError,
     BlockStoreError,
     ClientClosedError,
+    ConfigError,
     ConflictError,
     DecodeError,
     NotFoundError,
@@ -48,6 +51,7 @@ from ..errors import (
 )
 from ..events import AttemptFinished, AttemptSent, CallFinished, CallStarted, RetryScheduled
 from .checks import check_timeout
+from .credentials import Credentials
 from .lifecycle import Lifecycle
 from .protocol import parse_response
 from .recovery.reconciler import Reconciler, loss_of
@@ -90,12 +94,18 @@ class Engine:
     """
 
     def __init__(
-        self, transport: Transport, throttle: Throttle, config: Config, clock: Clock
+        self,
+        transport: Transport,
+        throttle: Throttle,
+        config: Config,
+        clock: Clock,
+        credentials: Credentials,
     ) -> None:
         self._transport = transport
         self._throttle = throttle
         self._config = config
         self._clock = clock
+        self._credentials = credentials
         self._hooks = config.hooks
         self._budget = RetryBudget(config.retry_budget)
         self._lifecycle = Lifecycle()
@@ -118,13 +128,13 @@ class Engine:
         self._reconciler.remember(identity)
 
     async def call(
-        self, request: Request[T], *, timeout: float | None = None, deadline: Deadline = NEVER
+        self, request: Request[T], *, timeout: Timeout = None, deadline: Deadline = NEVER
     ) -> T:
         """Carry `request` to its outcome.
 
         Args:
             request: what to send.
-            timeout: seconds for everything, the wait for quota included. Without it and without
+            timeout: for everything, the wait for quota included. Without it and without
                 a `deadline`, `Config.timeout_s` applies; where that is None too, the call takes as
                 long as the budget needs.
             deadline: the deadline of the operation that the call is a part of. Of this one, of
@@ -133,14 +143,14 @@ class Engine:
         Raises:
             BlockStoreError: any of `errors`, with method, path and attempts filled in.
         """
-        check_timeout(timeout)
+        timeout_s = check_timeout(timeout)
         if self._lifecycle.closing:
             await self._clock.sleep(0)
         self._lifecycle.enter()
         started = self._clock.monotonic()
-        if timeout is None and deadline is NEVER:
-            timeout = self._config.timeout_s
-        deadline = current_deadline().earlier_of(deadline).child(timeout, started)
+        if timeout_s is None and deadline is NEVER:
+            timeout_s = self._config.timeout_s
+        deadline = current_deadline().earlier_of(deadline).child(timeout_s, started)
         observers = current_observers()
         hooks = (*self._hooks, *observers) if observers else self._hooks
         call = Call(next(self._numbers), deadline, self._last_answer, hooks)
@@ -211,7 +221,10 @@ class Engine:
 
     async def _attempt(self, request: Request[T], call: Call) -> T:
         """Transmit once and parse the response."""
-        attempt = Attempt(deadline=self._attempt_deadline(request, call))
+        attempt = Attempt(
+            deadline=self._attempt_deadline(request, call),
+            generation=self._credentials.generation,
+        )
         if request.method != "GET":
             attempt.gate = current_gate()
         hooks = call.hooks
@@ -242,6 +255,7 @@ class Engine:
             failure = type(error).__name__
             raise
         finally:
+            call.generation = attempt.generation
             # The earliest attempt that may have taken effect is what dates the request.
             if call.sent_at is None:
                 call.sent_at = attempt.sent_at
@@ -292,6 +306,8 @@ class Engine:
             return Adopt(request.decode(RawResponse(204, {}, b"")))
         if isinstance(error, ConflictError | UnprocessableEntityError):
             await self._explain(request, call, error)
+        if isinstance(error, AuthenticationError) and await self._renewed(call, error):
+            return Retry(0.0, request)
         lost = _is_lost(request, call, error)
         if self._lifecycle.closing:
             raise self._lifecycle.error(request, unknown=call.unknown is not None) from error
@@ -311,6 +327,20 @@ class Engine:
                 f"{loss_of(error)}; the request has had no effect yet, but it may still arrive"
             ) from error
         return GiveUp()
+
+    async def _renewed(self, call: Call, error: AuthenticationError) -> bool:
+        """Whether there is another token now, to send the call again with, once."""
+        if call.is_renewed or not self._credentials.rotates:
+            return False
+        call.is_renewed = True
+        try:
+            async with asyncio.timeout_at(call.deadline.when()):
+                return await self._credentials.renew(call.generation)
+        except TimeoutError:
+            error.add_note("its source gave no other token in time")
+        except ConfigError as problem:
+            error.add_note(problem.message)
+        return False
 
     async def _explain(
         self, request: Request[Any], call: Call, error: ConflictError | UnprocessableEntityError

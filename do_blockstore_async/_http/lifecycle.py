@@ -45,11 +45,16 @@ class Lifecycle:
             ClientClosedError: closed, or used from another event loop or process.
         """
         if self._closing.is_set():
-            raise ClientClosedError("the client is closed")
+            raise ClientClosedError(
+                "the client is closed: make calls and read listings inside its `async with` block"
+            )
         if os.getpid() != self._pid:
             raise ClientClosedError("the client belongs to the process that forked this one")
         if asyncio.get_running_loop() is not self._loop:
-            raise ClientClosedError("the client belongs to another event loop")
+            raise ClientClosedError(
+                "the client belongs to another event loop: make one client in each, or hand calls "
+                "to its loop with asyncio.run_coroutine_threadsafe(call, loop)"
+            )
         self._in_flight += 1
         if self._in_flight == 1:
             self._idle.clear()

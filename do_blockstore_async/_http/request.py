@@ -156,6 +156,7 @@ class Attempt(msgspec.Struct):
         on_sent: called with that time, directly before the first byte is written. It does not hold
             the attempt itself: a cycle for each call would keep the garbage collector busy.
         result: what `is_answer` has decoded.
+        generation: of the token that it carries; see `Credentials`.
         gate: awaited with the lease in hand. What it raises says that the request may not be sent,
             and nothing was; what it returns becomes `is_late`. None for none.
         is_late: tells whether the gate's consent is too old for the first byte; None for never.
@@ -165,6 +166,7 @@ class Attempt(msgspec.Struct):
     sent_at: float | None = None
     on_sent: Callable[[float], None] | None = None
     result: Any = msgspec.UNSET
+    generation: int = 0
     gate: Gate | None = None
     is_late: Callable[[], bool] | None = None
 
@@ -210,6 +212,8 @@ class Call:
         attempts: transmissions so far.
         sent_at: loop time at which the first of them left that was not provably refused.
         unknown: what the last attempt ended with whose outcome is not known.
+        generation: of the token that the last attempt carried.
+        is_renewed: whether it was sent again with another token.
         hooks: who receives the events of this call: the client's hooks and the observers around it.
     """
 
@@ -217,7 +221,9 @@ class Call:
         "answered_before",
         "attempts",
         "deadline",
+        "generation",
         "hooks",
+        "is_renewed",
         "number",
         "sent_at",
         "unknown",
@@ -237,3 +243,5 @@ class Call:
         self.attempts = 0
         self.sent_at: float | None = None
         self.unknown: BlockStoreError | None = None
+        self.generation = 0
+        self.is_renewed = False

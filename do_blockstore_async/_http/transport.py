@@ -28,7 +28,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp import ClientSession, ClientTimeout
+from aiohttp import ClientSession, ClientTimeout, hdrs
 from multidict import CIMultiDict, istr
 from yarl import URL
 
@@ -43,13 +43,14 @@ from ..errors import (
     TransportError,
 )
 from .attempt_timer import AttemptTimer, expire
+from .credentials import Credentials
 from .request import Attempt, RawResponse, Request, encode_json, is_answer
 from .secret import Secret
 
 if TYPE_CHECKING:
     from .._ratelimit.throttle import Throttle
 
-__all__ = ["AiohttpTransport", "Transport", "make_transport"]
+__all__ = ["AiohttpTransport", "Transport", "check_session", "make_transport"]
 
 _READ_AT_ONCE: Final = 64 * 1024
 # Without it, a wait for the budget that ends too late would end as a response that did.
@@ -126,6 +127,10 @@ class _Transmission:
             except BaseException:
                 lease.cancel()
                 raise
+            if self._owner.credentials.generation != attempt.generation:
+                # Another token than when it began to wait.
+                request.headers[hdrs.AUTHORIZATION] = self._owner.carry_token()
+                attempt.generation = self._owner.credentials.generation
             now = loop.time()
             attempt.begin(now)
             self._owner.timer.begin(self._scope, now)
@@ -183,11 +188,12 @@ class AiohttpTransport:
         throttle: grants the leases.
         slots: for as many transmissions as there are sockets; None without such a bound.
         timer: ends attempts that take too long.
+        credentials: the token in force.
     """
 
     def __init__(
         self,
-        token: str,
+        credentials: Credentials,
         base_url: str,
         config: Config,
         throttle: Throttle,
@@ -199,26 +205,42 @@ class AiohttpTransport:
         self._proxy = config.proxy or (_proxy_from_env(base_url) if config.trust_env else None)
         self._owns_session = session is None
         self._session = session if session is not None else _make_session(config)
-        self._token = token.encode()
+        self.credentials = credentials
+        self._carried = 0
+        # A response to the last token may still come when the next one is in force.
+        self._tokens: tuple[bytes, ...] = ()
         self.slots = _slots_of(self._session)
         # In the form that aiohttp would bring them into for each request.
         self._headers = CIMultiDict(
             {
-                istr("Authorization"): Secret(f"Bearer {token}"),
                 istr("Accept"): "application/json",
                 istr("User-Agent"): config.user_agent,
             }
         )
         self._json_headers = CIMultiDict(self._headers)
         self._json_headers[istr("Content-Type")] = "application/json"
+        self.carry_token()
         # The engine keeps the time; aiohttp only bounds the making of a connection.
         self._timeout = ClientTimeout(total=None, sock_connect=config.connect_timeout_s)
         self._scopes: set[asyncio.Timeout] = set()
         self.timer = AttemptTimer(config.attempt_timeout_s)
         self._closed = False
 
+    def carry_token(self) -> Secret:
+        """Write the token in force into the headers, and return theirs."""
+        credentials = self.credentials
+        if self._carried != credentials.generation:
+            self._carried = credentials.generation
+            self._tokens = (credentials.token.encode(), *self._tokens[:1])
+            for headers in (self._headers, self._json_headers):
+                headers[istr("Authorization")] = Secret(f"Bearer {credentials.token}")
+        return self._headers["Authorization"]  # type: ignore[return-value]
+
     async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
         """See `Transport.send`."""
+        if self._carried != self.credentials.generation:
+            self.carry_token()
+        attempt.generation = self._carried
         url = self._base_url + request.path
         if request.params:
             url = f"{url}?{urlencode(request.params, quote_via=quote)}"
@@ -288,28 +310,31 @@ class AiohttpTransport:
 
     def headers_of(self, response: aiohttp.ClientResponse) -> Mapping[str, str]:
         """Return a response's headers, without the token."""
-        token = self._token
-        if len(token) < _SHORTEST_TOKEN:
-            return response.headers
-        for _, value in response.raw_headers:
-            if token in value:
-                break
-        else:
-            return response.headers
-        text = token.decode()
-        return CIMultiDict(
-            (name, value.replace(text, "(token)")) for name, value in response.headers.items()
-        )
+        headers: Mapping[str, str] = response.headers
+        for token in self._tokens:
+            if len(token) < _SHORTEST_TOKEN:
+                continue
+            for _, value in response.raw_headers:
+                if token in value:
+                    break
+            else:
+                continue
+            text = token.decode()
+            headers = CIMultiDict(
+                (name, value.replace(text, "(token)")) for name, value in headers.items()
+            )
+        return headers
 
     def _without_token(self, content: bytes, status: int) -> bytes:
         """Take the token out of a body: some gateways show the request that they failed on."""
-        if len(self._token) < _SHORTEST_TOKEN:
-            return content
-        if self._token in content:
-            content = content.replace(self._token, b"(token)")
-        # Errors quote their response; results do not.
-        if status >= 300 and b"\\" in content and self._token in _JSON_ESCAPE.sub(_letter, content):
-            return b'{"message": "the response quoted the token, and is left out here"}'
+        for token in self._tokens:
+            if len(token) < _SHORTEST_TOKEN:
+                continue
+            if token in content:
+                content = content.replace(token, b"(token)")
+            # Errors quote their response; results do not.
+            if status >= 300 and b"\\" in content and token in _JSON_ESCAPE.sub(_letter, content):
+                return b'{"message": "the response quoted the token, and is left out here"}'
         return content
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -390,8 +415,24 @@ def _letter(escape: re.Match[bytes]) -> bytes:
     return bytes([int(code, 16)]) if code else other
 
 
+def check_session(session: object) -> None:
+    """Reject what is no session of aiohttp, nor a transport.
+
+    Raises:
+        ConfigError: such as for a client of another HTTP library.
+    """
+    if session is None or isinstance(session, ClientSession):
+        return
+    is_transport = callable(getattr(session, "send", None)) and not hasattr(session, "get")
+    if not is_transport:
+        kind = type(session)
+        raise ConfigError(
+            f"session must be an aiohttp.ClientSession, not {kind.__module__}.{kind.__name__}"
+        )
+
+
 def make_transport(
-    token: str,
+    credentials: Credentials,
     base_url: str,
     config: Config,
     throttle: Throttle,
@@ -399,5 +440,5 @@ def make_transport(
 ) -> Transport:
     """Return the transport for `session`: itself if it is one, else one over aiohttp."""
     if session is None or isinstance(session, ClientSession):
-        return AiohttpTransport(token, base_url, config, throttle, session)
+        return AiohttpTransport(credentials, base_url, config, throttle, session)
     return session

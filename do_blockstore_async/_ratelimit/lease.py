@@ -17,6 +17,7 @@ from collections.abc import Hashable, Mapping
 from types import TracebackType
 from typing import Protocol
 
+from .._interop.habits import AsyncOnly
 from .pure.ledger import LeaseRecord
 
 __all__ = ["Lease", "LeaseOwner", "Waiter"]
@@ -69,7 +70,7 @@ class Lease(LeaseRecord):
 Lease.__module__ = "do_blockstore_async"
 
 
-class Waiter:
+class Waiter(AsyncOnly):
     """Waits for a slot of the budget: `async with throttle.acquire() as lease`. Used once."""
 
     __slots__ = (

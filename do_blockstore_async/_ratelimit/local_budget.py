@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ..config import Config
 from ..errors import RateLimitKind
+from .pure.causes import Cause, cause_of
 from .pure.forecast import Forecast, PacerState
 from .pure.ledger import Admission, LeaseRecord, Ledger
 from .status import SharedState
@@ -116,6 +117,9 @@ class Budget(Protocol):
     def gate_until(self, now: float, /) -> float:
         """`Ledger.gate_until`."""
 
+    def cause(self, now: float, background: bool, /) -> Cause | None:
+        """Tell what keeps one more request from being sent; None if nothing does."""
+
     def grant_at(self, now: float, position: int, background: bool, /) -> float:
         """`Forecast.grant_at`: of the `position`-th of those who wait here."""
 
@@ -157,6 +161,10 @@ class LocalBudget:
         self.gate_until = ledger.gate_until
         self.grant_at = forecast.grant_at
         self.answer_at = forecast.answer_at
+
+    def cause(self, now: float, background: bool, /) -> Cause | None:
+        """See `cause_of`."""
+        return cause_of(self.ledger, now, background)
 
     def is_stale(self, lease: LeaseRecord) -> bool:
         """Never: nobody else takes a slot back from a process that was stopped."""

@@ -3,12 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
 
 import attrs
 
+from .pure.causes import Cause, WaitKind
 from .pure.ledger import Ledger
 
-__all__ = ["ProcessStatus", "QuotaStatus", "SharedState", "WindowStatus", "quota_status"]
+__all__ = [
+    "ProcessStatus",
+    "QuotaStatus",
+    "SharedState",
+    "WaitReason",
+    "WindowStatus",
+    "quota_status",
+    "wait_reason",
+]
+
+
+@attrs.frozen
+class WaitReason:
+    """Why a call made now would wait for the budget, and until when.
+
+    Attributes:
+        kind: `ready`: it would not. `minute`, `hour`: our own requests fill the shortest window, or
+            the longest. `others`: what other clients of the token use fills it. `reserve`: what is
+            left is kept for interactive calls. `pause`: the API has asked to wait. `probe`: the API
+            reports that nothing is left, and single requests ask again. `cold_start`: the first
+            response is awaited, which tells what others have used. `pace`: calls leave evenly once
+            a burst is spent. `queue`: others wait before it. `turn`: it is the turn of another
+            process. `store`: the store of the shared budget is away.
+        wait_s: seconds until it could be sent, as far as can be foreseen.
+        until: the same as a time.
+        background: whether the call would be bulk.
+        ahead: calls of this process that would be served before it.
+        window_s: length of the window it is about, seconds; None where it is about none.
+        text: all of it in a sentence.
+    """
+
+    kind: WaitKind
+    wait_s: float
+    until: datetime
+    background: bool
+    ahead: int
+    window_s: float | None
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+WaitReason.__module__ = "do_blockstore_async"
+
+_TEXTS: Final[dict[WaitKind, str]] = {
+    "ready": "it could be sent at once",
+    "queue": "others wait before it",
+    "pace": "calls leave evenly, since a burst is spent",
+    "minute": "the requests of the last {window} are used up",
+    "hour": "the requests of the last {window} are used up",
+    "reserve": "what is left of the {window} is kept for interactive calls",
+    "others": "other clients of the token use what is left of the {window}",
+    "pause": "the API has asked to wait",
+    "probe": "the API reports that nothing is left of the hour; single requests ask again",
+    "cold_start": "the first response is awaited, which tells what others have used",
+    "turn": "it is the turn of {names}",
+    "store": "the store of the shared budget does not answer",
+}
+
+
+def wait_reason(
+    cause: Cause, wait_s: float, until: datetime, *, background: bool, ahead: int
+) -> WaitReason:
+    """Say why a call would wait.
+
+    Args:
+        cause: what it waits for.
+        wait_s: for how long.
+        until: the same as a time.
+        background: whether it is bulk.
+        ahead: how many are served before it.
+    """
+    seconds = cause.window_s
+    window = {60.0: "minute", 3600.0: "hour"}.get(seconds or 0.0, f"{seconds or 0:g} s")
+    told = _TEXTS[cause.kind].format(window=window, names=", ".join(cause.names))
+    queued = f", after {ahead} that wait" if ahead else ""
+    text = told if cause.kind == "ready" else f"{told}; it could be sent in {wait_s:.1f} s{queued}"
+    return WaitReason(cause.kind, wait_s, until, background, ahead, seconds, text)
 
 
 @attrs.frozen
@@ -84,6 +165,8 @@ class QuotaStatus:
         available_in_s: seconds until an interactive request made now could leave.
         background_available_in_s: seconds until the first of the waiting background requests can
             be sent, or one asked for now, where none waits.
+        reason, background_reason: the kind of wait of an interactive and of a background call made
+            now; see `WaitReason.kind`, and `store.explain()` for more.
         granted: leases since the start; granted = in flight + done + lost + unused.
         done: leases completed by a response.
         lost: leases abandoned without one.
@@ -110,6 +193,8 @@ class QuotaStatus:
     unused: int
     processes: tuple[ProcessStatus, ...] = ()
     store_away_s: float = 0.0
+    reason: WaitKind = "ready"
+    background_reason: WaitKind = "ready"
 
     @property
     def limit(self) -> int:
@@ -131,6 +216,7 @@ def quota_status(
     waiting: Sequence[int],
     available_in_s: Sequence[float],
     shared: SharedState,
+    reasons: tuple[WaitKind, WaitKind],
 ) -> QuotaStatus:
     """Describe `ledger` at `now`; the pairs are for interactive and background requests."""
     windows = tuple(
@@ -160,4 +246,6 @@ def quota_status(
         unused=ledger.unused,
         processes=shared.processes,
         store_away_s=shared.store_away_s,
+        reason=reasons[0],
+        background_reason=reasons[1],
     )

@@ -27,19 +27,28 @@ from typing import TYPE_CHECKING, Any
 from .. import _context
 from .._clock import Clock
 from .._context import current_job
-from .._deadline import NEVER, current_deadline, deadline_at
+from .._deadline import NEVER, Timeout, current_deadline, deadline_at, seconds_of
+from .._interop.habits import AsyncOnly
 from .._observers import emit
 from ..config import Config
 from ..errors import ClientClosedError, ConfigError, InvalidArgumentError, RateLimitKind
-from ..events import HeaderIgnored, LimitChanged, QuotaPaused, QuotaResumed, QuotaWaited
+from ..events import (
+    HeaderIgnored,
+    LimitChanged,
+    QuotaPaused,
+    QuotaResumed,
+    QuotaWaitBegan,
+    QuotaWaited,
+)
 from .dispatcher import Dispatcher, too_late
 from .lease import Lease, Waiter
 from .local_budget import Budget, LocalBudget
 from .middleware import fence, send_with_lease
 from .pacer import Pacer
+from .pure.causes import Cause
 from .pure.ledger import Admission, Ledger
 from .queue import WaitQueue
-from .status import QuotaStatus, WindowStatus, quota_status
+from .status import QuotaStatus, WaitReason, WindowStatus, quota_status, wait_reason
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
@@ -48,10 +57,12 @@ __all__ = ["Lease", "QuotaStatus", "Throttle", "WindowStatus", "deadline_at"]
 
 _NEVER = float("inf")
 _ROUNDED_S = 1.0
+_LONGEST_WAIT_S = 86_400.0
+_READY = Cause("ready")
 _NO_FENCE = nullcontext()
 
 
-class Throttle:
+class Throttle(AsyncOnly):
     """Keeps everything that spends one token inside the token's budget.
 
         async with throttle.acquire() as lease:
@@ -78,6 +89,8 @@ class Throttle:
         clock: Clock | None = None,
         budget: Budget | None = None,
     ) -> None:
+        if config is not None and not isinstance(config, Config):
+            raise ConfigError(f"config must be Config(...), not a {type(config).__name__}")
         self.config = Config() if config is None else config
         self._clock = Clock() if clock is None else clock
         if budget is None and self.config.budget != "process":
@@ -107,13 +120,13 @@ class Throttle:
     # -- acquiring a lease --------------------------------------------------------------------
 
     def acquire(
-        self, *, timeout: float | None = None, background: bool | None = None
+        self, *, timeout: Timeout = None, background: bool | None = None
     ) -> AbstractAsyncContextManager[Lease]:
         """Wait for the right to send one request: `async with throttle.acquire() as lease`.
 
         Args:
-            timeout: seconds to wait at most; None waits as long as the budget needs, or until the
-                deadline set by `deadline_at`.
+            timeout: seconds or a timedelta to wait at most; None waits as long as the budget needs,
+                or until the deadline set by `deadline_at`.
             background: True for a bulk request, False for an interactive one; None takes it from
                 the surrounding `background()`.
 
@@ -126,7 +139,8 @@ class Throttle:
         job = current_job() if background is None or background else None
         deadline = current_deadline()
         if timeout is not None:
-            deadline = deadline.child(timeout, self._clock.monotonic())
+            limit_s = seconds_of(timeout, "timeout")
+            deadline = deadline.child(limit_s, self._clock.monotonic())
         at = None if deadline is NEVER else deadline.at
         if job is not None:
             return Waiter(self, at, job.key, job.weight)
@@ -206,6 +220,13 @@ class Throttle:
                 # A loop that asks again and again must not keep every other task from running.
                 await self._clock.sleep(0)
                 raise too_late(at - now)
+        if self._hooks:
+            why = self._explain(
+                now, waiter.job is not None, self._queue.ahead_of(waiter, returned=returned)
+            )
+            if why.kind != "ready":
+                event = QuotaWaitBegan(why.kind, why.wait_s, why.background, why.window_s)
+                emit(self._hooks, event)
         future: asyncio.Future[Lease] = loop.create_future()
         waiter.future = future
         self._queue.join(waiter, returned=returned)
@@ -322,12 +343,47 @@ class Throttle:
 
     def status(self) -> QuotaStatus:
         """Return the state of the budget; needs the throttle's running event loop."""
-        now = self._clock.monotonic()
+        now = self._now()
         # Bulk requests wait until no interactive one is queued.
         position = self._waiting[0] + 1
         wait_s = [self._budget.grant_at(now, position, bulk) - now for bulk in (False, True)]
         state = self._budget.state(now)
-        return quota_status(self._ledger, self._budget.time_of(now), self._waiting, wait_s, state)
+        reasons = self._cause(now, False).kind, self._cause(now, True).kind
+        log_s = self._budget.time_of(now)
+        return quota_status(self._ledger, log_s, self._waiting, wait_s, state, reasons)
+
+    def explain(self, *, background: bool | None = None) -> WaitReason:
+        """Say why a call made now would wait for the budget, and until when.
+
+        Args:
+            background: whether the call is bulk; None takes it from the surrounding `background()`.
+
+        Raises:
+            ClientClosedError: it is not called in the client's event loop.
+        """
+        if background is None:
+            background = current_job() is not None
+        return self._explain(self._now(), background)
+
+    def _explain(self, now: float, background: bool, ahead: int | None = None) -> WaitReason:
+        if ahead is None:
+            ahead = self._waiting[0] + (self._waiting[1] if background else 0)
+        cause = self._cause(now, background, ahead)
+        wait_s = 0.0
+        if cause.kind != "ready":
+            wait_s = max(0.0, self._budget.grant_at(now, ahead + 1, background) - now)
+        until = self._clock.utc_now() + timedelta(seconds=min(wait_s, _LONGEST_WAIT_S))
+        return wait_reason(cause, wait_s, until, background=background, ahead=ahead)
+
+    def _cause(self, now: float, background: bool, ahead: int | None = None) -> Cause:
+        cause = self._budget.cause(now, background)
+        # The pacer starts again in another loop, after the first was closed.
+        is_paced = self._shared is None and self._loop is asyncio.get_running_loop()
+        if cause is None and is_paced and not self._pacer.turns_now():
+            cause = Cause("pace")
+        if ahead is None:
+            ahead = self._waiting[0] + (self._waiting[1] if background else 0)
+        return cause or (Cause("queue") if ahead else _READY)
 
     def forecast(self, requests: int, *, background: bool | None = None) -> timedelta:
         """Forecast the time until `requests` more requests would have been answered.
@@ -339,16 +395,24 @@ class Throttle:
         Raises:
             InvalidArgumentError: `requests` is negative.
         """
-        if requests < 0:
+        if not isinstance(requests, int) or requests < 0:
             raise InvalidArgumentError(f"requests must be 0 or more, not {requests!r}")
         if requests == 0:
             return timedelta(0)
         if background is None:
             background = current_job() is not None
-        now = self._clock.monotonic()
+        now = self._now()
         ahead = self._waiting[0] + (self._waiting[1] if background else 0)
         at = self._budget.answer_at(now, ahead + requests, background)
         return timedelta(seconds=at - now)
+
+    def _now(self) -> float:
+        try:
+            return self._clock.monotonic()
+        except RuntimeError:
+            raise ClientClosedError(
+                "the budget is read in the event loop of its client: inside of a coroutine"
+            ) from None
 
     @property
     def _ledger(self) -> Ledger:
@@ -373,9 +437,8 @@ class Throttle:
         Raises:
             InvalidArgumentError: `wait_s` is not a number of seconds, 0 or more.
         """
-        if not 0 <= wait_s < _NEVER:
-            raise InvalidArgumentError(f"wait_s must be seconds, 0 or more, not {wait_s!r}")
-        self._budget.reserve_at(self._clock.monotonic() + wait_s)
+        delay_s = seconds_of(wait_s, "wait_s")
+        self._budget.reserve_at(self._clock.monotonic() + delay_s)
 
     # -- other sessions, and closing --------------------------------------------------------------
 

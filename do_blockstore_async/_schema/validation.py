@@ -9,11 +9,13 @@ Pure: no clock, no I/O.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from ..errors import InvalidArgumentError
+from ..models import Action, Region, Volume, VolumeSnapshot
 
 __all__ = [
     "MAX_SNAPSHOT_NAME",
@@ -25,11 +27,14 @@ __all__ = [
     "check_per_page",
     "check_region",
     "check_size",
+    "check_snapshot_id",
     "check_snapshot_name",
     "check_tags",
     "check_text",
+    "check_volume_id",
     "check_volume_name",
     "fold_tags",
+    "shown",
 ]
 
 # The route takes nothing else: github.com/digitalocean/openapi, issues 52 and 53.
@@ -46,19 +51,43 @@ MAX_SNAPSHOT_NAME: Final = 255
 def check_id(value: str, what: str) -> str:
     """Check an id as the routes take it: hexadecimal digits and hyphens."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise InvalidArgumentError(f"not a {what}: {value!r}")
+        raise InvalidArgumentError(f"not a {what}: {shown(value)}")
     return value
+
+
+def shown(value: Any) -> str:
+    """Show an argument that is wrong, with what would be right if a mistake is plain to see."""
+    if inspect.iscoroutine(value):
+        value.close()  # it will not be awaited any more
+        return "a coroutine; write `await` before the call that made it"
+    if hasattr(value, "__await__"):
+        return f"{value!r}; write `await` before it"
+    return repr(value)
+
+
+def check_volume_id(value: str | Volume) -> str:
+    """Return the id of a volume, given as it is or as the volume."""
+    if isinstance(value, VolumeSnapshot):
+        raise InvalidArgumentError(f"a volume or its id is wanted here, not {value!r}")
+    return check_id(value.id if isinstance(value, Volume) else value, "volume id")
+
+
+def check_snapshot_id(value: str | VolumeSnapshot) -> str:
+    """Return the id of a snapshot, given as it is or as the snapshot."""
+    if isinstance(value, Volume):
+        raise InvalidArgumentError(f"a snapshot or its id is wanted here, not {value!r}")
+    return check_id(value.id if isinstance(value, VolumeSnapshot) else value, "snapshot id")
 
 
 def _check_positive_int(value: int, what: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidArgumentError(f"{what} must be a positive whole number, not {value!r}")
+        raise InvalidArgumentError(f"{what} must be a positive whole number, not {shown(value)}")
     return value
 
 
-def check_action_id(value: int) -> int:
-    """Check an action's numeric id, 1 or more."""
-    return _check_positive_int(value, "action_id")
+def check_action_id(value: int | Action) -> int:
+    """Return an action's numeric id, 1 or more, given as it is or as the action."""
+    return _check_positive_int(value.id if isinstance(value, Action) else value, "action_id")
 
 
 def check_droplet_id(value: int) -> int:
@@ -117,10 +146,11 @@ def check_snapshot_name(name: str) -> str:
     return name
 
 
-def check_region(slug: str) -> str:
-    """Check a region's slug, such as nyc3."""
+def check_region(region: str | Region) -> str:
+    """Return a region's slug, such as nyc3, given as it is or as the region."""
+    slug = region.slug if isinstance(region, Region) else region
     if not isinstance(slug, str) or not _REGION.fullmatch(slug):
-        raise InvalidArgumentError(f"not a region slug: {slug!r}")
+        raise InvalidArgumentError(f"not a region slug: {shown(slug)}")
     return slug
 
 
@@ -133,11 +163,14 @@ def fold_tags(tags: Iterable[str]) -> frozenset[str]:
     return frozenset(tag.lower() for tag in tags)
 
 
-def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """Check tag names: letters, digits, colons, dots, dashes and underscores, 255 at most each."""
-    if isinstance(tags, str):
-        raise InvalidArgumentError("tags must be a list of strings, not one string")
-    checked = tuple(tags)
+def check_tags(tags: Iterable[str] | None) -> tuple[str, ...]:
+    """Check tag names: letters, digits, colons, dots, dashes and underscores, 255 at most each.
+
+    None stands for no tags.
+    """
+    if isinstance(tags, str) or not isinstance(tags, Iterable | None):
+        raise InvalidArgumentError(f"tags must be a list of strings, not {shown(tags)}")
+    checked = tuple(tags or ())
     for tag in checked:
         if not isinstance(tag, str) or not _TAG.fullmatch(tag):
             raise InvalidArgumentError(f"not a tag: {tag!r}")
@@ -150,7 +183,7 @@ def check_filesystem(filesystem_type: str | None, filesystem_label: str | None) 
         if filesystem_label is not None:
             raise InvalidArgumentError("filesystem_label needs a filesystem_type")
         return
-    if filesystem_type not in _LABEL_LENGTH:
+    if not isinstance(filesystem_type, str) or filesystem_type not in _LABEL_LENGTH:
         raise InvalidArgumentError(f"filesystem_type is ext4 or xfs, not {filesystem_type!r}")
     if filesystem_label is None:
         return

@@ -46,6 +46,7 @@ from ..resources.regions import RegionManager
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager
 from .account import AccountReader, AccountWriter
+from .arguments import check_arguments
 from .concurrency.map import MapRun
 from .execution.executor import Executor
 from .execution.journal_reader import remove_journal
@@ -69,6 +70,7 @@ __all__ = ["Bulk"]
 T = TypeVar("T")
 
 
+@check_arguments
 class Bulk:
     """`store.bulk`: jobs over many volumes.
 

@@ -1,12 +1,14 @@
 """Integrations with web frameworks and observability tools, each imported when it is used.
 
-    fastapi          lifespan, dependency, middleware, error handlers     extra `fastapi`
-    aiohttp          cleanup context, AppKey, middleware                  (aiohttp is a core
-    dependency) logging          events as structured records of the standard library prometheus
-    events as metrics, the budget as gauges              extra `prometheus` opentelemetry    one
-    span for each call                               extra `opentelemetry`
+    fastapi        lifespan, dependency, middleware, error handlers; Starlette too; extra `fastapi`
+    aiohttp        cleanup context, AppKey, middleware
+    asgi           around any other ASGI app: Litestar, Quart, Django
+    logging        events as structured records of the standard library
+    prometheus     events as metrics, the budget as gauges; extra `prometheus`
+    rich           a progress view of a bulk run, in a terminal and a notebook; extra `cli`
+    opentelemetry  one span for each call; extra `opentelemetry`
 
-What the two web integrations share needs no framework: `_web.problem_details` (errors as
-problem+json), `retry_after`, `request_scope` (deadline and cancellation of one web request),
-`health`.
+What the web integrations share needs no framework: `_web.problem_details` (errors as problem+json),
+`retry_after`, `request_scope` (deadline and cancellation of one web request), `middleware` (the
+same for ASGI), `health`.
 """

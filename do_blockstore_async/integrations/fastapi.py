@@ -4,39 +4,34 @@
     add_blockstore(app)
 
     @app.get("/volumes/{volume_id}")
-    async def volume(volume_id: str, store: BlockStoreDep) -> dict[str, Any]:
-        return attrs.asdict(await store.volumes.get(volume_id))
+    async def volume(volume_id: str, store: BlockStoreDep) -> Volume:
+        return await store.volumes.get(volume_id)
 
 The lifespan opens and closes the client. `add_blockstore` adds the middleware, which gives each
 request its deadline and cancels it when its client disconnects, and the error handlers, which turn
 this package's errors into problem+json. Works for Starlette as well, without `BlockStoreDep`.
 
-Invariants:
-1. The client lives in the lifespan's state, one for each running app; nothing is global.
-2. The middleware reads at most one message of the body ahead of the app, and only once the handler
-   has made a call.
-3. A request leaves no task behind.
+The client lives in the lifespan's state, one for each running app; nothing is global.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.params import Depends as DependsParam
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import BlockStore, BlockStoreError
 from ._web.health import budget_report
+from ._web.middleware import BlockStoreMiddleware
 from ._web.problem_details import CONTENT_TYPE, problem_for
-from ._web.request_scope import ClientGoneError, RequestScope, timeout_from
 from ._web.retry_after import RetryTimes
+from ._web.settings import Timeout, check_factory, seconds_of
 
 __all__ = [
     "BlockStoreDep",
@@ -63,7 +58,7 @@ def blockstore_lifespan(
     client_factory: Callable[[], BlockStore] = BlockStore.from_env,
     *,
     inner: Lifespan | None = None,
-    grace_s: float = 20.0,
+    grace_s: float | timedelta = 20.0,
 ) -> Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]:
     """Make a lifespan that opens one client with the app and closes it at shutdown.
 
@@ -77,14 +72,19 @@ def blockstore_lifespan(
         grace_s: seconds that calls in flight get to finish at shutdown. The server has usually
             waited for its requests before; this is for those it stopped waiting for, and for
             background work.
+
+    Raises:
+        ConfigError: `client_factory` is an app or a client.
     """
+    check_factory(client_factory, "lifespan=blockstore_lifespan()")
+    limit_s = seconds_of(grace_s, "grace_s")
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
             store = client_factory()
             await store.__aenter__()
-            stack.push_async_callback(store.aclose, grace_s=grace_s)
+            stack.push_async_callback(store.aclose, grace_s=limit_s)
             state: dict[str, Any] = {_STORE: store, _TIMES: RetryTimes(store)}
             if inner is not None:
                 more = await stack.enter_async_context(inner(app))
@@ -110,14 +110,15 @@ BlockStoreDep: TypeAlias = Annotated[BlockStore, Depends(get_store)]
 """A parameter of this type is the app's client."""
 
 
-def request_deadline(timeout_s: float) -> DependsParam:
-    """Make a dependency that bounds a route's calls by `timeout_s` seconds.
+def request_deadline(timeout_s: float | timedelta) -> DependsParam:
+    """Make a dependency that bounds a route's calls by `timeout_s` seconds, or a timedelta.
 
     @app.get("/volumes", dependencies=[request_deadline(2.5)])
     """
+    limit_s = seconds_of(timeout_s, "timeout_s")
 
     async def deadline() -> AsyncIterator[None]:
-        with BlockStore.deadline(timeout_s):
+        with BlockStore.deadline(limit_s):
             yield
 
     dependency: DependsParam = Depends(deadline)
@@ -127,8 +128,8 @@ def request_deadline(timeout_s: float) -> DependsParam:
 def add_blockstore(
     app: Starlette,
     *,
-    default_timeout_s: float | None = 30.0,
-    max_timeout_s: float | None = 300.0,
+    default_timeout_s: Timeout = 30.0,
+    max_timeout_s: Timeout = 300.0,
     timeout_header: str = "x-request-timeout",
 ) -> None:
     """Add the middleware and the error handlers to `app`, before it starts.
@@ -166,117 +167,3 @@ def budget_router(path: str = "/health/budget") -> APIRouter:
         return JSONResponse(budget_report(store), headers={"Cache-Control": "no-store"})
 
     return router
-
-
-class BlockStoreMiddleware:
-    """Give each request its deadline, and cancel it when its client disconnects.
-
-    A plain ASGI middleware, so context variables reach the handler. Arguments: `add_blockstore`.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        default_timeout_s: float | None = 30.0,
-        max_timeout_s: float | None = 300.0,
-        timeout_header: str = "x-request-timeout",
-    ) -> None:
-        self._app = app
-        self._default_s = default_timeout_s
-        self._longest_s = max_timeout_s
-        self._header = timeout_header.lower().encode("latin-1")
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection of the server's; only HTTP requests are touched."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        asked = next((v for name, v in scope["headers"] if name.lower() == self._header), None)
-        timeout_s = timeout_from(
-            None if asked is None else asked.decode("latin-1"), self._default_s, self._longest_s
-        )
-        request = RequestScope(lambda: inbox.watch())
-        inbox = _Inbox(receive, request.client_gone)
-
-        is_started = False
-
-        async def sending(message: Message) -> None:
-            nonlocal is_started
-            is_started = True
-            await send(message)
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                request.answered()
-
-        try:
-            await request.run(_as_coroutine(self._app, scope, inbox.receive, sending), timeout_s)
-        except ClientGoneError:
-            # Nobody reads it, but middlewares around this one expect some response.
-            if not is_started:
-                await send({"type": "http.response.start", "status": 499, "headers": []})
-                await send({"type": "http.response.body", "body": b""})
-        finally:
-            await inbox.aclose()
-
-
-async def _as_coroutine(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    # An ASGI app is any callable that returns an awaitable; a task wants a coroutine.
-    await app(scope, receive, send)
-
-
-class _Inbox:
-    """The request's messages. Once watched, it reads one ahead to notice the client disconnect.
-
-    The server's `receive` is called by one task at a time, by the app's or by the watcher.
-    """
-
-    def __init__(self, receive: Receive, on_gone: Callable[[], None]) -> None:
-        self._receive = receive
-        self._on_gone = on_gone
-        self._one_reader = asyncio.Lock()
-        self._changed = asyncio.Condition()
-        self._ahead: deque[Message] = deque()
-        self._gone = False
-        self._watcher: asyncio.Task[None] | None = None
-
-    def watch(self) -> None:
-        """Begin to read ahead."""
-        self._watcher = asyncio.get_running_loop().create_task(self._watch(), name="client gone?")
-
-    async def aclose(self) -> None:
-        """Stop watching."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.wait((self._watcher,))
-            if not self._watcher.cancelled():
-                self._watcher.exception()
-
-    async def receive(self) -> Message:
-        """The next message, for the app."""
-        if self._watcher is None:
-            async with self._one_reader:
-                return self._noted(await self._receive())
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._ahead or self._gone)
-            if not self._ahead:
-                return {"type": "http.disconnect"}
-            message = self._ahead.popleft()
-            self._changed.notify_all()
-            return message
-
-    def _noted(self, message: Message) -> Message:
-        if message["type"] == "http.disconnect":
-            self._gone = True
-            self._on_gone()
-        return message
-
-    async def _watch(self) -> None:
-        while not self._gone:
-            async with self._one_reader:
-                message = self._noted(await self._receive())
-            async with self._changed:
-                if not self._gone:
-                    self._ahead.append(message)
-                self._changed.notify_all()
-                if message.get("more_body", False):
-                    await self._changed.wait_for(lambda: not self._ahead)

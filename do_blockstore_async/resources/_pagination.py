@@ -28,11 +28,9 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from .._deadline import NEVER, Deadline
-from .._http.checks import check_timeout
 from .._http.engine import Engine
 from .._http.request import Listing, RawResponse, Request
 from .._observers import emit
-from .._schema.validation import check_per_page
 from ..errors import DecodeError, ListingChangedError
 from ..events import ListingRestarted
 from ..models import Page
@@ -132,8 +130,6 @@ async def pages(
     Raises:
         ListingChangedError: it changed during each of three passes.
     """
-    check_per_page(call.per_page)
-    check_timeout(timeout)
     deadline = deadline.child(timeout, engine.clock.monotonic())
     yielded: list[set[Hashable]] = []
     reason: str | None = None

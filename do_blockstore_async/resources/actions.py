@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from .._deadline import NEVER, Deadline, current_deadline
+from .._deadline import NEVER, Deadline, Timeout, current_deadline
 from .._http.checks import check_timeout
 from .._http.engine import Engine
 from .._http.recovery.rules import classify_create
@@ -23,11 +23,13 @@ from .._http.request import (
     Reconciliation,
     Request,
 )
+from .._interop.habits import answering_async
 from .._schema.json_to_models import Codec
-from .._schema.validation import check_action_id, check_id
+from .._schema.validation import check_action_id, check_volume_id, shown
 from ..errors import (
     ActionFailedError,
     ActionTimeoutError,
+    InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
     QuotaWaitTooLongError,
@@ -35,7 +37,8 @@ from ..errors import (
     RequestTimeoutError,
 )
 from ..models import Action, Volume
-from ._pagination import ListingCall, collect, items
+from ._listing import AsyncListing
+from ._pagination import ListingCall, collect
 
 __all__ = [
     "ActionManager",
@@ -68,51 +71,47 @@ class ActionManager:
         self._engine = engine
         self._codec = codec
 
-    async def list(
-        self, volume_id: str, *, timeout: float | None = None
-    ) -> AsyncGenerator[Action, None]:
+    def list(self, volume_id: str | Volume, *, timeout: Timeout = None) -> AsyncListing[Action]:
         """List the actions of a volume.
 
         Scopes: `block_storage_action:read`. Requests: ceil(n / 200).
 
         Args:
-            volume_id: the volume's id.
-            timeout: seconds for the whole listing.
+            volume_id: the volume, or its id.
+            timeout: seconds or a timedelta, for the whole listing.
 
         Raises:
             InvalidArgumentError: invalid id; no request was sent.
             NotFoundError: no such volume.
             ListingChangedError: it changed during each of three passes.
         """
-        source = items(self._engine, listing_of(self._codec, volume_id), timeout=timeout)
-        try:
-            async for action in source:
-                yield attrs.evolve(action, volume_id=volume_id)
-        finally:
-            await source.aclose()
+        return AsyncListing(self._engine, listing_of(self._codec, volume_id), timeout=timeout)
 
-    async def get(self, volume_id: str, action_id: int, *, timeout: float | None = None) -> Action:
+    @answering_async
+    async def get(
+        self, volume_id: str | Volume, action_id: int | Action, *, timeout: Timeout = None
+    ) -> Action:
         """Return one action of a volume, as it stands.
 
         Scopes: `block_storage_action:read`.
 
         Args:
-            volume_id: the volume's id.
-            action_id: the action's number, 1 or more.
-            timeout: seconds, the wait for quota included.
+            volume_id: the volume, or its id.
+            action_id: the action's number, 1 or more; or the action, to read it again.
+            timeout: seconds or a timedelta, the wait for quota included.
 
         Raises:
             InvalidArgumentError: invalid id; no request was sent.
             NotFoundError: no such volume or action, or not yet.
         """
-        return await self._get(check_id(volume_id, "volume id"), action_id, timeout=timeout)
+        return await self._get(check_volume_id(volume_id), action_id, timeout=timeout)
 
     async def _get(
         self,
         volume_id: str | None,
-        action_id: int,
+        action_id: int | Action,
         *,
-        timeout: float | None = None,
+        timeout: Timeout = None,
         deadline: Deadline = NEVER,
     ) -> Action:
         number = check_action_id(action_id)
@@ -136,7 +135,8 @@ class ActionManager:
         )
         return await self._engine.call(request, timeout=timeout, deadline=deadline)
 
-    async def wait(self, action: Action, *, timeout: float | None = 120.0) -> Action:
+    @answering_async
+    async def wait(self, action: Action, *, timeout: Timeout = 120.0) -> Action:
         """Wait until an action has finished.
 
         Polls after 1 s, then at growing intervals of 10 s at most; actions take 3 to 5 s mostly.
@@ -146,8 +146,8 @@ class ActionManager:
 
         Args:
             action: what `attach`, `detach` or `resize` returned.
-            timeout: seconds, the waits for quota included; None waits as long as it takes. A
-                deadline of the surrounding `deadline()` counts where it is earlier.
+            timeout: seconds or a timedelta, the waits for quota included; None waits as long as it
+                takes. A deadline of the surrounding `deadline()` counts where it is earlier.
 
         Returns:
             The action, completed.
@@ -159,10 +159,11 @@ class ActionManager:
             ActionTimeoutError: it has not finished in time; `.action` holds it as last read.
             ClientClosedError: the client was closed meanwhile.
         """
-        check_timeout(timeout)
+        timeout_s = check_timeout(timeout)
+        _check_actions([action])
         clock = self._engine.clock
         began = clock.monotonic()
-        deadline = current_deadline().child(timeout, began)
+        deadline = current_deadline().child(timeout_s, began)
         delay_s = _FIRST_POLL_S
         while action.status not in _ENDED:
             if deadline.remaining(clock.monotonic()) <= delay_s:
@@ -182,8 +183,9 @@ class ActionManager:
             )
         return action
 
+    @answering_async
     async def wait_all(
-        self, actions: Iterable[Action], *, timeout: float | None = 300.0
+        self, actions: Iterable[Action], *, timeout: Timeout = 300.0
     ) -> builtins.list[Action]:
         """Wait until many actions have ended: one listing a round instead of a poll for each.
 
@@ -195,7 +197,8 @@ class ActionManager:
 
         Args:
             actions: what `attach`, `detach` and `resize` returned.
-            timeout: seconds for all, the waits for quota included; None waits as long as it takes.
+            timeout: seconds or a timedelta for all, the waits for quota included; None waits as
+                long as it takes.
 
         Returns:
             The actions in the given order, as they ended: look at `status`, which is `completed`
@@ -207,11 +210,11 @@ class ActionManager:
             ActionTimeoutError: one has not finished in time; `.action` holds it as last read.
             ClientClosedError: the client was closed meanwhile.
         """
-        check_timeout(timeout)
+        timeout_s = check_timeout(timeout)
         clock = self._engine.clock
         began = clock.monotonic()
-        deadline = current_deadline().child(timeout, began)
-        found = {action.id: action for action in actions}
+        deadline = current_deadline().child(timeout_s, began)
+        found = {action.id: action for action in _check_actions(actions)}
         order = [*found]
         delay_s, is_listed = _FIRST_POLL_S, True
         while pending := {n: a for n, a in found.items() if a.status not in _ENDED}:
@@ -266,12 +269,35 @@ class ActionManager:
         return seen
 
 
-def listing_of(codec: Codec, volume_id: str) -> ListingCall[Action]:
+def _check_actions(actions: Iterable[Action]) -> builtins.list[Action]:
+    """Return them in a list.
+
+    Raises:
+        InvalidArgumentError: they are not what `attach`, `detach` and `resize` return.
+    """
+    checked = [*actions] if isinstance(actions, Iterable) else [actions]
+    for action in checked:
+        if not isinstance(action, Action):
+            raise InvalidArgumentError(
+                "wait for what `await store.volumes.attach(...)` and the like return, not for "
+                f"{shown(action)}"
+            )
+    return checked
+
+
+def listing_of(codec: Codec, volume_id: str | Volume) -> ListingCall[Action]:
     """Describe the listing of a volume's actions."""
+    wanted = check_volume_id(volume_id)
+
+    def decode(raw: RawResponse) -> Listing[Action]:
+        page = codec.actions(raw)
+        noted = [attrs.evolve(action, volume_id=wanted) for action in page.items]
+        return msgspec.structs.replace(page, items=tuple(noted))
+
     return ListingCall(
-        path=f"/v2/volumes/{check_id(volume_id, 'volume id')}/actions",
+        path=f"/v2/volumes/{wanted}/actions",
         route="/v2/volumes/{volume_id}/actions",
-        decode=codec.actions,
+        decode=decode,
         scopes=_READ,
         identity=attrgetter("id"),
         created_at=attrgetter("started_at"),
@@ -309,7 +335,7 @@ async def start_action(
     codec: Codec,
     fields: Mapping[str, Any],
     target: ActionTarget,
-    timeout: float | None,
+    timeout: Timeout,
 ) -> Action:
     """Post an action; if its response is lost, find out what became of it.
 
@@ -318,7 +344,7 @@ async def start_action(
         codec: decodes the response.
         fields: the body, checked; for an action by name with `volume_name` and `region`.
         target: the volume.
-        timeout: seconds, the wait for quota included.
+        timeout: for everything, the wait for quota included.
     """
     volume_id = target.volume_id
     by_name = volume_id is None
@@ -426,7 +452,7 @@ class ActionReconciler:
             # Read after the actions have ended, so it shows what they have done.
             volume = await self._engine.call(self._target.read(volume_id), deadline=deadline)
         return _ActionListing(
-            tuple(attrs.evolve(action, volume_id=volume_id) for action in of_kind),
+            tuple(of_kind),
             listing.total,
             listing.last_page,
             listing.date_s,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
+from .._deadline import Timeout
 from .._http.engine import Engine
 from .._schema.json_to_models import Codec
 from ..models import Region
-from ._pagination import ListingCall, items
+from ._listing import AsyncListing
+from ._pagination import ListingCall
 
 __all__ = ["RegionManager"]
 
@@ -19,13 +19,13 @@ class RegionManager:
         self._engine = engine
         self._codec = codec
 
-    def list(self, *, timeout: float | None = None) -> AsyncGenerator[Region, None]:
+    def list(self, *, timeout: Timeout = None) -> AsyncListing[Region]:
         """List every region, those without block storage included (see `Region.features`).
 
         Scopes: `regions:read`. Requests: 1.
 
         Args:
-            timeout: seconds for the whole listing.
+            timeout: seconds or a timedelta, for the whole listing.
 
         Raises:
             BlockStoreError: see `errors`.
@@ -38,4 +38,4 @@ class RegionManager:
             identity=lambda region: region.slug,
             created_at=None,
         )
-        return items(self._engine, call, timeout=timeout)
+        return AsyncListing(self._engine, call, timeout=timeout)

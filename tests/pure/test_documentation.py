@@ -18,8 +18,10 @@ NAMED_FILE = re.compile(r"`([\w./-]+/[\w.-]*\.\w+|[\w./-]+/)`")
 INTEGRATIONS = (
     ".integrations.fastapi",
     ".integrations.aiohttp",
+    ".integrations.asgi",
     ".integrations.logging",
     ".integrations.prometheus",
+    ".integrations.rich",
     ".integrations.opentelemetry",
     ".integrations.procrastinate",
     ".jobs",

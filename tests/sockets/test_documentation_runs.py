@@ -44,7 +44,7 @@ async def simulator(
 def given(simulator: Simulator) -> dict[str, Any]:
     """What a page says it takes for granted."""
     nyc3 = [d.id for d in simulator.world.droplets.values() if d.region == "nyc3"]
-    return {"droplet_id": nyc3[0], "token": simulator.token}
+    return {"droplet_id": nyc3[0], "token": simulator.token, "url": simulator.url}
 
 
 async def test_every_block_of_the_readme_runs(simulator: Simulator) -> None:

@@ -506,10 +506,10 @@ async def test_two_clients_of_one_throttle(server: ScriptedServer) -> None:
 
 def test_from_env_reads_the_first_token_that_is_set() -> None:
     both = {"DIGITALOCEAN_TOKEN": "first", "DIGITALOCEAN_ACCESS_TOKEN": "second"}
-    assert BlockStore.from_env(both)._token == "first"
+    assert BlockStore.from_env(both)._credentials.token == "first"
     del both["DIGITALOCEAN_TOKEN"]
-    assert BlockStore.from_env(both)._token == "second"
-    assert BlockStore.from_env({"DIGITALOCEAN_TOKEN": "", **both})._token == "second"
+    assert BlockStore.from_env(both)._credentials.token == "second"
+    assert BlockStore.from_env({"DIGITALOCEAN_TOKEN": "", **both})._credentials.token == "second"
 
 
 @pytest.mark.parametrize("environ", [{}, {"DIGITALOCEAN_TOKEN": ""}, {"DIGITALOCEAN_API_URL": "x"}])

@@ -733,7 +733,7 @@ async def test_ids_with_tricks_reach_no_wire(trick: str, server: ScriptedServer)
 async def test_mutant_that_does_not_check_ids(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(volumes, "check_id", lambda value, what: value)
+    monkeypatch.setattr(volumes, "check_volume_id", lambda value: value)
     server.answers(otherwise=http(204))
     async with BlockStore(CANARY, base_url=server.url, config=quick()) as store:
         await store.volumes.delete("../droplets/1")

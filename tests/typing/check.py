@@ -26,6 +26,7 @@ GIVEN = {
     "volume": "do_blockstore_async.Volume",
     "droplet_id": "int",
     "token": "str",
+    "url": "str",
 }
 
 

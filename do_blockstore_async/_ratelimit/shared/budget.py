@@ -21,6 +21,7 @@ from ...config import Config
 from ...errors import RateLimitKind
 from ...events import Event
 from ..local_budget import SharedGrants, WaitingHere
+from ..pure.causes import Cause, cause_of
 from ..pure.forecast import Forecast
 from ..pure.headers import read_sample, refusal_kind
 from ..pure.ledger import AT_ONCE, Admission, LeaseRecord, Ledger
@@ -345,6 +346,22 @@ class SharedBudget:
         )
         log_s = self._log_time(now)
         return now + (self._forecast().grant_at(log_s, position, background) - log_s)
+
+    def cause(self, now: float, background: bool) -> Cause | None:
+        """See `Budget.cause`."""
+        session = self._session
+        if session.away_since is not None or session.writer is None or session.error is not None:
+            return Cause("store")
+        log_s = self._log_time(now)
+        cause = cause_of(self.ledger, log_s, background)
+        if cause is not None:
+            return cause
+        replica = session.replica
+        if replica.pace.next_at(log_s) > log_s:
+            return Cause("pace")
+        before = replica.before(session.writer, background, self._waiting())
+        names = tuple(replica.peers[name].name for name in before)
+        return Cause("turn", None, names) if names else None
 
     def answer_at(self, now: float, count: int, background: bool) -> float:
         """See `Budget.answer_at`."""

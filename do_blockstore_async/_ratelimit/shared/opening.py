@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from ..._clock import boot_s, new_name
 from ..._log.opening import ON_MACHINE, open_store
 from ...config import Config
+from ...errors import ConfigError
 from .budget import SharedBudget
 
 __all__ = ["log_key", "open_budget"]
@@ -29,12 +30,25 @@ def log_key(token: str, base_url: str) -> str:
     return named.hexdigest()
 
 
-def open_budget(config: Config, token: str, base_url: str) -> SharedBudget:
+def open_budget(config: Config, token: str | None, base_url: str) -> SharedBudget:
     """Return the budget that `config.budget` names.
 
+    Args:
+        config: of the client.
+        token: the token; None where it is a function and may change.
+        base_url: of the API.
+
     Raises:
-        ConfigError: the place cannot be used.
+        ConfigError: the place cannot be used, or nothing names the budget.
     """
+    if config.budget_name is not None:
+        # A token holds no such character.
+        token = f"\0{config.budget_name}"
+    if token is None:
+        raise ConfigError(
+            "the token is a function, so give the shared budget a name: Config(budget_name=...), "
+            "the same for all that get their tokens there"
+        )
     return SharedBudget(
         config,
         open_store(config.budget, log_key(token, base_url)),

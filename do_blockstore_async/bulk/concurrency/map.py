@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from ..._clock import Clock
+from ..._interop.habits import AsyncOnly
 from ...errors import InvalidArgumentError, OutcomeUnknownError
 from ...models import Volume
 from ..model.outcome import Outcome, Skip
@@ -44,7 +45,7 @@ def check_bounds(concurrency: int, per_region: int | None) -> None:
             raise InvalidArgumentError(f"{name} must be 1 or more, not {value!r}")
 
 
-class MapRun(Generic[T]):
+class MapRun(AsyncOnly, Generic[T]):
     """What `map` returns: iterate it for the outcomes, in the order in which items end.
 
     A plain `async for` that is left early (`break`, an exception, a cancellation) cancels what is

@@ -9,14 +9,14 @@ import attrs
 
 from ..._schema.validation import check_region, check_tags, check_text, fold_tags
 from ...errors import InvalidArgumentError
-from ...models import Volume
+from ...models import Region, Volume
 
 __all__ = ["Selection"]
 
 
-def _regions(value: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(value, str):
-        raise InvalidArgumentError("regions must be a list of slugs, not one string")
+def _regions(value: Iterable[str | Region]) -> tuple[str, ...]:
+    if isinstance(value, str | Region):
+        raise InvalidArgumentError("regions must be a list of slugs, not a single one")
     return tuple(dict.fromkeys(check_region(slug) for slug in value))
 
 
@@ -29,7 +29,7 @@ class Selection:
     """Volumes that meet every criterion given; without any, all volumes of the account.
 
     Args:
-        regions: in one of these.
+        regions: in one of these; slugs or regions.
         tags: with all of these, whatever their case.
         exclude_tags: with none of these, whatever their case.
         name: a pattern with `*`, `?` and `[...]`, case-sensitive.

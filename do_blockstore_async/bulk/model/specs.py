@@ -25,6 +25,7 @@ from ..._schema.validation import (
     check_volume_name,
 )
 from ...errors import InvalidArgumentError
+from ...models import Region, VolumeSnapshot
 from ..errors import PlanError
 
 __all__ = ["VolumeSpec", "parse_specs", "read_specs"]
@@ -33,10 +34,19 @@ _SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".csv"})
 _MAX_SPECS: Final = 100_000
 
 
-def _texts(value: Iterable[str]) -> tuple[str, ...]:
+def _texts(value: Iterable[str] | None) -> tuple[str, ...]:
     if isinstance(value, str):
         raise InvalidArgumentError("tags must be a list of strings")
-    return tuple(value)
+    return tuple(value or ())
+
+
+# They are checked with the rest, by `check`.
+def _slug(region: str | Region) -> str:
+    return region.slug if isinstance(region, Region) else region
+
+
+def _id(snapshot: str | VolumeSnapshot | None) -> str | None:
+    return snapshot.id if isinstance(snapshot, VolumeSnapshot) else snapshot
 
 
 @attrs.frozen(kw_only=True)
@@ -48,12 +58,12 @@ class VolumeSpec:
     """
 
     name: str
-    region: str
+    region: str = attrs.field(converter=_slug)
     size_gigabytes: int | None = None
     description: str | None = None
     filesystem_type: str | None = None
     filesystem_label: str | None = None
-    snapshot_id: str | None = None
+    snapshot_id: str | None = attrs.field(default=None, converter=_id)
     tags: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     def check(self) -> None:

@@ -122,7 +122,8 @@ def _outlook(status: QuotaStatus) -> str:
     if status.probing:
         return "The API reports that nothing is left of the hour."
     if status.available_in_s >= 1:
-        return f"Next request in {clock_text(status.available_in_s)}."
+        why = {"others": " (other clients use the rest)", "store": " (the store is away)"}
+        return f"Next request in {clock_text(status.available_in_s)}{why.get(status.reason, '')}."
     hour = status.windows[-1]
     return f"{status.remaining:,} requests could leave now, {hour.remaining:,} within the hour."
 

@@ -25,6 +25,12 @@ def budget_report(store: BlockStore) -> dict[str, Any]:
         "status": status,
         "remaining": quota.remaining,
         "available_in_s": round(quota.available_in_s, 3),
+        "reason": quota.reason,
+        "background": {
+            "available_in_s": round(quota.background_available_in_s, 3),
+            "reason": quota.background_reason,
+        },
+        "explanation": store.explain(background=False).text,
         "paused_for_s": round(quota.paused_for_s, 3),
         "in_flight": quota.in_flight,
         "waiting": {

@@ -76,6 +76,11 @@ class Problem:
     request_id: str | None = None
 
     @property
+    def content_type(self) -> str:
+        """The media type of the body."""
+        return CONTENT_TYPE
+
+    @property
     def headers(self) -> dict[str, str]:
         """Retry-After where there is one, and no caching."""
         headers = {"Cache-Control": "no-store"}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import assert_type
+from typing import Any, assert_type
 
 from do_blockstore_async import (
     Action,
+    AsyncListing,
     BlockStore,
     Config,
     ConflictError,
@@ -73,3 +74,17 @@ async def handle(store: BlockStore, volume_id: str) -> float | None:
 def convert(volume: Volume) -> Volume:
     converter = make_converter()
     return converter.structure(converter.unstructure(volume), Volume)
+
+
+async def read_well(store: BlockStore, volume: Volume, droplet_id: int) -> None:
+    assert_type(store.volumes.list(), AsyncListing[Volume])
+    assert_type(await store.volumes.list(), list[Volume])
+    assert_type(await store.snapshots.list(volume).first(), VolumeSnapshot | None)
+    async for page in store.actions.list(volume).pages():
+        assert_type(page, Page[Action])
+    async with store.volumes.attached(volume, droplet_id, timeout=timedelta(minutes=1)) as action:
+        assert_type(action, Action)
+    snapshot = await store.snapshots.create(volume, "s", tags=None)
+    copy = await store.volumes.restore(snapshot, "copy", region=volume.region)
+    await store.volumes.delete(copy, timeout=timedelta(seconds=5))
+    assert_type(copy.to_dict(), dict[str, Any])

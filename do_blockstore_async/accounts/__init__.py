@@ -1,0 +1,1 @@
+"""Several accounts at once: one client for each, and operations over all of them."""
