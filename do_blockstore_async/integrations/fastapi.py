@@ -24,6 +24,7 @@ from typing import Annotated, Any, TypeAlias
 from fastapi import APIRouter, Depends, Request
 from fastapi.params import Depends as DependsParam
 from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
 from .. import BlockStore, BlockStoreError
@@ -94,8 +95,8 @@ def blockstore_lifespan(
     return lifespan
 
 
-def get_store(request: Request) -> BlockStore:
-    """Return the app's client; what `BlockStoreDep` calls.
+def get_store(request: HTTPConnection) -> BlockStore:
+    """Return the app's client, for a request or a WebSocket; what `BlockStoreDep` calls.
 
     Raises:
         RuntimeError: the app's lifespan did not open one.

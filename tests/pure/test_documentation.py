@@ -21,7 +21,6 @@ INTEGRATIONS = (
     ".integrations.asgi",
     ".integrations.logging",
     ".integrations.prometheus",
-    ".integrations.rich",
     ".integrations.opentelemetry",
     ".integrations.procrastinate",
     ".jobs",

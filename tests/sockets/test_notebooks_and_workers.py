@@ -17,20 +17,18 @@ from rich.console import Console
 
 import do_blockstore_async
 from do_blockstore_async import BlockStore, Simulator
-from do_blockstore_async.integrations.rich import progress
 from do_blockstore_async.resources.volumes import VolumeManager
 from examples.worker_task import snapshot
 
 CELLS = """
 from do_blockstore_async import BlockStore
-from do_blockstore_async.integrations.rich import progress
 store = await BlockStore.from_env().__aenter__()
 volumes = await store.volumes.list()
 print(len(volumes), "volumes")
 volumes[0]
 plan = await store.bulk.plan_snapshots(job="cell")
 async with store.bulk.run(plan) as run:
-    statuses = [outcome.status async for outcome in progress(run, store)]
+    statuses = [outcome.status async for outcome in run.progress()]
 
 print({*statuses}, len(statuses))
 await store.aclose()
@@ -75,7 +73,7 @@ async def test_a_run_shows_its_progress_on_a_terminal_and_nothing_in_a_pipe() ->
             async with BlockStore(simulator.token, base_url=simulator.url) as store:
                 plan = await store.bulk.plan_snapshots(job="nightly")
                 async with store.bulk.run(plan) as run:
-                    seen = [each async for each in progress(run, store, console=console)]
+                    seen = [each async for each in run.progress(console=console)]
             assert len(seen) == len(plan.steps)
             assert isinstance(console.file, io.StringIO)
             shown[is_terminal] = console.file.getvalue()

@@ -24,6 +24,7 @@ Facts that are handed over while an exchange is under way share the next one (gr
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import platform
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -338,8 +339,7 @@ class Journal(JournalReader):
         while self._broken is None:
             await self._hint(beat_s)
             try:
-                worker = self.state.workers[self.mine[-1]]
-                if not worker.is_present or self.now_s() - worker.heard_s >= beat_s:
+                if self._unheard_s() >= beat_s:
                     await self._written(lambda: Alive(self.mine[-1]))
                 else:
                     await self.read()
@@ -352,6 +352,12 @@ class Journal(JournalReader):
 
     def _still(self, gone: WorkerGone) -> WorkerGone | None:
         return gone if gone in self._gone() else None
+
+    def _unheard_s(self) -> float:
+        """Seconds since this worker last wrote, by the log's clock; infinite once it is lost."""
+        if not self.is_present:
+            return math.inf
+        return self.now_s() - self.state.workers[self.mine[-1]].heard_s
 
     async def _hint(self, most_s: float) -> None:
         """Wait until there may be something to read, or `most_s` have passed."""

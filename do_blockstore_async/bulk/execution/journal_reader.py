@@ -300,7 +300,7 @@ async def remove_journal(journal: str | os.PathLike[str]) -> None:
     place = JournalPlace.of(journal)
     if isinstance(place.where, Path) and not place.where.exists():
         return
-    reader = JournalReader(place, place.open_store(create=isinstance(place.where, Path)))
+    reader = JournalReader(place, place.open_store(create=True))
     until = now_s() + _LEAVING_S
     try:
         while True:

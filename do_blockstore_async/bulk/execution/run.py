@@ -34,13 +34,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
 from ..._clock import boot_s, wait_for_event
 from ..._context import Gate, gated
+from ..._export import visible
 from ..._http.engine import Engine
+from ..._interop.habits import AsyncOnly
 from ..._ratelimit.throttle import Throttle
 from ...errors import InvalidArgumentError
 from ...events import AttemptFinished, AttemptSent, Event, observing
@@ -58,6 +60,9 @@ from .executor import Executor, StepsTakenError, outcome_of
 from .journal import Journal
 from .resume import compute_remaining, examine
 from .step_queue import RequestGroup, StepQueue
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["Run", "RunOptions"]
 
@@ -106,7 +111,7 @@ class RunOptions:
             raise PlanError("retry_failed repeats the failures in a journal: name the journal")
 
 
-class Run:
+class Run(AsyncOnly):
     """A plan being run: enter it with `async with`, and iterate it for the outcomes, in one place.
 
     Leaving the block early is like `stop`: what was sent finishes, nothing more is sent. Leaving it
@@ -190,6 +195,30 @@ class Run:
         what became of steps in doubt.
         """
         return self._stopped
+
+    def progress(self, *, console: Console | None = None) -> AsyncIterator[Outcome[Step]]:
+        """Iterate the run, entered already, and show how far it has come.
+
+            async with store.bulk.run(plan) as run:
+                async for outcome in run.progress(): ...
+
+        One bar with what is done, failed and skipped, how long it will take, and what the run waits
+        for where it waits; in a terminal and in a notebook. In a pipe or a log file nothing is
+        drawn. Extra `cli`, for rich.
+
+        Args:
+            console: where to draw; by default standard output, or the cell of the notebook.
+
+        Returns:
+            An async iterator of the outcomes, as of the run itself.
+        """
+        from ..._interop.progress import shown
+
+        def waits_for() -> str:
+            kind = self._throttle.explain(background=True).kind
+            return "" if kind == "ready" else kind
+
+        return shown(self, visible(self.plan.job), waits_for, console)
 
     def report(self) -> Report:
         """Report what was done so far; complete once the run has ended."""
