@@ -604,9 +604,10 @@ async def test_a_token_that_a_response_echoes_reaches_no_error(
     seen: list[object] = []
     headers = {"x-request-id": CANARY, "ratelimit-limit": CANARY, "ratelimit-reset": f"1{CANARY}"}
     config = quick(max_attempts=1, hooks=(seen.append,))
-    async with BlockStore(CANARY, base_url=server.url, config=config) as store:
-        for body in bodies:
-            server.answers(otherwise=http(status, body.encode(), headers=headers))
+    for body in bodies:
+        server.answers(otherwise=http(status, body.encode(), headers=headers))
+        # One client each: after a 429 the next call would wait.
+        async with BlockStore(CANARY, base_url=server.url, config=config) as store:
             with pytest.raises(BlockStoreError) as error:
                 await store.volumes.get(VOLUME_ID)
             caught = error.value
