@@ -79,11 +79,11 @@ def core_schema_of(model: type[Any], source: Any, handler: Any) -> core_schema.C
     shown = {}
     for field in attrs.fields(model):
         schema = handler.generate_schema(_filled(hints[field.name], parameter))
-        if hints[field.name] is not Any and schema["type"] == "datetime":
-            schema = core_schema.datetime_schema(tz_constraint="aware")
-        shown[field.name] = core_schema.typed_dict_field(schema)
+        if hints[field.name] is not Any:
+            schema = _with_zone(schema)
         if field.default is not attrs.NOTHING:
             schema = core_schema.with_default_schema(schema, default=field.default)
+        shown[field.name] = core_schema.typed_dict_field(schema, required=True)
         fields.append(core_schema.dataclass_field(field.name, schema))
     name = model.__name__
     return core_schema.dataclass_schema(
@@ -94,11 +94,22 @@ def core_schema_of(model: type[Any], source: Any, handler: Any) -> core_schema.C
         slots=True,
         frozen=True,
         # pydantic's own way would look for the marks of a dataclass on the instance.
-        serialization=core_schema.plain_serializer_function_ser_schema(
-            dict, return_schema=core_schema.typed_dict_schema(shown)
+        # The inner serializer keeps to `include`, `exclude` and the like.
+        serialization=core_schema.wrap_serializer_function_ser_schema(
+            lambda value, serialized: serialized(dict(value)),
+            schema=core_schema.typed_dict_schema(shown),
         ),
         ref=_reference(model, get_args(source)),
     )
+
+
+def _with_zone(schema: Any) -> Any:
+    """Ask times for their zone, optional ones too."""
+    if schema["type"] == "nullable":
+        return {**schema, "schema": _with_zone(schema["schema"])}
+    if schema["type"] == "datetime":
+        return core_schema.datetime_schema(tz_constraint="aware")
+    return schema
 
 
 def _filled(hint: Any, parameter: Any) -> Any:
@@ -126,6 +137,7 @@ def json_schema_of(model: Any, schema: Any, handler: Any) -> dict[str, Any]:
     """Return the JSON schema of a model, with its descriptions and an example."""
     made: dict[str, Any] = handler(schema)
     told: dict[str, Any] = handler.resolve_ref_schema(made)
+    told.setdefault("title", model.__name__)
     summary, of_fields = _described(model)
     if summary:
         told["description"] = summary

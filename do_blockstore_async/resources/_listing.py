@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakSet
 
 import msgspec
 
@@ -35,24 +36,26 @@ class AsyncListing(Generic[T_co]):
     others are created and deleted. Leaving a loop early cancels the requests in flight.
     """
 
-    __slots__ = ("_call", "_engine", "_source", "_timeout_s")
+    __slots__ = ("_begun", "_call", "_engine", "_source", "_timeout_s")
 
     def __init__(self, engine: Engine, call: ListingCall[T_co], *, timeout: Timeout = None) -> None:
         check_per_page(call.per_page)
         self._timeout_s = check_timeout(timeout)
         self._engine = engine
         self._call = call
+        # What `anext` reads from. Loops are known weakly: one that is left has to end at once.
         self._source: AsyncGenerator[T_co, None] | None = None
+        self._begun: WeakSet[AsyncGenerator[T_co, None]] = WeakSet()
 
     def __aiter__(self) -> AsyncGenerator[T_co, None]:
-        self._source = source = items(self._engine, self._call, timeout=self._timeout_s)
+        source = items(self._engine, self._call, timeout=self._timeout_s)
+        self._begun.add(source)
         return source
 
     async def __anext__(self) -> T_co:
-        source = self._source
-        if source is None:
-            source = self.__aiter__()
-        return await anext(source)
+        if self._source is None:
+            self._source = self.__aiter__()
+        return await anext(self._source)
 
     def __await__(self) -> Generator[Any, None, builtins.list[T_co]]:
         return self._all().__await__()
@@ -86,12 +89,12 @@ class AsyncListing(Generic[T_co]):
         Raises:
             ListingChangedError: it changed during each of three passes.
         """
-        return [row_of(item) async for item in self]
+        return [row_of(item) for item in await self._all()]
 
     async def aclose(self) -> None:
-        """End the last iteration that was begun; its requests in flight are cancelled."""
-        source, self._source = self._source, None
-        if source is not None:
+        """End the iterations that were begun; their requests in flight are cancelled."""
+        self._source = None
+        for source in tuple(self._begun):
             await source.aclose()
 
     def __repr__(self) -> str:

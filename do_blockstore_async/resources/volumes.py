@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from operator import attrgetter
@@ -46,6 +47,7 @@ from ..errors import (
     Refusal,
     UnprocessableEntityError,
 )
+from ..events import AttemptSent, Event, observing
 from ..models import Action, Page, Region, Volume, VolumeSnapshot
 from ._listing import AsyncListing
 from ._pagination import ListingCall, collect
@@ -604,7 +606,7 @@ class VolumeManager:
         now = self._engine.clock.monotonic()
         attach_by = Deadline.after(timeout_s, now)
 
-        async def detach() -> None:
+        async def detach(action: Action) -> None:
             now = self._engine.clock.monotonic()
             with no_deadline(), deadline_at(Deadline.after(detach_timeout_s, now).when()):
                 try:
@@ -621,20 +623,43 @@ class VolumeManager:
                     pass  # the volume or the Droplet was deleted, so nothing is attached
 
         with deadline_at(attach_by.when()):
-            action = await self.attach(volume_id, droplet_id, region=region)
+            action = await self._attach_for_certain(volume_id, droplet_id, region, detach)
         try:
             with deadline_at(attach_by.when()):
                 action = await self._actions.wait(action, timeout=None)
             yield action
         except BaseException as error:
-            try:
-                await run_to_completion(detach())
-            except BlockStoreError as failure:
-                error.add_note(
-                    f"volume {volume_id} may still be attached to Droplet {droplet_id}: {failure}"
-                )
+            await _undone(error, volume_id, droplet_id, detach(action))
             raise
-        await run_to_completion(detach())
+        await run_to_completion(detach(action))
+
+    async def _attach_for_certain(
+        self,
+        volume_id: str,
+        droplet_id: int,
+        region: str | None,
+        detach: Callable[[Action], Coroutine[Any, Any, None]],
+    ) -> Action:
+        """Attach; where the caller is cancelled once it was sent, wait for it and undo it."""
+        is_sent = False
+
+        def observe(event: Event) -> None:
+            nonlocal is_sent
+            is_sent = is_sent or isinstance(event, AttemptSent)
+
+        with observing(observe):
+            attaching = asyncio.ensure_future(self.attach(volume_id, droplet_id, region=region))
+        try:
+            return await asyncio.shield(attaching)
+        except asyncio.CancelledError as error:
+            if not is_sent:
+                attaching.cancel()
+            await run_to_completion(_ended(attaching))
+            if not attaching.cancelled() and attaching.exception() is None:
+                await _undone(error, volume_id, droplet_id, detach(attaching.result()))
+            elif not attaching.cancelled():
+                error.add_note(f"attaching volume {volume_id}: {attaching.exception()}")
+            raise
 
     @answering_async
     async def attach_by_name(
@@ -771,6 +796,22 @@ def _size_of(snapshot: VolumeSnapshot, size_gigabytes: int | None) -> int | None
             f"not {size_gigabytes}"
         )
     return size_gigabytes
+
+
+async def _ended(task: asyncio.Future[Action]) -> None:
+    await asyncio.wait([task])
+
+
+async def _undone(
+    error: BaseException, volume_id: str, droplet_id: int, detach: Coroutine[Any, Any, None]
+) -> None:
+    """Detach because of `error`, which says where that has failed."""
+    try:
+        await run_to_completion(detach)
+    except BlockStoreError as failure:
+        error.add_note(
+            f"volume {volume_id} may still be attached to Droplet {droplet_id}: {failure}"
+        )
 
 
 def _is_named(volume: Volume, wanted: Mapping[str, Any]) -> bool:

@@ -16,6 +16,8 @@ import cattrs
 import msgspec
 import orjson
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -230,3 +232,42 @@ def test_without_pydantic_its_marks_are_absent() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_what_a_route_leaves_out_is_left_out() -> None:
+    class Holder(BaseModel):
+        volume: Volume
+
+    holder = Holder(volume=VOLUME)
+    shown = holder.model_dump(exclude={"volume": {"region", "tags"}})["volume"]
+    assert set(shown) == {field.name for field in attrs.fields(Volume)} - {"region", "tags"}
+    assert holder.model_dump(include={"volume": {"id"}}) == {"volume": {"id": VOLUME.id}}
+    adapter = TypeAdapter(Volume)
+    assert set(adapter.dump_python(VOLUME, include={"id", "name"})) == {"id", "name"}
+    app = FastAPI()
+
+    @app.get("/", response_model=Volume, response_model_exclude={"description", "region"})
+    def route() -> Volume:
+        return VOLUME
+
+    found = TestClient(app).get("/").json()
+    assert {"description", "region"}.isdisjoint(found)
+    assert found["id"] == VOLUME.id
+
+
+def test_optional_times_want_a_zone_too_and_schemas_have_a_title() -> None:
+    adapter = TypeAdapter(Action)
+    with pytest.raises(ValidationError, match="timezone"):
+        adapter.validate_python(
+            {
+                "id": 1,
+                "status": "completed",
+                "type": "resize",
+                "started_at": "2020-11-12T17:51:03Z",
+                "completed_at": "2020-11-12T17:51:03",
+                "resource_id": 1,
+                "resource_type": "volume",
+            }
+        )
+    for mode in ("validation", "serialization"):
+        assert adapter.json_schema(mode=mode)["title"] == "Action"

@@ -317,3 +317,23 @@ def test_volumes_of_a_listing_are_typed() -> None:
         assert found == []
 
     play(Scene(volumes=0), body, warm=False)
+
+
+@pytest.mark.parametrize("cancel_s", [0.0, 0.05, 0.1, 0.2])
+def test_cancelled_while_the_attach_is_on_its_way_nothing_stays_attached(cancel_s: float) -> None:
+    scene, volume, droplet = scene_with_droplet()
+
+    async def body(store: BlockStore) -> None:
+        async def use() -> None:
+            async with store.volumes.attached(volume, droplet):
+                pytest.fail("cancelled before")
+
+        using = asyncio.create_task(use())
+        await asyncio.sleep(cancel_s)
+        using.cancel()
+        await asyncio.wait([using])
+        assert using.cancelled()
+        await asyncio.sleep(30)
+        assert attached(scene) == []
+
+    play(scene, body)
