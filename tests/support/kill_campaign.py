@@ -34,7 +34,8 @@ from do_blockstore_async import BlockStore, Config
 from do_blockstore_async.bulk.service import Bulk
 from do_blockstore_async.bulk.execution.run import Run
 
-CONFIG = Config(windows=((10**7, 60.0),), late_arrival_s=0.15, reserve=(0.0,))
+# As late as a request can be on a machine that is busy: what arrives later may be asked for again.
+CONFIG = Config(windows=((10**7, 60.0),), late_arrival_s=1.5, reserve=(0.0,))
 
 async def work(url, token, journal, plan):
     async with BlockStore(token, base_url=url, config=CONFIG) as store:
