@@ -35,7 +35,7 @@ from aiohttp import web
 from .._clock import Clock, seeded
 from ._messages import RequestRecord, SimRequest
 from .clock import SimClock
-from .control.admin import Administration, is_loopback
+from .control.admin import Administration, refusal
 from .control.files import RequestFile, StateFile, read_scenario
 from .control.scenario import Scenario
 from .faults.parser import parse_faults
@@ -146,11 +146,16 @@ class Simulator:
         return self.world.requests
 
     def reset(self) -> None:
-        """Return to the seeded state, or the scenario's, and the initial faults; time is kept."""
+        """Return to the seeded state, or the scenario's, and the initial faults.
+
+        Time is kept: it only moves forward. It stands still or flows as at the beginning.
+        """
         self._changed = True
         self.world.reset(self.clock.now())
         self.faults.reset()
         self._random = seeded(f"latency {self.world.options.seed}")
+        is_frozen = self._scenario is not None and self._scenario.frozen
+        (self.clock.freeze if is_frozen else self.clock.thaw)()
 
     async def start(self) -> None:
         """Start to listen. `async with` does it."""
@@ -316,8 +321,9 @@ class Simulator:
 
     async def _answer_admin(self, http: web.BaseRequest) -> web.Response:
         # A state may be as large as it likes: it comes from this machine, or is not read.
-        body = await http.content.read() if is_loopback(http.remote) else b""
-        request = _sim_request(http, body)
+        request = _sim_request(http, b"")
+        if refusal(request.headers, http.remote) is None:
+            request = _sim_request(http, await http.content.read())
         response = self._admin.handle(request, http.remote)
         self._changed = self._changed or request.method != "GET"
         return web.Response(status=response.status, headers=response.headers, body=response.body)

@@ -19,7 +19,7 @@ import aiohttp
 import jsonschema
 import pytest
 
-from do_blockstore_async.simulator import Simulator
+from do_blockstore_async.simulator import Simulator, parse_scenario
 from do_blockstore_async.simulator._messages import SimRequest
 from do_blockstore_async.simulator.control.admin import Administration
 from do_blockstore_async.simulator.control.openapi import admin_description
@@ -162,6 +162,49 @@ async def test_only_this_machine_and_no_web_page(remote: Remote) -> None:
         assert admin.handle(request, peer).status == 403
     for peer in ("127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"):
         assert admin.handle(request, peer).status == 204
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "attacker.invalid"}, 403),
+        ({"Host": "attacker.invalid:8080"}, 403),
+        ({"Host": "localhost.attacker.invalid"}, 403),
+        ({"Host": "127.0.0.1.attacker.invalid"}, 403),
+        ({"Host": "[attacker.invalid]"}, 403),
+        ({"Host": "127.0.0.1@attacker.invalid"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Forwarded": "for=192.0.2.7"}, 403),
+        ({"X-Forwarded-For": "192.0.2.7"}, 403),
+        ({"Host": "localhost"}, 200),
+        ({"Host": "LOCALHOST:8080"}, 200),
+        ({"Host": "127.0.0.1:8080"}, 200),
+        ({"Host": "[::1]:8080"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+    ],
+)
+async def test_no_name_that_leads_here_and_no_proxy_is_answered(
+    remote: Remote, headers: dict[str, str], status: int
+) -> None:
+    assert (await remote.admin("GET", "state", **headers))[0] == status
+
+
+async def test_a_reset_keeps_time_and_lets_it_stand_or_flow_as_at_first() -> None:
+    scenario = parse_scenario("clock = {at = 2026-03-01T12:00:00Z, frozen = true}")
+    async with Simulator(scenario=scenario) as sim:
+        sim.clock.advance(60)
+        sim.clock.thaw()
+        sim.reset()
+        assert sim.clock.frozen
+        assert sim.clock.now() >= 1_772_366_460
+    async with Simulator() as sim:
+        sim.clock.freeze()
+        before = sim.clock.now()
+        sim.reset()
+        assert not sim.clock.frozen
+        assert sim.clock.now() >= before
 
 
 def test_the_description_is_an_openapi_document() -> None:
