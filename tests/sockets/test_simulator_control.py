@@ -22,6 +22,7 @@ import pytest
 from do_blockstore_async.simulator import Simulator, parse_scenario
 from do_blockstore_async.simulator._messages import SimRequest
 from do_blockstore_async.simulator.control.admin import Administration
+from do_blockstore_async.simulator.control.files import StateFile
 from do_blockstore_async.simulator.control.openapi import admin_description
 from do_blockstore_async.simulator.faults.rules import KINDS
 from tests.support.openapi import Contract
@@ -235,6 +236,69 @@ async def test_a_state_outlives_the_simulator(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         async with Simulator(state=tmp_path / "no" / "state.json"):
             pass
+
+
+async def test_changes_without_a_request_are_saved_too(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    async with asyncio.timeout(30), Simulator(volumes=1, limits="none", state=file) as sim:
+        volume = sim.world.add_volume("by-the-test")
+        await until(lambda: "by-the-test" in file.read_text())
+        volume.size_gigabytes = 4321
+        await until(lambda: "4321" in file.read_text())
+
+
+async def test_a_save_that_fails_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "state.json"
+    async with asyncio.timeout(30), Simulator(volumes=1, limits="none", state=file) as sim:
+        with monkeypatch.context() as patch:
+            patch.setattr(StateFile, "save", _refuse)
+            sim.world.add_volume("later")
+            await until(lambda: "cannot be saved" in caplog.text)
+        await until(lambda: "later" in file.read_text())
+
+
+def _refuse(*_: object) -> None:
+    raise RuntimeError("dictionary changed size during iteration")
+
+
+async def test_a_record_that_cannot_be_written_changes_no_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "state.json"
+    async with Simulator(limits="none", record="/dev/full", state=state) as sim:
+        headers = {"Authorization": f"Bearer {sim.token}"}
+        async with aiohttp.ClientSession(sim.url, headers=headers) as http:
+            for name in ("first", "second"):
+                async with http.post("/v2/volumes", json={**NEW, "name": name}) as response:
+                    assert response.status == 201
+    assert caplog.text.count("no longer put on record") == 1
+    assert '"second"' in state.read_text()
+
+
+async def test_no_token_is_on_record(tmp_path: Path) -> None:
+    record = tmp_path / "requests.jsonl"
+    strange = 'a "token" with/odd characters'
+    async with Simulator(limits="none", record=record) as sim:
+        sim.world.add_token(strange, name="strange")
+        sim.faults.add("clock_step", seconds=1.0)
+        headers = {"Authorization": f"Bearer {sim.token}"}
+        async with aiohttp.ClientSession(sim.url, headers=headers) as http:
+            params = {"token": sim.token, "other": strange}
+            body = {**NEW, "description": f"{sim.token} {strange}"}
+            async with http.post("/v2/volumes", params=params, json=body) as response:
+                assert response.status == 201
+            shown = ""
+            for name in ("requests", "faults"):
+                async with http.get(f"/_simulator/{name}") as response:
+                    shown += await response.text()
+    assert "token=default&other=" in shown
+    for text in (shown, record.read_text()):
+        assert sim.token not in text
+        assert "odd" not in text
+    assert json.loads(record.read_text())["body"]["description"] == "default strange"
+    assert record.stat().st_mode & 0o777 == 0o600
 
 
 PROGRAM = [sys.executable, "-m", "do_blockstore_async.cli", "simulator", "--port", "0"]

@@ -25,7 +25,7 @@ from ..faults.rules import KINDS, FaultInjector, FaultRule
 from ..state.saved import dump_state, load_state
 from ..world import World
 from .openapi import PREFIX, admin_description
-from .records import record_json
+from .records import readable, record_json
 from .scenario import FaultSpec
 
 __all__ = ["Administration", "refusal"]
@@ -137,7 +137,13 @@ class Administration:
         return self._get_clock(request)
 
     def _get_faults(self, _: SimRequest) -> SimResponse:
-        log = [fault._asdict() for fault in self._faults.log]
+        log = [
+            {
+                **fault._asdict(),
+                "target": readable(self._world.without_tokens(fault.target)),
+            }
+            for fault in self._faults.log
+        ]
         return _answer({"faults": [_rule_json(rule) for rule in self._faults.rules], "log": log})
 
     def _add_fault(self, request: SimRequest) -> SimResponse:

@@ -143,8 +143,8 @@ def admin_description(fault_kinds: tuple[str, ...]) -> dict[str, Any]:
             f"{PREFIX}/reset": {
                 "post": _operation(
                     "reset",
-                    "Return to the beginning: seed or scenario, budgets, faults, log. Time is kept; "
-                    "it stands still or flows as at the beginning.",
+                    "Return to the beginning: seed or scenario, budgets, faults, log. Time is "
+                    "kept; it stands still or flows as at the beginning.",
                     204,
                 )
             },
