@@ -89,6 +89,9 @@ async def test_the_state_is_read_and_put_back(remote: Remote) -> None:
     status, error = await remote.admin("PUT", "state", {"format": 1})
     assert status == 400
     assert "missing required field" in error["message"]
+    nested = b"[" * 100_000
+    async with remote.http.put("/_simulator/state", data=nested) as response:
+        assert response.status == 400
     assert len(remote.sim.world.volumes) == 5
 
 

@@ -99,6 +99,8 @@ class Administration:
             return operation(request)
         except (ValueError, msgspec.DecodeError, msgspec.ValidationError) as error:
             return _error(400, "bad_request", str(error))
+        except RecursionError:
+            return _error(400, "bad_request", "the body is nested too deeply")
 
     def _describe(self, _: SimRequest) -> SimResponse:
         return _answer(admin_description(KINDS))

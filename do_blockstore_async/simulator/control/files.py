@@ -3,7 +3,8 @@
 Invariants:
 1. A state file is whole at every moment: it is written beside itself and then put in its place.
 2. What was changed more than a second ago is in the state file, also after a kill -9.
-3. A record has one line for each request, written before it is answered; no token is in it.
+3. A record has one line for each request, written before it is answered; no token of eight or
+   more characters is in it.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class StateFile:
             return False
         try:
             load_state(world, msgspec.json.decode(raw))
-        except (ValueError, msgspec.DecodeError) as error:
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"{self._path}: {error}") from None
         return True
 
