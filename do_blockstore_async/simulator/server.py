@@ -35,7 +35,7 @@ from aiohttp import web
 from .._clock import Clock, seeded
 from ._messages import RequestRecord, SimRequest
 from .clock import SimClock
-from .control.admin import Administration, is_loopback
+from .control.admin import Administration, refusal
 from .control.files import RequestFile, StateFile, read_scenario
 from .control.scenario import Scenario
 from .faults.parser import parse_faults
@@ -146,11 +146,16 @@ class Simulator:
         return self.world.requests
 
     def reset(self) -> None:
-        """Return to the seeded state, or the scenario's, and the initial faults; time is kept."""
+        """Return to the seeded state, or the scenario's, and the initial faults.
+
+        Time is kept: it only moves forward. It stands still or flows as at the beginning.
+        """
         self._changed = True
         self.world.reset(self.clock.now())
         self.faults.reset()
         self._random = seeded(f"latency {self.world.options.seed}")
+        is_frozen = self._scenario is not None and self._scenario.frozen
+        (self.clock.freeze if is_frozen else self.clock.thaw)()
 
     async def start(self) -> None:
         """Start to listen. `async with` does it."""
@@ -194,14 +199,27 @@ class Simulator:
         self._closing.set()
         if runner is None:
             return
-        await runner.cleanup()
-        self._close_record()
-        if self._saver is not None:
-            saver, self._saver = self._saver, None
-            await saver
-        if self._state_file is not None:
-            self.world.tick(self.clock.now())
-            self._state_file.save(self.world)
+        try:
+            await runner.cleanup()
+            self._close_record()
+            if self._saver is not None:
+                saver, self._saver = self._saver, None
+                await saver
+        finally:
+            if self._state_file is not None:
+                self.world.tick(self.clock.now())
+                self._state_file.save(self.world)
+
+    def _put_on_record(self, records: Iterable[RequestRecord]) -> None:
+        if self._record is None:
+            return
+        try:
+            for record in records:
+                self._record.write(record)
+        except OSError as error:
+            # The request has had its effect: its client gets the answer, whatever the disk does.
+            _logger.warning("requests are no longer put on record: %s", error)
+            self._close_record()
 
     def _close_record(self) -> None:
         record, self._record = self._record, None
@@ -213,14 +231,15 @@ class Simulator:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SAVE_EVERY_S):
                     await self._closing.wait()
-            if self._changed:
-                self._changed = False
-                try:
+            try:
+                # A test may change the world without a request, so it is compared.
+                if self._changed or file.is_behind(self.world):
+                    self._changed = False
                     file.save(self.world)
-                except OSError as error:
-                    # A full disk must not stop the tests; the end of the simulator tells it again.
-                    _logger.warning("the state cannot be saved: %s", error)
-                    self._changed = True
+            except Exception as error:  # noqa: BLE001 -- a thread of the test may be changing the world
+                # A full disk must not stop the tests; the end of the simulator tells it again.
+                _logger.warning("the state cannot be saved: %s", error)
+                self._changed = True
 
     @classmethod
     @contextmanager
@@ -308,16 +327,16 @@ class Simulator:
         if self._record is not None:
             # A fault may have kept it from the world, or doubled it.
             arrived = self.world.handled - before
-            for record in self.world.requests[-arrived:] if arrived else ():
-                self._record.write(record)
+            self._put_on_record(self.world.requests[-arrived:] if arrived else ())
         if wait_s:
             await self._waits.sleep(wait_s)
         return await self._answer(http, delivery)
 
     async def _answer_admin(self, http: web.BaseRequest) -> web.Response:
         # A state may be as large as it likes: it comes from this machine, or is not read.
-        body = await http.content.read() if is_loopback(http.remote) else b""
-        request = _sim_request(http, body)
+        request = _sim_request(http, b"")
+        if refusal(request.headers, http.remote) is None:
+            request = _sim_request(http, await http.content.read())
         response = self._admin.handle(request, http.remote)
         self._changed = self._changed or request.method != "GET"
         return web.Response(status=response.status, headers=response.headers, body=response.body)

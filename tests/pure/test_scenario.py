@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from do_blockstore_async.simulator import World, parse_scenario
+from do_blockstore_async.simulator import World, WorldOptions, parse_scenario
+from do_blockstore_async.simulator.control.scenario import _OPTION_TYPES
 from do_blockstore_async.simulator.state.saved import dump_state, load_state
 from tests.pure.test_world import NEW, Caller
 
@@ -94,6 +96,22 @@ def test_an_empty_scenario_is_one() -> None:
         ('[options]\nlimits = "x"', "limits must be"),
         ("[options]\nvolumes = -1", "scenario: "),
         ("clock = {at = 5}", "scenario: "),
+        ("a = " + "[" * 5000, "scenario: "),
+        ('[[volumes]]\nname = "a"\nage_s = inf', "age_s"),
+        ('[[volumes]]\nname = "a"\nage_s = nan', "age_s"),
+        ('[[volumes]]\nname = "a"\nage_s = 1e18', "age_s"),
+        ('[[volumes]]\nname = "a"\nused_gigabytes = nan', "used_gigabytes"),
+        ('[[volumes]]\nname = "a"\nsize_gigabytes = -1', "size_gigabytes"),
+        ('[[volumes]]\nname = "A b"', "a volume's name"),
+        ('[[volumes]]\nname = "a"\ntags = ["a b"]', "a tag has"),
+        ('tags = [""]', "a tag has"),
+        ("[[droplets]]\nid = 7\n[[droplets]]\nid = 7", "two Droplets 7"),
+        ("[[droplets]]\nid = -7", "id"),
+        ('[options]\nmax_volumes = "x"', "option max_volumes: Expected `int"),
+        ("[options]\naction_s = [nan, 1.0]", "option action_s"),
+        ("[options]\nother_clients_per_s = inf", "option other_clients_per_s"),
+        ("[options]\ndroplets = {x = 'nyc3'}", "a droplet must look like"),
+        ("clock = {at = 0001-01-01T00:00:00Z}\n[options]\nvolumes = 1", "cannot be shown"),
     ],
 )
 def test_what_is_wrong_with_a_scenario_is_said(text: str, says: str) -> None:
@@ -153,6 +171,32 @@ def test_ids_are_not_made_twice_after_a_restart() -> None:
     assert len(plain["volumes"]) == 20
 
 
+def changed(plain: dict[str, Any], kind: str, **fields: Any) -> dict[str, Any]:
+    first, *rest = plain[kind]
+    return {**plain, kind: [{**first, **fields}, *rest]}
+
+
+def test_droplets_of_a_scenario_may_be_a_mapping() -> None:
+    scenario = parse_scenario('[options]\ndroplets = {7 = "nyc3", 8 = ""}')
+    droplets = World(**scenario.options).droplets
+    assert {i: droplet.region for i, droplet in droplets.items()} == {7: "nyc3", 8: None}
+
+
+def test_every_option_of_a_world_has_a_type_in_scenarios() -> None:
+    names = {attribute.name for attribute in attrs.fields(WorldOptions)}
+    assert names - _OPTION_TYPES.keys() == {"contents", "now", "link_base"}
+
+
+def test_no_number_goes_in_that_a_file_cannot_hold() -> None:
+    world = World()
+    for wrong in (float("nan"), float("inf"), -1.0):
+        with pytest.raises(ValueError, match="used_gigabytes must be"):
+            world.add_volume(used_gigabytes=wrong)
+    with pytest.raises(ValueError, match="created_s"):
+        world.add_volume(age_s=float("nan"))
+    assert not world.volumes
+
+
 def without(plain: dict[str, Any], kind: str) -> dict[str, Any]:
     return {**plain, kind: []}
 
@@ -167,7 +211,27 @@ def without(plain: dict[str, Any], kind: str) -> dict[str, Any]:
         (lambda plain: {**plain, "now": 1e300}, "no date can say"),
         (lambda plain: {**plain, "skew_s": -1e300}, "no date can say"),
         (lambda plain: without(plain, "droplets"), "do not name each other"),
-        (lambda plain: {**plain, "volumes": plain["volumes"] * 2}, "is taken"),
+        (lambda plain: {**plain, "volumes": plain["volumes"] * 2}, "two volumes"),
+        (lambda plain: {**plain, "snapshots": plain["snapshots"] * 2}, "two snapshots"),
+        (lambda plain: {**plain, "droplets": plain["droplets"] * 2}, "two Droplets"),
+        (lambda plain: {**plain, "actions": plain["actions"] * 2}, "two actions"),
+        (lambda plain: changed(plain, "volumes", seq=2), "seq stands twice"),
+        (lambda plain: changed(plain, "volumes", busy=5), "busy with no action"),
+        (lambda plain: changed(plain, "droplets", busy=5), "busy with no action"),
+        (lambda plain: changed(plain, "volumes", size_gigabytes=-1), "must be from 0"),
+        (lambda plain: changed(plain, "volumes", size_gigabytes=2**63), "must be from 0"),
+        (lambda plain: changed(plain, "volumes", tags=["a b"]), "a tag has"),
+        (lambda plain: changed(plain, "volumes", colour="red"), "unknown fields"),
+        (lambda plain: {**plain, "tags": [""]}, "a tag has"),
+        (lambda plain: {**plain, "seq": 2**70}, "out of range"),
+        (lambda plain: {**plain, "next_action": -1}, "out of range"),
+        (
+            lambda plain: {
+                **plain,
+                "droplets": [{**droplet, "volume_ids": ["x"]} for droplet in plain["droplets"]],
+            },
+            "attached twice",
+        ),
         (
             lambda plain: {**plain, "volumes": [{**plain["volumes"][0], "region": "mars1"}]},
             "no such region",

@@ -109,6 +109,10 @@ def test_a_resize_over_capacity_speaks_of_resizing() -> None:
     [
         ("GET", "/v2/domains"),
         ("DELETE", "/v2/droplets/7"),
+        ("DELETE", "/v2/droplets/abc"),
+        ("GET", "/v2/droplets/autoscale"),
+        ("POST", "/v2/droplets/autoscale"),
+        ("POST", "/v2/droplets/actions"),
         ("POST", "/v2/droplets"),
         ("GET", "/v2/droplets/7/actions"),
         ("GET", "/v2/volumes/00/nothing"),
@@ -150,7 +154,9 @@ def test_droplets_are_as_full_as_clients_parse_them(ask: Caller) -> None:
     assert droplet["region"]["slug"] == "nyc3"
     assert {"public", "private"} == {network["type"] for network in droplet["networks"]["v4"]}
     assert ask("GET", "/v2/droplets").json()["droplets"][0] == droplet
-    assert ask.refused("GET", "/v2/droplets/99")[0] == 404
+    for number in ("99", "9" * 19, "9" * 20, "9" * 5000):
+        assert ask.refused("GET", f"/v2/droplets/{number}")[0] == 404
+        assert ask.refused("GET", f"/v2/actions/{number}")[0] == 404
 
 
 def test_droplets_are_found_by_name_and_tag(ask: Caller) -> None:

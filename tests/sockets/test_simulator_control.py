@@ -19,9 +19,10 @@ import aiohttp
 import jsonschema
 import pytest
 
-from do_blockstore_async.simulator import Simulator
+from do_blockstore_async.simulator import Simulator, parse_scenario
 from do_blockstore_async.simulator._messages import SimRequest
 from do_blockstore_async.simulator.control.admin import Administration
+from do_blockstore_async.simulator.control.files import StateFile
 from do_blockstore_async.simulator.control.openapi import admin_description
 from do_blockstore_async.simulator.faults.rules import KINDS
 from tests.support.openapi import Contract
@@ -88,6 +89,9 @@ async def test_the_state_is_read_and_put_back(remote: Remote) -> None:
     status, error = await remote.admin("PUT", "state", {"format": 1})
     assert status == 400
     assert "missing required field" in error["message"]
+    nested = b"[" * 100_000
+    async with remote.http.put("/_simulator/state", data=nested) as response:
+        assert response.status == 400
     assert len(remote.sim.world.volumes) == 5
 
 
@@ -164,6 +168,49 @@ async def test_only_this_machine_and_no_web_page(remote: Remote) -> None:
         assert admin.handle(request, peer).status == 204
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "attacker.invalid"}, 403),
+        ({"Host": "attacker.invalid:8080"}, 403),
+        ({"Host": "localhost.attacker.invalid"}, 403),
+        ({"Host": "127.0.0.1.attacker.invalid"}, 403),
+        ({"Host": "[attacker.invalid]"}, 403),
+        ({"Host": "127.0.0.1@attacker.invalid"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Forwarded": "for=192.0.2.7"}, 403),
+        ({"X-Forwarded-For": "192.0.2.7"}, 403),
+        ({"Host": "localhost"}, 200),
+        ({"Host": "LOCALHOST:8080"}, 200),
+        ({"Host": "127.0.0.1:8080"}, 200),
+        ({"Host": "[::1]:8080"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+    ],
+)
+async def test_no_name_that_leads_here_and_no_proxy_is_answered(
+    remote: Remote, headers: dict[str, str], status: int
+) -> None:
+    assert (await remote.admin("GET", "state", **headers))[0] == status
+
+
+async def test_a_reset_keeps_time_and_lets_it_stand_or_flow_as_at_first() -> None:
+    scenario = parse_scenario("clock = {at = 2026-03-01T12:00:00Z, frozen = true}")
+    async with Simulator(scenario=scenario) as sim:
+        sim.clock.advance(60)
+        sim.clock.thaw()
+        sim.reset()
+        assert sim.clock.frozen
+        assert sim.clock.now() >= 1_772_366_460
+    async with Simulator() as sim:
+        sim.clock.freeze()
+        before = sim.clock.now()
+        sim.reset()
+        assert not sim.clock.frozen
+        assert sim.clock.now() >= before
+
+
 def test_the_description_is_an_openapi_document() -> None:
     document = admin_description(KINDS)
     for item in document["paths"].values():
@@ -192,6 +239,69 @@ async def test_a_state_outlives_the_simulator(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         async with Simulator(state=tmp_path / "no" / "state.json"):
             pass
+
+
+async def test_changes_without_a_request_are_saved_too(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    async with asyncio.timeout(30), Simulator(volumes=1, limits="none", state=file) as sim:
+        volume = sim.world.add_volume("by-the-test")
+        await until(lambda: "by-the-test" in file.read_text())
+        volume.size_gigabytes = 4321
+        await until(lambda: "4321" in file.read_text())
+
+
+async def test_a_save_that_fails_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "state.json"
+    async with asyncio.timeout(30), Simulator(volumes=1, limits="none", state=file) as sim:
+        with monkeypatch.context() as patch:
+            patch.setattr(StateFile, "save", _refuse)
+            sim.world.add_volume("later")
+            await until(lambda: "cannot be saved" in caplog.text)
+        await until(lambda: "later" in file.read_text())
+
+
+def _refuse(*_: object) -> None:
+    raise RuntimeError("dictionary changed size during iteration")
+
+
+async def test_a_record_that_cannot_be_written_changes_no_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "state.json"
+    async with Simulator(limits="none", record="/dev/full", state=state) as sim:
+        headers = {"Authorization": f"Bearer {sim.token}"}
+        async with aiohttp.ClientSession(sim.url, headers=headers) as http:
+            for name in ("first", "second"):
+                async with http.post("/v2/volumes", json={**NEW, "name": name}) as response:
+                    assert response.status == 201
+    assert caplog.text.count("no longer put on record") == 1
+    assert '"second"' in state.read_text()
+
+
+async def test_no_token_is_on_record(tmp_path: Path) -> None:
+    record = tmp_path / "requests.jsonl"
+    strange = 'a "token" with/odd characters'
+    async with Simulator(limits="none", record=record) as sim:
+        sim.world.add_token(strange, name="strange")
+        sim.faults.add("clock_step", seconds=1.0)
+        headers = {"Authorization": f"Bearer {sim.token}"}
+        async with aiohttp.ClientSession(sim.url, headers=headers) as http:
+            params = {"token": sim.token, "other": strange}
+            body = {**NEW, "description": f"{sim.token} {strange}"}
+            async with http.post("/v2/volumes", params=params, json=body) as response:
+                assert response.status == 201
+            shown = ""
+            for name in ("requests", "faults"):
+                async with http.get(f"/_simulator/{name}") as response:
+                    shown += await response.text()
+    assert "token=default&other=" in shown
+    for text in (shown, record.read_text()):
+        assert sim.token not in text
+        assert "odd" not in text
+    assert json.loads(record.read_text())["body"]["description"] == "default strange"
+    assert record.stat().st_mode & 0o777 == 0o600
 
 
 PROGRAM = [sys.executable, "-m", "do_blockstore_async.cli", "simulator", "--port", "0"]

@@ -43,7 +43,7 @@ Operation = Callable[[Account, Call], tuple[int, bytes]]
 # Evidence: digitalocean/openapi#52, #53. Anything else in that place is no route at all.
 _PARTS = {
     "{id}": r"([0-9a-fA-F-]+)",
-    "{number}": r"([0-9]+)",
+    "{number}": r"([0-9]{1,19})",  # As many as an int64 has.
     "{tag}": r"([a-zA-Z0-9_:-]{1,255})",
 }
 
@@ -155,10 +155,13 @@ ROUTES = (
 )
 
 
-# What the vendor's description has on these paths and is not simulated.
+# What the vendor's description has on these paths and is not simulated. An id that cannot be one
+# changes nothing: the caller meets what is missing here before what is missing there.
 _NOT_SIMULATED: dict[str, frozenset[str]] = {
     "/v2/droplets": frozenset({"POST", "DELETE"}),
     "/v2/droplets/{number}": frozenset({"DELETE"}),
+    "/v2/droplets/actions": frozenset({"POST"}),
+    "/v2/droplets/autoscale": frozenset({"GET", "POST"}),
 }
 
 
@@ -184,6 +187,16 @@ _FORMS = [
     _compiled(pattern, dict.fromkeys(_PARTS, r"[^/]+"))
     for pattern in dict.fromkeys(route.pattern for route in ROUTES if "{" in route.pattern)
 ]
+_FORMS_NOT_SIMULATED = [
+    (_compiled(pattern, dict.fromkeys(_PARTS, r"[^/]+")), methods)
+    for pattern, methods in _NOT_SIMULATED.items()
+]
+
+
+def _is_simulated(method: str, path: str) -> bool:
+    return not any(
+        method in methods and form.fullmatch(path) for form, methods in _FORMS_NOT_SIMULATED
+    )
 
 
 def find_route(method: str, path: str) -> tuple[Route, tuple[Any, ...]]:
@@ -197,13 +210,12 @@ def find_route(method: str, path: str) -> tuple[Route, tuple[Any, ...]]:
                 methods, values = candidate, match.groups()
                 break
         else:
-            if any(form.fullmatch(path) for form in _FORMS):
+            if _is_simulated(method, path) and any(form.fullmatch(path) for form in _FORMS):
                 raise api_error("not_found")
             raise api_error("unknown", detail=f"{method} {path}")
     route = methods.get(method)
     if route is None:
-        known = next(iter(methods.values())).pattern
-        if method in _NOT_SIMULATED.get(known, ()):
+        if not _is_simulated(method, path):
             raise api_error("unknown", detail=f"{method} {path}")
         raise api_error("method", allow=methods)
     return route, values

@@ -2,13 +2,16 @@
 
 It answers for `/_simulator/...` beside the simulated API, to this machine only: a test has no token
 to show, and nobody else may reset what a test rests on. A web page could send requests from a
-browser on this machine, so one that comes with an `Origin` is refused too.
+browser on this machine, so one that comes with an `Origin` is refused too, as is one that names
+this machine by anything but `localhost` or an address: a page's own name may be made to lead here.
+What a proxy hands on comes from elsewhere.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,15 +25,18 @@ from ..faults.rules import KINDS, FaultInjector, FaultRule
 from ..state.saved import dump_state, load_state
 from ..world import World
 from .openapi import PREFIX, admin_description
-from .records import record_json
+from .records import readable, record_json
 from .scenario import FaultSpec
 
-__all__ = ["Administration", "is_loopback"]
+__all__ = ["Administration", "refusal"]
 
 _LONGEST_STEP_S = 3_153_600_000.0
 # Dates end with the year 9999.
 _LATEST_S = 250_000_000_000.0
 _STATUSES = range(100, 600)
+_PROXY_HEADERS = frozenset({"forwarded", "x-forwarded-for"})
+_OWN_SITES = frozenset({"none", "same-origin"})
+_HOST = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]{1,5})?", re.ASCII)
 
 
 class ClockMove(Struct, forbid_unknown_fields=True):
@@ -77,10 +83,9 @@ class Administration:
 
     def handle(self, request: SimRequest, peer: str | None) -> SimResponse:
         """Answer a request that came from that address."""
-        if not is_loopback(peer):
-            return _error(403, "forbidden", "the administration answers this machine only")
-        if "origin" in request.headers:
-            return _error(403, "forbidden", "the administration does not answer web pages")
+        refused_because = refusal(request.headers, peer)
+        if refused_because is not None:
+            return _error(403, "forbidden", refused_because)
         methods = self._operations.get(request.path.removeprefix(f"{PREFIX}/"))
         if methods is None:
             known = ", ".join(f"{PREFIX}/{name}" for name in self._operations)
@@ -94,6 +99,8 @@ class Administration:
             return operation(request)
         except (ValueError, msgspec.DecodeError, msgspec.ValidationError) as error:
             return _error(400, "bad_request", str(error))
+        except RecursionError:
+            return _error(400, "bad_request", "the body is nested too deeply")
 
     def _describe(self, _: SimRequest) -> SimResponse:
         return _answer(admin_description(KINDS))
@@ -132,7 +139,13 @@ class Administration:
         return self._get_clock(request)
 
     def _get_faults(self, _: SimRequest) -> SimResponse:
-        log = [fault._asdict() for fault in self._faults.log]
+        log = [
+            {
+                **fault._asdict(),
+                "target": readable(self._world.without_tokens(fault.target)),
+            }
+            for fault in self._faults.log
+        ]
         return _answer({"faults": [_rule_json(rule) for rule in self._faults.rules], "log": log})
 
     def _add_fault(self, request: SimRequest) -> SimResponse:
@@ -165,7 +178,34 @@ class Administration:
         return SimResponse(204)
 
 
-def is_loopback(peer: str | None) -> bool:
+def refusal(headers: Mapping[str, str], peer: str | None) -> str | None:
+    """Why a request with those headers, from that address, is refused; None where it is not."""
+    if not _is_loopback(peer) or not headers.keys().isdisjoint(_PROXY_HEADERS):
+        return "the administration answers this machine only"
+    is_page = "origin" in headers or headers.get("sec-fetch-site", "none") not in _OWN_SITES
+    if is_page or not _names_this_machine(headers.get("host")):
+        return "the administration does not answer web pages"
+    return None
+
+
+def _names_this_machine(host: str | None) -> bool:
+    """Whether it is `localhost` or an address: no page from elsewhere has that for its name."""
+    if host is None:
+        # Before HTTP/1.1; no browser leaves it out.
+        return True
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return False
+    if match["name"] is not None and match["name"].lower() == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(match["name"] or match["v6"])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(peer: str | None) -> bool:
     """Whether an address is one of this machine's own."""
     try:
         address = ipaddress.ip_address((peer or "").partition("%")[0])

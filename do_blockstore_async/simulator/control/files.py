@@ -3,14 +3,17 @@
 Invariants:
 1. A state file is whole at every moment: it is written beside itself and then put in its place.
 2. What was changed more than a second ago is in the state file, also after a kill -9.
-3. A record has one line for each request, written before it is answered; no token is in it.
+3. A record has one line for each request, written before it is answered; no token of eight or
+   more characters is in it.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -45,6 +48,7 @@ class StateFile:
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
+        self._saved = b""
 
     def load(self, world: World) -> bool:
         """Let the world hold what the file says; False where there is no file yet.
@@ -59,9 +63,13 @@ class StateFile:
             return False
         try:
             load_state(world, msgspec.json.decode(raw))
-        except (ValueError, msgspec.DecodeError) as error:
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"{self._path}: {error}") from None
         return True
+
+    def is_behind(self, world: World) -> bool:
+        """Whether the world holds other things than the file; that time has passed is no change."""
+        return _without_time(dump_state(world)) != self._saved
 
     def save(self, world: World) -> None:
         """Write the state, and make sure that it is on the disk.
@@ -69,12 +77,18 @@ class StateFile:
         Raises:
             OSError: it cannot be written; what was there before stays.
         """
+        plain = dump_state(world)
         beside = self._path.with_name(f".{self._path.name}.new")
         with beside.open("wb") as file:
-            file.write(encode(dump_state(world)))
+            file.write(encode(plain))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._path)
+        self._saved = _without_time(plain)
+
+
+def _without_time(plain: dict[str, Any]) -> bytes:
+    return encode({**plain, "now": 0})
 
 
 class RequestFile:
@@ -85,13 +99,20 @@ class RequestFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._file: TextIOWrapper = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 -- close()
+        # What clients send may be confidential: a new file is its owner's only.
+        number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._file: TextIOWrapper = os.fdopen(number, "a", encoding="utf-8")
 
     def write(self, record: RequestRecord) -> None:
-        """Add a request."""
+        """Add a request.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         self._file.write(f"{encode(record_json(record)).decode()}\n")
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; what could not be written was told by `write`."""
+        with suppress(OSError):
+            self._file.close()

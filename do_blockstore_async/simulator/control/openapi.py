@@ -102,7 +102,7 @@ def _operation(
         "summary": summary,
         "responses": {
             str(status): _answer(summary, answer),
-            "403": _answer("Not from this machine, or sent by a web page.", _ERROR),
+            "403": _answer("Not from this machine itself, or of a web page.", _ERROR),
         },
     }
     if body is not None:
@@ -142,7 +142,10 @@ def admin_description(fault_kinds: tuple[str, ...]) -> dict[str, Any]:
             },
             f"{PREFIX}/reset": {
                 "post": _operation(
-                    "reset", "Return to the beginning: seed or scenario, budgets, faults, log.", 204
+                    "reset",
+                    "Return to the beginning: seed or scenario, budgets, faults, log. Time is "
+                    "kept; it stands still or flows as at the beginning.",
+                    204,
                 )
             },
             f"{PREFIX}/clock": {

@@ -8,7 +8,12 @@ import msgspec
 
 from .._messages import RequestRecord, iso
 
-__all__ = ["record_json"]
+__all__ = ["readable", "record_json"]
+
+
+def readable(target: str) -> str:
+    """A target that JSON can hold: bytes that are no UTF-8 are marked."""
+    return target.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def record_json(record: RequestRecord) -> dict[str, Any]:
@@ -23,8 +28,8 @@ def record_json(record: RequestRecord) -> dict[str, Any]:
         "at": iso(record.at),
         "at_s": record.at,
         "method": record.method,
-        "target": record.target,
-        "path": record.path,
+        "target": readable(record.target),
+        "path": readable(record.path),
         "status": record.status,
         "token": record.token,
         "refused": record.refused,

@@ -29,21 +29,46 @@ from __future__ import annotations
 
 import tomllib
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from ..faults.rules import FaultInjector, FaultRule
+from ..ratelimit import MinuteModel
 from ..state.contents import Contents, GivenDroplet, GivenVolume
-from ..state.options import WorldOptions
 from ..world import World
 
 __all__ = ["FaultSpec", "Scenario", "parse_scenario"]
 
-# What a scenario says in its own words, or what only the server knows.
-_NOT_OPTIONS = {"contents", "now", "link_base"}
+_Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+_Seconds = Annotated[float, Meta(ge=0, le=4_730_400_000)]
+# All but what a scenario says in its own words, or only the server knows.
+_OPTION_TYPES: dict[str, Any] = {
+    "seed": int,
+    "volumes": _Count,
+    "snapshots": _Count,
+    "snapshot_name": str,
+    "snapshot_tags": tuple[str, ...],
+    "droplets": _Count | list[int | str] | dict[str, str],
+    "token": str,
+    "limits": str | list[tuple[int, float]],
+    "minute_model": MinuteModel,
+    "other_clients_per_s": Annotated[float, Meta(ge=0, le=1_000_000)],
+    "action_s": tuple[_Seconds, _Seconds],
+    "action_lag_s": _Seconds,
+    "action_failure_rate": Annotated[float, Meta(ge=0, le=1)],
+    "max_snapshots": _Count,
+    "snapshot_cooldown_s": _Seconds,
+    "cooldown_retry_after": bool,
+    "capacity_gigabytes": Annotated[int, Meta(ge=0, le=2**62)],
+    "max_volumes": _Count,
+    "max_volumes_of_droplet": _Count,
+    "capacity_status": int,
+    "messages": dict[str, str],
+    "nulls": bool,
+}
 
 
 class FaultSpec(Struct, forbid_unknown_fields=True, frozen=True):
@@ -110,6 +135,13 @@ def _at_s(at: datetime | None) -> float | None:
     return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
 
 
+def _option(name: str, value: Any) -> Any:
+    try:
+        return msgspec.convert(value, _OPTION_TYPES[name])
+    except msgspec.ValidationError as error:
+        raise ValueError(f"option {name}: {error}") from None
+
+
 def parse_scenario(text: str) -> Scenario:
     """Parse a scenario, and try it: what it names has to exist and to fit together.
 
@@ -119,23 +151,25 @@ def parse_scenario(text: str) -> Scenario:
     """
     try:
         file = msgspec.convert(tomllib.loads(text), _ScenarioFile)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise ValueError(f"scenario: {error}") from None
-    known = {attribute.name for attribute in attrs.fields(WorldOptions)} - _NOT_OPTIONS
-    unknown = sorted(file.options.keys() - known)
+    unknown = sorted(file.options.keys() - _OPTION_TYPES.keys())
     if unknown:
         raise ValueError(f"scenario: no such options: {', '.join(unknown)}")
     contents = Contents(droplets=file.droplets, volumes=file.volumes, tags=file.tags)
     # Where Droplets are named, no others are made.
     droplets = {"droplets": ()} if file.droplets else {}
     try:
+        options = {name: _option(name, value) for name, value in file.options.items()}
         scenario = Scenario(
-            options={**droplets, **file.options, "contents": contents},
+            options={**droplets, **options, "contents": contents},
             at_s=_at_s(file.clock.at),
             frozen=file.clock.frozen,
             faults=tuple(spec.rule() for spec in file.faults),
         )
-        World(**scenario.options)
-    except (TypeError, ValueError, AttributeError) as error:
+        # Everything is rendered as it is put in.
+        begins = {} if scenario.at_s is None else {"now": scenario.at_s}
+        World(**{**scenario.options, **begins})
+    except (TypeError, ValueError, AttributeError, LookupError, OSError, OverflowError) as error:
         raise ValueError(f"scenario: {error}") from None
     return scenario

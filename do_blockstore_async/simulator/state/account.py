@@ -23,6 +23,7 @@ from ..._limits import parse_limits
 from .._errors import api_error
 from .._messages import RequestRecord, iso, uuid_text
 from ..ratelimit import RequestBudget, Window
+from .checks import check_name
 from .contents import Contents
 from .entities import SimAction, SimDroplet, SimSnapshot, SimVolume
 from .fleet import build_fleet
@@ -133,6 +134,7 @@ class Account:
                 droplet.id, region=droplet.region, name=droplet.name, tags=droplet.tags
             )
         for given in contents.volumes:
+            check_name(given.name)
             volume = self.add_volume(
                 given.name,
                 region=given.region,

@@ -58,7 +58,7 @@ def _droplets(
             for number in range(asked)
         ]
     elif isinstance(asked, Mapping):
-        pairs = list(asked.items())
+        pairs = [_droplet_spec(f"{key}:{region or ''}") for key, region in asked.items()]
     else:
         pairs = [_droplet_spec(item) for item in asked]
     for _, region in pairs:
@@ -72,7 +72,7 @@ def _droplets(
 
 def _droplet_spec(item: int | str) -> tuple[int, str | None]:
     identifier, _, region = str(item).partition(":")
-    if not identifier.isdigit():
+    if not (identifier.isascii() and identifier.isdigit() and len(identifier) < 20):
         raise ValueError(f"a droplet must look like 3164444 or 3164444:nyc3, not {item!r}")
     return int(identifier), region or None
 

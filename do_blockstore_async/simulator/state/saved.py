@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import msgspec
 from msgspec import Struct
 
@@ -23,6 +24,13 @@ __all__ = ["SavedState", "dump_state", "load_state"]
 
 # From the year 1800 to 9892: what dates can say, with room for tests that move time.
 _EARLIEST_S, _LATEST_S = -5_364_662_400.0, 250_000_000_000.0
+
+_KINDS: dict[str, Any] = {
+    "droplets": SimDroplet,
+    "volumes": SimVolume,
+    "snapshots": SimSnapshot,
+    "actions": SimAction,
+}
 
 
 class SavedState(Struct, forbid_unknown_fields=True):
@@ -72,11 +80,15 @@ def load_state(account: Account, plain: Any) -> None:
     """
     try:
         saved = msgspec.convert(plain, SavedState)
-    except msgspec.ValidationError as error:
+        _check_keys(plain)
+    except (msgspec.ValidationError, RecursionError) as error:
         raise ValueError(f"not a saved state: {error}") from None
     if saved.format != 1:
         raise ValueError(f"this state has format {saved.format}; this version reads format 1")
     _check_times(saved)
+    for number in (saved.restarts, saved.next_action, saved.seq):
+        if not 0 <= number < 2**62:
+            raise ValueError(f"a saved state with a count out of range: {number}")
     state = _rebuilt(saved)
     account.adopt_state(state)
     account.now = max(account.now, saved.now)
@@ -84,7 +96,16 @@ def load_state(account: Account, plain: Any) -> None:
     # Drawn anew: the same seed would make the ids of the last run once more.
     account.restarts = saved.restarts + 1
     account.random = seeded(f"{account.options.seed} restart {account.restarts}")
-    account.last_action_id = saved.next_action
+    account.last_action_id = max([saved.next_action, *state.actions])
+
+
+def _check_keys(plain: dict[str, Any]) -> None:
+    for kind, entity_type in _KINDS.items():
+        known = {attribute.name for attribute in attrs.fields(entity_type) if attribute.init}
+        for entity in plain[kind]:
+            unknown = sorted(entity.keys() - known)
+            if unknown:
+                raise ValueError(f"a saved state with unknown fields in {kind}: {unknown[:3]}")
 
 
 def _check_times(saved: SavedState) -> None:
@@ -117,6 +138,8 @@ def _rebuilt(saved: SavedState) -> State:
             _known_region(action.region)
             state.restore_action(action)
         numbers = [v.seq for v in saved.volumes] + [s.seq for s in saved.snapshots]
+        if len(numbers) != len(set(numbers)):
+            raise ValueError("a saved state in which a seq stands twice")
         state.seq = max([saved.seq, *numbers])
         state.check_links()
     except (KeyError, TypeError) as error:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .checks import check_entity, check_tags
 from .entities import SimAction, SimDroplet, SimSnapshot, SimVolume
 from .index import OrderedIndex
 from .regions import REGIONS
@@ -52,6 +53,10 @@ class State:
 
     def add_volume(self, volume: SimVolume) -> None:
         """Put a volume into every index; ValueError where its name is taken in its region."""
+        check_entity(volume)
+        check_tags(volume.tags)
+        if volume.id in self.volumes:
+            raise ValueError(f"there are two volumes {volume.id!r}")
         named = self.volumes_by_name.setdefault(volume.name, {})
         if volume.region in named:
             raise ValueError(f"the name {volume.name!r} is taken in {volume.region}")
@@ -75,6 +80,10 @@ class State:
 
     def add_snapshot(self, snapshot: SimSnapshot) -> None:
         """Put a snapshot into every index."""
+        check_entity(snapshot)
+        check_tags(snapshot.tags)
+        if snapshot.id in self.snapshots:
+            raise ValueError(f"there are two snapshots {snapshot.id!r}")
         self.snapshots[snapshot.id] = snapshot
         self.snapshots_in_order.append(snapshot)
         self.snapshots_in[snapshot.region].append(snapshot)
@@ -94,7 +103,11 @@ class State:
         self._drop_tags("volume_snapshot", snapshot.id, snapshot.tags)
 
     def add_droplet(self, droplet: SimDroplet) -> None:
-        """Put a Droplet in."""
+        """Put a Droplet in; ValueError where its id is taken."""
+        check_entity(droplet)
+        check_tags(droplet.tags)
+        if droplet.id in self.droplets:
+            raise ValueError(f"there are two Droplets {droplet.id}")
         droplet.tags = self._spelled(droplet.tags)
         self.droplets[droplet.id] = droplet
         self._index_tags("droplet", str(droplet.id), droplet.tags)
@@ -114,11 +127,24 @@ class State:
 
     def restore_action(self, action: SimAction) -> None:
         """Note an action of a saved state, whose volume and Droplet may be gone by now."""
+        check_entity(action)
+        if action.id in self.actions:
+            raise ValueError(f"there are two actions {action.id}")
         self.actions[action.id] = action
         self.actions_of.setdefault(action.volume_id, []).append(action)
 
     def check_links(self) -> None:
-        """Raise ValueError where volumes and Droplets do not name each other."""
+        """Raise ValueError where volumes, Droplets and actions do not fit together."""
+        attached = [i for droplet in self.droplets.values() for i in droplet.volume_ids]
+        if len(attached) != len(set(attached)):
+            raise ValueError("a volume is attached twice")
+        busy: list[SimVolume | SimDroplet] = [*self.volumes.values(), *self.droplets.values()]
+        for entity in busy:
+            if entity.busy is None:
+                continue
+            action = self.actions.get(entity.busy)
+            if action is None or action.status != "in-progress":
+                raise ValueError(f"{entity.id!r} is busy with no action in progress: {entity.busy}")
         held = {
             (volume_id, droplet.id)
             for droplet in self.droplets.values()
@@ -171,6 +197,7 @@ class State:
 
     def create_tag(self, tag: str) -> str:
         """Make a tag known, if it is not; return its spelling."""
+        check_tags((tag,))
         (spelled,) = self._spelled((tag,))
         self.tagged.setdefault(spelled, {})
         return spelled
