@@ -108,8 +108,8 @@ class BlockStore(AsyncOnly):
     Args:
         token: a personal access or OAuth token; or a function, async or quick, that returns one.
             It is called when the client opens, and again when the API rejects a token (401): once
-            for all calls that met it, and each of them is sent once more. A refresh token
-            (`dor_v1_`) is rejected.
+            for all calls that met it, and each of them is sent once more. It has
+            `Config.attempt_timeout_s` to answer. A refresh token (`dor_v1_`) is rejected.
         base_url: https, or http on loopback.
         config: settings; see `Config`.
         session: an aiohttp session to use instead of an own one; it is never closed here, and its
@@ -192,7 +192,7 @@ class BlockStore(AsyncOnly):
             raise ClientClosedError("a client is opened once; make another one")
         self._is_opened = True
         try:
-            await self._credentials.aopen()
+            await self._credentials.aopen(self._config.attempt_timeout_s)
         except BaseException:
             self._is_opened = False
             raise

@@ -333,9 +333,13 @@ class Engine:
         if call.is_renewed or not self._credentials.rotates:
             return False
         call.is_renewed = True
+        # After a lost attempt `sent_at` is that one's, not the rejected one's.
+        sent_at = call.sent_at if call.unknown is None else None
         try:
             async with asyncio.timeout_at(call.deadline.when()):
-                return await self._credentials.renew(call.generation)
+                return await self._credentials.renew(
+                    call.generation, sent_at, self._config.attempt_timeout_s
+                )
         except TimeoutError:
             error.add_note("its source gave no other token in time")
         except ConfigError as problem:
@@ -417,6 +421,7 @@ class Engine:
             await self._lifecycle.grace(grace_s)
         finally:
             self._lifecycle.start_closing()
+            await self._credentials.aclose()
             await self._transport.aclose()
             await self._lifecycle.wait_idle()
 

@@ -59,6 +59,7 @@ _NEVER = float("inf")
 _ROUNDED_S = 1.0
 _LONGEST_WAIT_S = 86_400.0
 _READY = Cause("ready")
+_ELSEWHERE = "the budget is read in the event loop of its client: inside of a coroutine"
 _NO_FENCE = nullcontext()
 
 
@@ -363,7 +364,11 @@ class Throttle(AsyncOnly):
         """
         if background is None:
             background = current_job() is not None
-        return self._explain(self._now(), background)
+        now = self._now()
+        loop = self._loop
+        if loop is not None and loop is not asyncio.get_running_loop() and not loop.is_closed():
+            raise ClientClosedError(_ELSEWHERE)
+        return self._explain(now, background)
 
     def _explain(self, now: float, background: bool, ahead: int | None = None) -> WaitReason:
         if ahead is None:
@@ -410,9 +415,7 @@ class Throttle(AsyncOnly):
         try:
             return self._clock.monotonic()
         except RuntimeError:
-            raise ClientClosedError(
-                "the budget is read in the event loop of its client: inside of a coroutine"
-            ) from None
+            raise ClientClosedError(_ELSEWHERE) from None
 
     @property
     def _ledger(self) -> Ledger:
@@ -469,6 +472,8 @@ class Throttle(AsyncOnly):
 
     def _join(self) -> None:
         """Count one more client that uses this throttle."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
         self._holders += 1
 
     async def _open_budget(self) -> None:

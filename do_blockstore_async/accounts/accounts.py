@@ -5,8 +5,16 @@ Each account has a token, a budget and a connection pool of its own: none waits 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextvars import copy_context
 from datetime import timedelta
 from types import TracebackType
@@ -15,10 +23,11 @@ from typing import Generic, Self, TypeVar
 import attrs
 
 from .._clock import Clock
+from .._deadline import seconds_of
 from .._http.credentials import TokenSource
 from .._interop.habits import AsyncOnly
 from ..bulk.concurrency.map import MapRun
-from ..bulk.model.outcome import Outcome
+from ..bulk.model.outcome import Outcome, Skip, Status
 from ..client import BlockStore
 from ..config import Config
 from ..errors import ClientClosedError, ConfigError
@@ -35,20 +44,29 @@ class AccountOutcome(Generic[T_co]):
 
     Attributes:
         account: the name it was given.
-        value: what the operation returned; None if it failed.
-        error: what it raised; None if it did not.
+        status: `done`; `skipped`: the operation raised `bulk.Skip`; `failed`, with the error;
+            `unknown`: it may have taken effect or not.
+        value: what the operation returned; None unless it is done.
+        error: what it raised; None if it is done or skipped.
+        reason: why it is not done, in words.
+        code: for `skipped`, the reason in one word, where `Skip` has one.
         duration_s: seconds from its start to its end.
     """
 
     account: str
+    status: Status
     value: T_co | None = None
     error: BaseException | None = None
+    reason: str = ""
+    code: str = ""
     duration_s: float = 0.0
 
     def unwrap(self) -> T_co:
-        """Return the value, or raise the error."""
+        """Return the value, or raise the error; `bulk.Skip` where it was skipped."""
         if self.error is not None:
             raise self.error
+        if self.status == "skipped":
+            raise Skip(self.reason, self.code)
         return self.value  # type: ignore[return-value] # no error: it is what was returned
 
 
@@ -66,7 +84,8 @@ class Accounts(AsyncOnly):
         tokens: by the account's name; each a token, a function that returns one (see
             `BlockStore`), or a client that is not open yet.
         base_url: of the API.
-        config: settings of every client.
+        config: settings of every client. A `budget_name` is that of a family: each account's budget
+            is named `budget_name/account`.
 
     Raises:
         ConfigError: there is no account, a name is empty, or a token or setting is invalid; a
@@ -87,16 +106,28 @@ class Accounts(AsyncOnly):
             if not isinstance(name, str) or not name:
                 raise ConfigError(f"an account's name must be some text, not {name!r}")
             try:
-                self._clients[name] = _client(given, base_url, config)
+                self._clients[name] = _client(name, given, base_url, config)
             except ConfigError as error:
                 raise ConfigError(f"account {name!r}: {error.message}") from None
-        self._stack: AsyncExitStack | None = None
+        self._is_open = False
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            for client in self._clients.values():
-                await stack.enter_async_context(client)
-            self._stack = stack.pop_all()
+        opened: list[BlockStore] = []
+
+        async def enter(client: BlockStore) -> None:
+            opened.append(await client.__aenter__())
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for client in self._clients.values():
+                    group.create_task(enter(client))
+        except BaseException as error:
+            await _close(opened, 0.0)
+            if isinstance(error, BaseExceptionGroup):
+                # The first is why the others were cancelled.
+                raise error.exceptions[0] from None
+            raise
+        self._is_open = True
         return self
 
     async def __aexit__(
@@ -108,14 +139,21 @@ class Accounts(AsyncOnly):
         await self.aclose()
 
     async def aclose(self, *, grace_s: float | timedelta = 0.0) -> None:
-        """Close every client; harmless when repeated.
+        """Close every client, side by side; harmless when repeated.
+
+        Cancelled, it closes them without grace. What closing one of them raises stops no other; it
+        is raised at the end, several as an `ExceptionGroup`.
 
         Args:
-            grace_s: seconds or a timedelta that the calls in flight of each get to finish.
+            grace_s: seconds or a timedelta that the calls in flight get to finish.
         """
-        async with AsyncExitStack() as stack:
-            for client in self._clients.values():
-                stack.push_async_callback(client.aclose, grace_s=grace_s)
+        limit_s = seconds_of(grace_s, "grace_s")
+        self._is_open = False
+        errors = await _close(self._clients.values(), limit_s)
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise BaseExceptionGroup("closing accounts failed", errors)
 
     def __getitem__(self, account: str) -> BlockStore:
         """The client of an account."""
@@ -213,7 +251,7 @@ class Accounts(AsyncOnly):
                 raise
 
     def _check_open(self) -> None:
-        if self._stack is None:
+        if not self._is_open:
             raise ClientClosedError("open the accounts first: async with Accounts(...) as accounts")
 
     def __repr__(self) -> str:
@@ -224,13 +262,26 @@ Accounts.__module__ = "do_blockstore_async"
 
 
 def _client(
-    given: str | TokenSource | BlockStore, base_url: str | None, config: Config | None
+    account: str,
+    given: str | TokenSource | BlockStore,
+    base_url: str | None,
+    config: Config | None,
 ) -> BlockStore:
     if isinstance(given, BlockStore):
         return given
+    if isinstance(config, Config) and config.budget_name is not None:
+        # One name for all would put every account into one budget.
+        config = attrs.evolve(config, budget_name=f"{config.budget_name}/{account}")
     if base_url is None:
         return BlockStore(given, config=config)
     return BlockStore(given, base_url=base_url, config=config)
+
+
+async def _close(clients: Iterable[BlockStore], grace_s: float) -> list[BaseException]:
+    """Close clients side by side and return what that raised."""
+    closing = (client.aclose(grace_s=grace_s) for client in clients)
+    ended = await asyncio.gather(*closing, return_exceptions=True)
+    return [each for each in ended if each is not None]
 
 
 async def _named(run: MapRun[str]) -> AsyncIterator[AccountOutcome[T]]:
@@ -240,4 +291,12 @@ async def _named(run: MapRun[str]) -> AsyncIterator[AccountOutcome[T]]:
 
 
 def _outcome(outcome: Outcome[str]) -> AccountOutcome[T]:
-    return AccountOutcome(outcome.item, outcome.value, outcome.error, outcome.duration_s)
+    return AccountOutcome(
+        outcome.item,
+        outcome.status,
+        outcome.value,
+        outcome.error,
+        outcome.reason,
+        outcome.code,
+        outcome.duration_s,
+    )

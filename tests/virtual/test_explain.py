@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from unittest.mock import patch
 
 import pytest
 
 from do_blockstore_async import BlockStore, ClientClosedError, Throttle, WaitReason
+from do_blockstore_async._ratelimit.pure.causes import Cause
+from do_blockstore_async._ratelimit.status import wait_reason
 from do_blockstore_async.events import QuotaWaitBegan, QuotaWaited
 from do_blockstore_async.integrations._web.health import budget_report
+from do_blockstore_async.simulator import World, connect_in_process
 from tests.support.fleet import Fleet, judge_for
 from tests.support.throttle_traffic import scaled
 from tests.support.virtual_client import Scene, play
@@ -98,3 +102,32 @@ def test_outside_of_the_loop_it_says_where_to_ask() -> None:
     with pytest.raises(ClientClosedError, match="inside of a coroutine"):
         BlockStore("dop_v1_x").explain()
     assert isinstance(WaitReason.__doc__, str)
+
+
+async def test_a_loop_of_another_thread_is_told_where_to_ask() -> None:
+    async with connect_in_process(World(limits="none")) as store:
+        assert store.explain().kind == "ready"
+
+        async def elsewhere() -> None:
+            store.explain()
+
+        with pytest.raises(ClientClosedError, match="inside of a coroutine"):
+            await asyncio.to_thread(asyncio.run, elsewhere())
+        await store.regions.list()
+        with pytest.raises(ClientClosedError, match="inside of a coroutine"):
+            await asyncio.to_thread(asyncio.run, elsewhere())
+
+
+def test_a_health_page_names_no_other_process() -> None:
+    why = wait_reason(
+        Cause("turn", None, ("db-host-7:4711",)), 2.0, datetime.now(UTC), background=False, ahead=0
+    )
+    assert "db-host-7" in why.text
+
+    async def body(store: BlockStore) -> None:
+        with patch.object(store, "explain", lambda **_: why):
+            report = budget_report(store)
+        assert "db-host-7" not in repr(report)
+        assert report["explanation"].startswith("it is the turn of other processes")
+
+    play(Scene(volumes=1), body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import BlockStore
+from ... import BlockStore, WaitReason
 
 __all__ = ["budget_report"]
 
@@ -14,7 +14,8 @@ def budget_report(store: BlockStore) -> dict[str, Any]:
 
     `status` is `paused` while the API has asked to wait, `exhausted` while no request can be
     sent at once, else `ok`. None of them means that the process is unhealthy: a restart frees no
-    budget, so a health check returns 200 with any of them.
+    budget, so a health check returns 200 with any of them. It names no other process: the page of
+    a health check is often public.
     """
     quota = store.quota
     if quota.paused_for_s > 0 or quota.probing:
@@ -30,7 +31,7 @@ def budget_report(store: BlockStore) -> dict[str, Any]:
             "available_in_s": round(quota.background_available_in_s, 3),
             "reason": quota.background_reason,
         },
-        "explanation": store.explain(background=False).text,
+        "explanation": _explanation(store.explain(background=False)),
         "paused_for_s": round(quota.paused_for_s, 3),
         "in_flight": quota.in_flight,
         "waiting": {
@@ -48,3 +49,10 @@ def budget_report(store: BlockStore) -> dict[str, Any]:
             for window in quota.windows
         ],
     }
+
+
+def _explanation(why: WaitReason) -> str:
+    # The text of a turn names the hosts and processes that go first.
+    if why.kind == "turn":
+        return f"it is the turn of other processes; it could be sent in {why.wait_s:.1f} s"
+    return why.text
