@@ -47,6 +47,15 @@ def _running(words: list[str], user: str | None) -> Iterator[subprocess.Popen[by
         process.wait()
 
 
+@contextmanager
+def _started(server: RedisServer | PostgresServer) -> Iterator[None]:
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()
+
+
 class RedisServer:
     """An empty Redis on a socket, which keeps nothing over a restart."""
 
@@ -84,11 +93,8 @@ def restartable_redis() -> Iterator[RedisServer | None]:
         return
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
         server = RedisServer(program, folder)
-        server.start()
-        try:
+        with _started(server):
             yield server
-        finally:
-            server.stop()
 
 
 @contextmanager
@@ -145,11 +151,8 @@ def restartable_postgres() -> Iterator[PostgresServer | None]:
         return
     with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
         server = PostgresServer(initdb, postgres, folder)
-        server.start()
-        try:
+        with _started(server):
             yield server
-        finally:
-            server.stop()
 
 
 @contextmanager

@@ -457,6 +457,36 @@ def test_what_could_not_be_begun_has_no_outcome(monkeypatch: pytest.MonkeyPatch)
     run_fleet(monkeypatch, test, volumes=20)
 
 
+def test_what_was_sent_before_the_journal_broke_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(fleet: Fleet) -> None:
+        plan = await fleet.plan(snapshots)
+        # The first transmission of each reaches the server, and is to be repeated.
+        fleet.faults.add("error_500_before", path="/v2/volumes/*/snapshots", method="POST")
+        begun = set[bytes]()
+
+        def prepare(store: Store) -> None:
+            real = store.exchange
+
+            async def exchange(after: int, facts: Any = (), **options: Any) -> Reply:
+                claims = {fact for fact in facts if fact.startswith(b'["begun"')}
+                if claims & begun:
+                    raise LogStoreError("disk full")
+                begun.update(claims)
+                return await real(after, facts, **options)
+
+            monkeypatch.setattr(store, "exchange", exchange)
+
+        fleet.prepare = prepare
+        with pytest.raises(JournalError):
+            await fleet.work(plan, concurrency=1)
+        report = fleet.runs[0].report()
+        posted = sum(record.method == "POST" for record in fleet.world.requests)
+        posted += len(fleet.faults.log)
+        assert (posted >= 1, report.counts["unknown"], report.counts["failed"]) == (True, 1, 0)
+
+    run_fleet(monkeypatch, test, volumes=20)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_happens_to_the_workers_each_volume_has_one_snapshot(
     monkeypatch: pytest.MonkeyPatch, seed: int

@@ -26,8 +26,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from contextvars import Context
 from typing import Final, Generic, TypeVar
 
+from ..._clock import run_to_completion
 from ..errors import BulkError
-from .shield import run_to_completion
 
 __all__ = ["LOOK_AHEAD", "TaskPool"]
 

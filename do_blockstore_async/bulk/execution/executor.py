@@ -17,7 +17,7 @@ __all__ = ["Executor", "StepsTakenError", "outcome_of"]
 
 
 class StepsTakenError(Exception):
-    """Steps were not granted to this worker; nothing was sent."""
+    """Steps were not granted to this worker: the transmission was not made."""
 
 
 class Executor:
@@ -34,14 +34,14 @@ class Executor:
             An outcome for each, whatever happens.
 
         Raises:
-            StepsTakenError: nothing was sent.
+            StepsTakenError: others have the steps.
             JournalError: the intent could not be written.
         """
         started_s = self._clock.monotonic()
         try:
             value, vanished = await self._execute_existing(steps)
         except (StepsTakenError, JournalError):
-            raise  # of the gate, before anything was sent
+            raise  # of the gate: this transmission was not made
         except Exception as error:  # noqa: BLE001 -- of whatever kind, it is the steps' outcome
             took_s = self._clock.monotonic() - started_s
             return [

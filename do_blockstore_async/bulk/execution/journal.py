@@ -36,9 +36,8 @@ from typing import Final, Self
 import attrs
 import msgspec
 
-from ..._clock import new_name, now_s, pause
-from ..._log.store import LastingStore, LogStoreBusyError, LogStoreError
-from ..concurrency.shield import run_to_completion
+from ..._clock import new_name, now_s, pause, run_to_completion
+from ..._log.store import LastingStore, LogStoreBusyError, LogStoreError, Reply
 from ..concurrency.thread import in_thread
 from ..errors import JournalError
 from ..model.outcome import Ended
@@ -96,7 +95,8 @@ class Journal(JournalReader):
         self._flusher: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._broken: JournalError | None = None
-        self._longest_gap_s = timing.silent_s / 2
+        # Since when it has been read again and again, on the loop's clock.
+        self._in_contact_since = -math.inf
         self._is_hurried = False
         self._next = asyncio.Event()
         self._closed = False
@@ -161,13 +161,19 @@ class Journal(JournalReader):
     def _gone(self) -> list[WorkerGone]:
         """Say of which workers nothing was heard for too long (JS3)."""
         # While the store was away, nobody could write.
-        heard_for_s = now_s() - self.in_contact_since
+        heard_for_s = now_s() - self._in_contact_since
         workers = self.state.workers
         return [
             WorkerGone(who)
             for who in self.state.silent()
             if who not in self.mine and heard_for_s > workers[who].timing.silent_s
         ]
+
+    def _heard(self, reply: Reply) -> None:
+        super()._heard(reply)
+        gap_s = reply.now_s - self.state.now_s
+        if self.state.now_s and gap_s > self.timing.silent_s / 2:
+            self._in_contact_since = now_s()
 
     def _applied(self, fact: JournalFact) -> None:
         if isinstance(fact, Begun | Finished):

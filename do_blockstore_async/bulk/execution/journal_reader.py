@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import stat
 from collections.abc import Iterable
@@ -24,7 +23,6 @@ from ..errors import JournalError, PlanError
 from ..model.plan import Plan
 from .journal_state import (
     FORMAT,
-    LONGEST_SILENT_S,
     JournalFact,
     JournalState,
     decode_fact,
@@ -181,9 +179,6 @@ class JournalReader:
         self.state = JournalState()
         self._log_id = ""
         self._heard_at = 0.0
-        self._longest_gap_s = LONGEST_SILENT_S / 2
-        # Since when it has been read again and again, on the loop's clock.
-        self.in_contact_since = -math.inf
         self._one_at_a_time = asyncio.Lock()
 
     async def read(self) -> None:
@@ -218,7 +213,7 @@ class JournalReader:
                 if data:
                     accepted, data = reply.accepted, []
                 self._check_same(reply)
-                self._note_contact(reply)
+                self._heard(reply)
                 for entry in reply.facts:
                     try:
                         fact = None
@@ -241,12 +236,9 @@ class JournalReader:
         if reply.log_id != self._log_id or is_cut:
             raise self.place.moved()
 
-    def _note_contact(self, reply: Reply) -> None:
-        """Note when the log was heard; after a gap, nobody else may have been able to write."""
+    def _heard(self, reply: Reply) -> None:
+        """A reply came, and is about to be applied."""
         self._heard_at = now_s()
-        gap_s = reply.now_s - self.state.now_s
-        if self.state.now_s and gap_s > self._longest_gap_s:
-            self.in_contact_since = self._heard_at
 
     def now_s(self) -> float:
         """The log's clock now."""

@@ -29,7 +29,6 @@ from ..model.outcome import Ended
 
 __all__ = [
     "FORMAT",
-    "LONGEST_SILENT_S",
     "Alive",
     "Begun",
     "Finished",
@@ -47,9 +46,8 @@ __all__ = [
 
 FORMAT: Final = 3
 
-LONGEST_SILENT_S: Final = 30.0
 # The shortest and the longest time to wait for whoever is silent, and for the first byte, seconds.
-_SILENT: Final = (1.0, LONGEST_SILENT_S)
+_SILENT: Final = (1.0, 30.0)
 _SEND_WITHIN: Final = (1.0, 10.0)
 _PACE_S: Final = 60.0
 

@@ -30,15 +30,16 @@ import asyncio
 import math
 import os
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
-from ..._clock import boot_s, wait_for_event
+from ..._clock import boot_s, run_to_completion, wait_for_event
 from ..._context import Gate, gated
 from ..._export import visible
 from ..._http.engine import Engine
@@ -49,7 +50,6 @@ from ...events import AttemptFinished, AttemptSent, Event, observing
 from ..account import AccountReader
 from ..concurrency.map import check_bounds
 from ..concurrency.pool import TaskPool
-from ..concurrency.shield import run_to_completion
 from ..concurrency.thread import in_thread
 from ..errors import JournalError, PlanError
 from ..model.guards import Guards
@@ -282,7 +282,7 @@ class Run(AsyncOnly):
         journal = self._journal
         if journal is not None:
             self._known = journal.state.position
-            journal.changed = self._on_change
+            journal.changed = partial(self._on_change, journal)
         remaining = await compute_remaining(
             self.plan,
             journal,
@@ -301,7 +301,10 @@ class Run(AsyncOnly):
         if journal is not None:
             # What the others did while the account was read.
             since = self._known
-            self._on_change(key for key in steps.open if not journal.state.is_untouched(key, since))
+            state = journal.state
+            self._on_change(
+                journal, [key for key in steps.open if not state.is_untouched(key, since)]
+            )
 
     # Iterating.
 
@@ -382,14 +385,12 @@ class Run(AsyncOnly):
 
     # What the other workers do.
 
-    def _on_change(self, keys: Iterable[str]) -> None:
+    def _on_change(self, journal: Journal, keys: Collection[str]) -> None:
         """Take over what others began or ended; `keys` says of which steps."""
-        journal = self._journal
-        assert journal is not None  # noqa: S101 -- for the type checker
         if journal.broken is not None:
             self._fail(journal.broken, "journal")
         state, steps = journal.state, self._steps
-        for key in tuple(keys):
+        for key in keys:
             finished = state.finished.get(key)
             if finished is not None:
                 self._parked.discard(key)
@@ -502,18 +503,21 @@ class Run(AsyncOnly):
         self._unsent[task] = group
         try:
             await self._execute(group, outcomes)
-        except asyncio.CancelledError as error:
-            text = "; ".join(["cancelled while in flight", *getattr(error, "__notes__", ())])
+        except (asyncio.CancelledError, JournalError) as error:
+            # Ended before its request left (X5): no outcome, so the step remains to be done.
+            is_sent = self._unsent.pop(task, None) is None
+            if isinstance(error, JournalError):
+                self._fail(error, "journal")
+                why = str(error)
+            else:
+                why = "cancelled while in flight"
+            text = "; ".join([why, *getattr(error, "__notes__", ())])
             known = {outcome.key for outcome in outcomes}
-            # Cancelled before its request left (X5): no outcome, so the step remains to be done.
             outcomes.extend(
                 Outcome(step, "unknown", step.key, step.region, text, error=error)
-                for step in (() if task in self._unsent else group)
+                for step in (group if is_sent else ())
                 if step.key not in known
             )
-        except JournalError as error:
-            self._unsent.pop(task, None)
-            self._fail(error, "journal")
         finally:
             self._unsent.pop(task, None)
         outcomes = await self._write(outcomes)

@@ -7,12 +7,12 @@ Pure: no clock, no I/O.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from .._errors import api_error
 from .._messages import encode
 from ..state.account import Account
+from ..state.checks import TAG
 from ..state.entities import SimDroplet, SimSnapshot, SimVolume
 from .pagination import page_of_list
 from .request import Call
@@ -26,7 +26,6 @@ __all__ = [
     "untag_resources",
 ]
 
-_TAG = re.compile(r"[a-zA-Z0-9_:-]{1,255}")
 _UPDATE_SCOPES = {
     "volume": "block_storage:update",
     "volume_snapshot": "block_storage_snapshot:update",
@@ -65,7 +64,7 @@ def get_tag(account: Account, call: Call) -> tuple[int, bytes]:
 def create_tag(account: Account, call: Call) -> tuple[int, bytes]:
     """POST /v2/tags. GUESS: 201 also for one that is there."""
     name = call.text("name")
-    if _TAG.fullmatch(name) is None:
+    if TAG.fullmatch(name) is None:
         raise api_error("tag")
     spelled = account.state.create_tag(name)
     return 201, b'{"tag":%s}' % _tag_json(account, spelled)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from .._errors import api_error
 from .._messages import uuid_text
 from ..state.account import Account
+from ..state.checks import NAME, TAG
 from ..state.entities import SimSnapshot, SimVolume
 from ..state.regions import REGIONS, STORAGE_REGIONS
 from .pagination import page_of, page_of_list
@@ -24,8 +23,6 @@ __all__ = [
 ]
 
 MAX_GIGABYTES = 16_384
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
-_TAG = re.compile(r"[a-zA-Z0-9_:-]{1,255}")
 _LABEL_LENGTH = {"ext4": 16, "xfs": 12}
 
 
@@ -71,7 +68,7 @@ def get_volume(account: Account, call: Call) -> tuple[int, bytes]:
 def create_volume(account: Account, call: Call) -> tuple[int, bytes]:
     """POST /v2/volumes."""
     name, region = call.text("name"), call.text("region")
-    if _NAME.fullmatch(name) is None:
+    if NAME.fullmatch(name) is None:
         raise api_error("name")
     snapshot = _source(account, call)
     if snapshot is not None and not region:
@@ -139,7 +136,7 @@ def check_tags(account: Account, call: Call) -> tuple[str, ...]:
     tags = tuple(dict.fromkeys(call.texts("tags")))
     if tags and not call.grant.allows("POST", ("tag:create",)):
         raise api_error("scope")
-    if any(_TAG.fullmatch(tag) is None for tag in tags):
+    if any(TAG.fullmatch(tag) is None for tag in tags):
         raise api_error("tag")
     return tags
 

@@ -11,24 +11,24 @@ from collections.abc import Iterable
 
 from .entities import SimAction, SimDroplet, SimSnapshot, SimVolume
 
-__all__ = ["check_entity", "check_name", "check_tags"]
+__all__ = ["NAME", "TAG", "check_entity", "check_name", "check_tags"]
 
 # 64 bits are what JSON can be trusted with, and far more than there is of anything.
 _LARGEST = 2**63 - 1
-_TAG = re.compile(r"[a-zA-Z0-9_:-]{1,255}")
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+TAG = re.compile(r"[a-zA-Z0-9_:-]{1,255}")
+NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
 def check_tags(tags: Iterable[str]) -> None:
     """Raise ValueError for a tag that the API would refuse."""
     for tag in tags:
-        if not isinstance(tag, str) or _TAG.fullmatch(tag) is None:
+        if not isinstance(tag, str) or TAG.fullmatch(tag) is None:
             raise ValueError(f"a tag has letters, digits, and any of _:- in it, not {tag!r:.80}")
 
 
 def check_name(name: str) -> None:
     """Raise ValueError for a volume's name that the API would refuse."""
-    if _NAME.fullmatch(name) is None:
+    if NAME.fullmatch(name) is None:
         raise ValueError(
             "a volume's name begins with a letter and has lower-case letters, digits and hyphens, "
             f"64 at most, not {name!r:.80}"
