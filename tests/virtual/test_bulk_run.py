@@ -476,6 +476,28 @@ def test_a_plan_is_fresh_for_its_own_client_only_and_not_for_long() -> None:
 # Guards and failures.
 
 
+def test_a_region_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        words = r"unknown region nyc9; regions with volumes: ams3, .*nyc3"
+        spec = {"name": "a", "region": "nyc9", "size_gigabytes": 1}
+        for plan in (
+            # One typo of two would leave half of the volumes without a snapshot, in silence.
+            store.bulk.plan_snapshots(Selection(regions=("nyc3", "nyc9"))),
+            store.bulk.plan_prune(KEEP2, selection=Selection(regions=("nyc9",))),
+            store.bulk.plan_deletions(Selection(regions=("nyc9",))),
+            store.bulk.plan_creations([spec]),
+            store.bulk.inventory(Selection(regions=("nyc9",))),
+        ):
+            with pytest.raises(PlanError, match=words):
+                await plan
+        world.requests.clear()
+        # Where no volume is yet costs one request more.
+        await store.bulk.plan_creations([{**spec, "region": "lon1"}])
+        assert sent(world) == {"GET /v2/volumes": 1, "GET /v2/regions": 1}
+
+    case(test, volumes=3, snapshots=0)
+
+
 def test_the_guards_come_before_anything_is_sent() -> None:
     async def test(store: BlockStore, world: World) -> None:
         plan = await store.bulk.plan_deletions(Selection(attached=False), at=at(world))
@@ -494,7 +516,7 @@ def test_naming_one_more_region_does_not_widen_the_guard() -> None:
     async def test(store: BlockStore, world: World) -> None:
         for number in range(100):
             world.add_volume(f"v-{number}", region="nyc3" if number < 10 else "sfo3")
-        for regions in (("nyc3",), ("nyc3", "zzz9")):
+        for regions in (("nyc3",), ("nyc3", "lon1")):
             plan = await store.bulk.plan_deletions(Selection(regions=regions), at=at(world))
             with pytest.raises(GuardError) as caught:
                 await run_all(store.bulk.run(plan))
