@@ -18,6 +18,7 @@ from .app import build
 from .exit_codes import ExitCode, UsageError
 from .options import Settings, using
 from .output.terminal import print_stderr, redact, tidy_streams
+from .output.usage import usage_text
 from .registry import PROGRAM
 
 __all__ = ["run"]
@@ -43,6 +44,10 @@ def run(argv: Sequence[str]) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         print_stderr(_usage_line(error, words))
+        return ExitCode.USAGE
+    except UsageError as error:
+        # Of a global option: a command's own are met in `_launch`.
+        print_stderr(f"{PROGRAM}: {error}")
         return ExitCode.USAGE
     except KeyboardInterrupt as error:
         print_stderr("interrupted")
@@ -105,7 +110,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _usage_line(error: CycloptsError, words: Sequence[str]) -> str:
     asked = {word.split("=", 1)[0] for word in words}
-    unknown = str(error)
     for option in _TOKEN_OPTIONS:
         if option in asked and tuple(error.command_chain or ()) != ("simulator",):
             return (
@@ -114,7 +118,7 @@ def _usage_line(error: CycloptsError, words: Sequence[str]) -> str:
             )
     chain = " ".join(error.command_chain or ())
     where = f"{PROGRAM} {chain}".strip()
-    text = redact(visible(" ".join(unknown.split())))
+    text = redact(visible(usage_text(error)))
     return f"{where}: {text}\nTry: {where} --help"
 
 

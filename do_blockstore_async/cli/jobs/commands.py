@@ -33,6 +33,7 @@ _DATABASE = "DO_BLOCKSTORE_DATABASE"
 def _load(file: Path) -> JobsFile:
     """Read the jobs file; its mistakes go to stderr, a line for each."""
     given = current()
+    given.check_no_names()
     for option, value, said in (
         ("--token-file", given.token_file, "token_file or token_env for each account"),
         ("--context", given.context, "token_file or token_env for each account"),

@@ -94,8 +94,8 @@ def show_runs(output: Output, runs: Sequence[_Shown]) -> None:
     if not runs:
         print_stderr("no run is under way")
     columns: list[Column[_Shown]] = [
-        Column("account", lambda run: run.account, whole=True),
-        Column("job", lambda run: run.job, whole=True),
+        Column("account", lambda run: run.account),
+        Column("job", lambda run: run.job),
         Column("due", lambda run: run.due_at),
         Column("state", lambda run: run.state),
         *(
