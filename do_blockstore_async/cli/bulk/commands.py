@@ -161,7 +161,6 @@ async def inventory(
         total = found.total
         totals = {
             "id": "all",
-            "region": f"{len(found.by_region):,} regions",
             "name": f"{total.volumes:,} volumes",
             "size": f"{total.size_gigabytes:,}",
             "droplet": f"{total.attached:,} attached",

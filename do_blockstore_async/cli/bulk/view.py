@@ -52,6 +52,7 @@ _COLUMNS = {
     "untag_volume": "untagged",
 }
 _STEP_COLUMNS = ("action", "region", "volume", "name", "monthly", "why")
+_STEP_PRIORITIES = (0, 1, 0, 0, 3, 2)
 _MOST_FAILURES = 10
 
 
@@ -105,7 +106,7 @@ def show_steps(output: Output, plan: Plan) -> None:
     elif output == "csv":
         write(csv_text(_STEP_COLUMNS, _step_rows(plan)))
     else:
-        show_table(*plan.table())
+        show_table(*plan.table(), priorities=_STEP_PRIORITIES)
 
 
 def _step_rows(plan: Plan) -> Iterator[tuple[object, ...]]:

@@ -129,7 +129,7 @@ def _outlook(status: QuotaStatus) -> str:
     longest = status.windows[-1]
     name = window_name(longest.length_s)
     within = name if name[0].isdigit() else f"the {name}"
-    return f"{status.remaining:,} requests now, {longest.remaining:,} within {within}."
+    return f"Free: {status.remaining:,} now, {longest.remaining:,} within {within}."
 
 
 async def _watch(session: Session, interval_s: float) -> None:

@@ -63,18 +63,18 @@ REGIONS: tuple[Column[Region], ...] = (
     Column("name", lambda r: r.name, priority=1),
     Column("available", lambda r: r.available, priority=2),
     Column("storage", lambda r: "storage" in r.features, priority=1),
-    Column("sizes", lambda r: len(r.sizes), right=True, priority=3),
+    Column("sizes", lambda r: len(r.sizes), right=True, wide=True),
 )
 
 
 def inventory_columns(currency: str) -> tuple[Column[InventoryRow], ...]:
     """Return the columns of an inventory whose amounts are in `currency`."""
     return (
-        Column("id", lambda r: r.volume_id, is_id=True, priority=4),
+        Column("id", lambda r: r.volume_id, is_id=True, priority=2),
         Column("region", lambda r: r.region, priority=1),
         Column("name", lambda r: r.name, title="volume"),
         Column("size", lambda r: r.size_gigabytes, title="GiB", right=True, priority=1),
-        Column("age", lambda r: r.age_days, title="age in days", right=True, priority=5,
+        Column("age", lambda r: r.age_days, title="days", right=True, priority=5,
                form=".0f"),
         Column("droplet", lambda r: r.droplet_id, title="Droplet", right=True, priority=2),
         Column("snapshots", lambda r: r.snapshots, right=True, priority=2),

@@ -116,7 +116,7 @@ class Layout:
         self._room = room
         self._has_begun = False
         self.is_stacked = is_stacked
-        self.has_short_ids = bool(fronts)
+        self.has_short_ids = any(index in fronts for index in self._shown)
         self.left_out = [column.header for i, column in enumerate(columns) if i not in self._shown]
 
     def header(self) -> str:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any, Generic, TypeVar
 
 from ..._export import ascii_json, csv_rows, csv_text, json_text, visible
 from ..exit_codes import UsageError
-from ..options import Output, TableOptions
+from ..options import Output, TableOptions, current
 from .layout import Column, Layout, lay_out, stacked, text_width
 from .terminal import bold, print_note, terminal_width
 
@@ -231,11 +232,13 @@ class _Table(_Form[T]):
         headers: bool = True,
         is_fixed: bool = False,
         totals: Sequence[str] | None = None,
+        remedy: str = "-o wide or --columns",
     ) -> None:
         self._columns = columns
         self._headers = headers
         self._is_fixed = is_fixed
         self._totals = [totals] if totals else []
+        self._remedy = remedy
         self._layout: Layout | None = None
 
     def add(self, items: Sequence[T], is_last: bool) -> None:
@@ -270,7 +273,7 @@ class _Table(_Form[T]):
         if layout.has_short_ids:
             said.append("ids are shortened")
         if said:
-            print_note(f"{'; '.join(said)} (-o wide or --columns shows them)")
+            print_note(f"{'; '.join(said)} ({self._remedy} shows them)")
 
 
 def _cells(column: Column[T], items: Sequence[T]) -> list[str]:
@@ -340,6 +343,7 @@ def show_table(
     rows: Iterable[Sequence[str]],
     *,
     totals: Sequence[str] | None = None,
+    priorities: Sequence[int] = (),
 ) -> None:
     """Write a table of strings to stdout; columns that hold only numbers stand right.
 
@@ -347,14 +351,17 @@ def show_table(
         header: a name for each column.
         rows: their cells.
         totals: a last row, set apart.
+        priorities: which columns go first where it is narrow, as `Column.priority`; by default
+            none goes.
     """
     body = [[visible(cell) or "-" for cell in row] for row in rows]
     columns: list[Column[Any]] = [
-        Column(name, lambda row: row, right=_all_numbers(row[index] for row in body))
-        for index, name in enumerate(header)
+        Column(name, lambda row: row, right=_all_numbers(row[i] for row in body), priority=priority)
+        for i, (name, priority) in enumerate(zip_longest(header, priorities, fillvalue=0))
     ]
     last = None if totals is None else [visible(cell) or "-" for cell in totals]
-    table: _Table[Any] = _Table(columns, totals=last)
+    is_wide = current().shown == "wide"
+    table: _Table[Any] = _Table(columns, is_fixed=is_wide, totals=last, remedy="-o wide")
     if body:
         table.add_rows(body, True)
     table.end()
