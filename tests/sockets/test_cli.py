@@ -6,11 +6,15 @@ import csv
 import io
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from do_blockstore_async.cli.main import run
+from do_blockstore_async.simulator import Simulator
 from tests.support.cli import BASH, CANARY, PROGRAM, Here, Server, do, environment, serving
 
 DROPLETS = ("--droplet", "3164444:nyc3", "--droplet", "3164445")
@@ -101,6 +105,149 @@ def test_the_life_of_a_volume(here: Here) -> None:
     assert "ten minutes" in cooling.err
     gone = here("snapshots", "delete", snapshot["id"], "--yes")
     assert (gone.code, gone.out, gone.err) == (0, "", f"deleted snapshot {snapshot['id']}\n")
+
+
+def test_listings_are_filtered_sorted_and_cut_to_columns(here: Here) -> None:
+    everything = json.loads(here("volumes", "list", "-o", "json").out)
+
+    def names(*words: str) -> set[str]:
+        done = here("volumes", "list", "-o", "name", *words)
+        assert done.code == 0, done.err
+        return set(done.out.split())
+
+    def of(is_wanted: Callable[[dict[str, Any]], bool]) -> set[str]:
+        found = {each["id"] for each in everything if is_wanted(each)}
+        assert 0 < len(found) < len(everything)
+        return found
+
+    assert names() == {each["id"] for each in everything}
+    assert names("--tag", "PROD", "--tag", "k8s") == of(lambda v: {"prod", "k8s"} <= {*v["tags"]})
+    assert names("--name", "db-*") == of(lambda v: v["name"].startswith("db-"))
+    assert names("--name", "db-01") == of(lambda v: v["name"] == "db-01")
+    assert names("--attached") == of(lambda v: v["droplet_ids"])
+    assert names("--unattached") == of(lambda v: not v["droplet_ids"])
+    two = ("--region", "nyc3", "--region", "ams3")
+    assert names(*two) == of(lambda v: v["region"] in ("nyc3", "ams3"))
+    limit = (datetime.now(UTC) - timedelta(days=300)).isoformat()
+    assert names("--older-than", "300d") == of(lambda v: v["created_at"] < limit)
+
+    words = ("volumes", "list", "--columns", "Name,size", "--no-headers", "--sort", "-size")
+    rows = [line.split() for line in here(*words).out.splitlines()]
+    sizes = [int(size) for _, size in rows]
+    assert sizes == sorted((v["size_gigabytes"] for v in everything), reverse=True)
+    as_csv = here(*words, "-o", "csv").out.splitlines()
+    assert as_csv == [",".join(row) for row in rows]
+    wide = here("volumes", "list", "-o", "wide").out.splitlines()[0].split()
+    assert wide[-4:] == ["created_at", "filesystem_type", "filesystem_label", "description"]
+    # What is not attached comes last, both ways.
+    for sort in ("droplet", "-droplet"):
+        found = json.loads(here("volumes", "list", "-o", "json", "--sort", sort).out)
+        attached = [bool(each["droplet_ids"]) for each in found]
+        assert attached == sorted(attached, reverse=True)
+
+    nothing = here("volumes", "list", "--name", "zz-*")
+    assert (nothing.code, nothing.err) == (0, "no volumes match\n")
+    assert here("volumes", "list", "--name", "zz-*", "-q").err == ""
+    empty = here("volumes", "list", "--name", "zz-*", "-o", "json")
+    assert (empty.out, empty.err) == ("[]\n", "no volumes match\n")
+    full = json.loads(here("volumes", "list", "--name", "db-01", "-o", "json-full").out)
+    assert full[0]["region"]["features"]
+    assert json.loads(here("volumes", "get", full[0]["id"], "-o", "json-full").out) == full[0]
+
+    snapshots = json.loads(here("snapshots", "list", "-o", "json").out)
+    one = snapshots[0]
+    of_one = ("snapshots", "list", "-o", "name", "--volume", one["resource_id"])
+    there = {each["id"] for each in snapshots if each["resource_id"] == one["resource_id"]}
+    assert set(here(*of_one).out.split()) == there
+    assert here(*of_one, "--older-than", "1y").out == ""
+    tagged = here("snapshots", "list", "-o", "name", "--tag", one["tags"][0], "--region",
+                  one["regions"][0], "--name", "db-01-*")  # fmt: skip
+    assert one["id"] in tagged.out.split()
+
+    inventory = here("bulk", "inventory", "--columns", "id,cost", "--sort", "cost", "-o", "csv")
+    costs = [float(line.split(",")[1]) for line in inventory.out.splitlines()[1:]]
+    assert costs == sorted(costs)
+    ids = set(here("bulk", "inventory", "-o", "name").out.split())
+    assert ids == {each["id"] for each in everything}
+
+
+@pytest.fixture
+def quick(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Here]:
+    """An account whose actions end at once."""
+    with Simulator.in_thread(
+        volumes=210, seed=7, limits=None, action_s=(0.0, 0.0), droplets=["3164444:nyc3"]
+    ) as api:
+        yield Here.at(Server(api.url, api.token), home, monkeypatch, capsys)
+
+
+def test_things_are_found_by_name_and_what_is_near_is_told(
+    quick: Here, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = quick
+    made = here("volumes", "create", "billing-db", "--region", "nyc3", "--size", "10GB",
+                "-o", "name")  # fmt: skip
+    volume_id = made.out.strip()
+    assert here("volumes", "get", "billing-db", "-o", "name").out == made.out
+    # The front of an id, as narrow tables show it; nothing is deleted by it.
+    assert here("volumes", "get", volume_id[:8], "-o", "name").out == made.out
+    front = here("volumes", "delete", volume_id[:8], "--yes")
+    assert (front.code, volume_id in front.err) == (1, True)
+    assert here("volumes", "resize", "billing-db", "1TiB", "--wait").code == 0
+    assert here("volumes", "attach", "billing-db", "--droplet", "3164444", "--wait").code == 0
+    assert here("actions", "list", "billing-db", "--no-headers").out.count("completed") == 2
+    assert here("volumes", "detach", "billing-db", "--droplet", "3164444", "--wait").code == 0
+    taken = here("snapshots", "create", "billing-db", "before-upgrade", "-o", "name")
+    assert here("snapshots", "list", "--volume", "billing-db", "-o", "name").out == taken.out
+    assert here("snapshots", "get", "before-upgrade", "-o", "name").out == taken.out
+    restored = here("volumes", "create", "billing-db-2", "--region", "nyc3", "--snapshot",
+                    "before-upgrade", "-o", "json")  # fmt: skip
+    assert json.loads(restored.out)["size_gigabytes"] == 1024
+
+    assert run(["volumes", "get", "biling-db", "--verbose"]) == 1
+    err = capsys.readouterr().err
+    assert "did you mean billing-db in nyc3 or billing-db-2 in nyc3?" in err
+    # One to look for the name, and a listing of two pages: only after a miss.
+    assert err.count("AttemptSent") == 3
+    assert here("volumes", "get", "billing-db", "--verbose").err.count("AttemptSent") == 1
+    other = volume_id[:-1] + ("0" if volume_id[-1] != "0" else "1")
+    for words in (("volumes", "get", other), ("volumes", "resize", other, "10"),
+                  ("snapshots", "list", "--volume", other)):  # fmt: skip
+        missing = here(*words)
+        assert missing.code == 1
+        assert f"did you mean {volume_id} (billing-db) in nyc3?" in missing.err
+    wrong = here("snapshots", "get", "before-upgarde")
+    assert (wrong.code, "did you mean before-upgrade?" in wrong.err) == (1, True)
+
+    gone = here("snapshots", "delete", "before-upgrade", "--yes")
+    assert gone.err.startswith(f"deleted snapshot before-upgrade ({taken.out.strip()}) of 2")
+    assert here("volumes", "delete", "billing-db-2", "--yes", "--quiet").err == ""
+    gone = here("volumes", "delete", "billing-db", "--yes")
+    assert gone.err == f"deleted volume billing-db ({volume_id}, 1024 GiB, nyc3)\n"
+
+
+@pytest.mark.parametrize(("form", "first"), [("table", "id "), ("csv", "id,"), ("json", "[")])
+def test_the_first_rows_are_out_before_the_last_page_came(
+    home: Path, form: str, first: str
+) -> None:
+    # The second page never comes.
+    stalling = "stall:GET /v2/volumes:skip=1"
+    with (
+        Simulator.in_thread(volumes=201, limits=None, faults=stalling) as api,
+        subprocess.Popen(  # noqa: S603 -- our own program
+            [*PROGRAM, "volumes", "list", "-o", form, "--timeout", "20s"],
+            env=Server(api.url, api.token).env(home),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.kill()
+        assert lines[0].startswith(first)
+        assert len(lines[2]) > 10
 
 
 def test_regions_and_quota(here: Here) -> None:

@@ -213,7 +213,7 @@ def lay_out(
     }
     if room >= _STACK_BELOW:
         for limit, shown in by_limit.items():
-            if fronts and limit < _WORTH_SHORT_IDS:
+            if fronts and any(limit < c.priority <= _WORTH_SHORT_IDS for c in columns):
                 break
             if _fits(widths, shown, room):
                 return Layout(columns, widths, shown=shown, fronts={}, room=room)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import zip_longest
 from typing import Any, Generic, TypeVar
 
 from ..._export import ascii_json, csv_rows, csv_text, json_text, visible
@@ -357,7 +356,9 @@ def show_table(
     body = [[visible(cell) or "-" for cell in row] for row in rows]
     columns: list[Column[Any]] = [
         Column(name, lambda row: row, right=_all_numbers(row[i] for row in body), priority=priority)
-        for i, (name, priority) in enumerate(zip_longest(header, priorities, fillvalue=0))
+        for i, (name, priority) in enumerate(
+            zip(header, priorities or [0] * len(header), strict=True)
+        )
     ]
     last = None if totals is None else [visible(cell) or "-" for cell in totals]
     is_wide = current().shown == "wide"
