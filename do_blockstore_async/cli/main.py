@@ -17,7 +17,7 @@ from .._export import visible
 from .app import build
 from .exit_codes import ExitCode, UsageError
 from .options import Settings, using
-from .output.terminal import print_stderr, redact, tidy_streams
+from .output.terminal import print_error, print_stderr, redact, tidy_streams
 from .output.usage import usage_text
 from .registry import PROGRAM
 
@@ -87,8 +87,8 @@ def _failed(error: Exception, settings: Settings) -> int:
     if settings.verbose and not isinstance(error, UsageError):
         import traceback
 
-        print_stderr("".join(traceback.format_exception(error)))
-    print_stderr(f"{PROGRAM}: {describe(error, settings)}")
+        print_error("".join(traceback.format_exception(error)))
+    print_error(f"{PROGRAM}: {describe(error, settings)}")
     _tell_notes(error)
     return exit_code(error)
 
@@ -97,7 +97,7 @@ def _tell_notes(error: BaseException) -> None:
     """Print the notes of the exception: what became of a request that was cut off."""
     for link in _chain(error):
         for text in getattr(link, "__notes__", ()):
-            print_stderr(f"{PROGRAM}: {text}")
+            print_error(f"{PROGRAM}: {text}")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -321,6 +321,7 @@ def test_regions_and_quota(here: Here) -> None:
         (["volumes", "create", "x", "--region", "nyc9", "--size", "1"], 2, "unknown region nyc9"),
         (["volumes", "create", "UPPER", "--region", "nyc3", "--size", "1"], 2, "lower-case"),
         (["volumes", "delete", "11-22"], 2, "--yes"),
+        (["volumes", "delete", "11-22", "-q"], 2, "--quiet does not show what to confirm"),
         (["volumes", "delete"], 2, "missing VOLUME"),
         (["volumes", "list", "--timeout", "0"], 2, "--timeout takes a time above 0"),
         (["volumes", "list", "--timeout", "5 weeks"], 2, "--timeout takes a time above 0"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..._export import csv_text, json_text, visible
 from ..options import Output
 from ..output.tables import show_table, write, write_json
-from ..output.terminal import errors, print_stderr
+from ..output.terminal import errors, print_error
 from ..output.text import clock_text
 
 if TYPE_CHECKING:
@@ -144,10 +144,10 @@ def print_failures(report: Report) -> None:
     bad = [row for row in report.rows if row.status in ("failed", "unknown")]
     for row in bad[:_MOST_FAILURES]:
         what = row.volume or row.name
-        print_stderr(f"{row.status}: {row.action} {row.region} {what}: {row.reason}")
+        print_error(f"{row.status}: {row.action} {row.region} {what}: {row.reason}")
     if len(bad) > _MOST_FAILURES:
         more = len(bad) - _MOST_FAILURES
-        print_stderr(f"... and {more:,} more; --report FILE or --output json has all")
+        print_error(f"... and {more:,} more; --report FILE or --output json has all")
 
 
 def summary_line(report: Report) -> str:

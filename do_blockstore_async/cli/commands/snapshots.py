@@ -128,7 +128,7 @@ async def delete(
         yes: do not ask.
     """
     from ..output.prompts import check_can_ask, confirm
-    from ..output.terminal import print_note
+    from ..output.terminal import print_stderr
     from ..session import open_session
     from .targets import find_snapshot, id_or_volume, is_id
 
@@ -143,5 +143,5 @@ async def delete(
             label = f"snapshot {found.name} ({found.id}) of {found.created_at:%Y-%m-%d %H:%M}"
         confirm(f"Delete {label} permanently?", yes=yes)
         await store.snapshots.delete(snapshot_id)
-    print_note(f"deleted {label}")
+    print_stderr(f"deleted {label}")
     return 0

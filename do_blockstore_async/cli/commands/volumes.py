@@ -165,7 +165,7 @@ async def delete(
         yes: do not ask.
     """
     from ..output.prompts import check_can_ask, confirm
-    from ..output.terminal import print_note
+    from ..output.terminal import print_stderr
     from ..session import open_session
     from .targets import find_volume, is_id, told_what_is_near
 
@@ -183,7 +183,7 @@ async def delete(
         confirm(f"Delete {label} and its data permanently?", yes=yes)
         async with told_what_is_near(session.store, volume):
             await session.store.volumes.delete(volume_id)
-    print_note(f"deleted {label}")
+    print_stderr(f"deleted {label}")
     return 0
 
 

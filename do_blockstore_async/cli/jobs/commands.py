@@ -16,7 +16,7 @@ from ...config import Config
 from ...jobs import JobsFile, JobsFileError, load_jobs, read_tokens
 from ..exit_codes import CommandError, ExitCode, UsageError
 from ..options import current
-from ..output.terminal import print_stderr
+from ..output.terminal import print_error, print_stderr
 from ..session import windows_of
 from ..signals import interruptible
 
@@ -46,7 +46,7 @@ def _load(file: Path) -> JobsFile:
         return load_jobs(file)
     except JobsFileError as error:
         for line in error.lines():
-            print_stderr(line)
+            print_error(line)
         number = len(error.problems)
         mistakes = "1 mistake" if number == 1 else f"{number} mistakes"
         raise UsageError(f"{file} has {mistakes}; nothing was done") from None

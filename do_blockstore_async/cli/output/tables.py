@@ -19,7 +19,7 @@ from ..._export import ascii_json, csv_rows, csv_text, json_text, visible
 from ..exit_codes import UsageError
 from ..options import Output, TableOptions, current
 from .layout import Column, Layout, lay_out, stacked, text_width
-from .terminal import bold, print_note, terminal_width
+from .terminal import bold, print_stderr, terminal_width
 
 __all__ = ["Column", "RowWriter", "show_one", "show_rows", "show_table", "write", "write_json"]
 
@@ -134,7 +134,7 @@ class RowWriter(Generic[T]):
             self._form.add(self._held, True)
         self._form.end()
         if self._is_empty and self._nothing:
-            print_note(self._nothing)
+            print_stderr(self._nothing)
 
 
 def _named(columns: Sequence[Column[T]], name: str) -> Column[T]:
@@ -272,7 +272,7 @@ class _Table(_Form[T]):
         if layout.has_short_ids:
             said.append("ids are shortened")
         if said:
-            print_note(f"{'; '.join(said)} ({self._remedy} shows them)")
+            print_stderr(f"{'; '.join(said)} ({self._remedy} shows them)")
 
 
 def _cells(column: Column[T], items: Sequence[T]) -> list[str]:

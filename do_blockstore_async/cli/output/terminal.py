@@ -24,7 +24,7 @@ __all__ = [
     "errors",
     "is_live",
     "pages",
-    "print_note",
+    "print_error",
     "print_stderr",
     "redact",
     "results",
@@ -61,8 +61,8 @@ def _console(**how: Any) -> Console:
 
 
 def errors() -> Console:
-    """The console for everything that is not a result."""
-    return _console(stderr=True)
+    """The console for what is neither a result nor an error; silent with `--quiet`."""
+    return _console(stderr=True, quiet=current().quiet)
 
 
 def pages() -> Console:
@@ -97,14 +97,14 @@ def is_live(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
-def print_stderr(message: str) -> None:
-    """Print a few lines for the user to stderr."""
+def print_error(message: str) -> None:
+    """Print what went wrong to stderr, a few lines at most."""
     for line in message.splitlines():
         sys.stderr.write(f"{redact(visible(line))}\n")
     sys.stderr.flush()
 
 
-def print_note(message: str) -> None:
+def print_stderr(message: str) -> None:
     """Print what is neither a result nor an error to stderr, unless `--quiet` is given."""
     if not current().quiet:
-        print_stderr(message)
+        print_error(message)
