@@ -41,8 +41,6 @@ def build(launch: Launch) -> App:
     Args:
         launch: runs a parsed command under its settings and returns the exit code.
     """
-    from .output.terminal import errors, pages
-
     everywhere = Group("Options for every command", sort_key=90)
     app = App(
         name=PROGRAM,
@@ -50,8 +48,6 @@ def build(launch: Launch) -> App:
         help_format="plaintext",
         help_epilogue=_EXITS,
         version=_version,
-        console=pages(),
-        error_console=errors(),
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
