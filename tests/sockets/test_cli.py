@@ -295,6 +295,7 @@ def test_regions_and_quota(here: Here) -> None:
             "unknown column nothing; columns: id, name,",
         ),
         (["volumes", "list", "--columns", "name", "-o", "json"], 2, "--columns is for tables"),
+        (["bulk", "inventory", "--region", "nyc9"], 2, "unknown region nyc9; regions with"),
         (["quota", "-o", "name"], 2, "-o name is for commands that list"),
         (["bulk", "snapshot", "--yes", "-o", "name"], 2, "-o name is for commands that list"),
         (["volumes", "get"], 2, "missing VOLUME"),

@@ -146,12 +146,15 @@ async def inventory(
     Args:
         no_snapshots: leave the snapshots out, which saves their listing.
     """
+    from ..commands.targets import check_regions
     from ..output.columns import inventory_columns
     from ..output.tables import show_rows, write, write_json
     from ..session import open_session
 
     async with open_session(patient=True) as session:
         found = await session.store.bulk.inventory(pick.selection(), snapshots=not no_snapshots)
+        if pick.region and not found.rows:
+            await check_regions(session.store, *pick.region)
     output = current().shown
     if output in ("json", "json-full"):
         write_json(found.to_json())

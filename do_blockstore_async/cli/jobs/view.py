@@ -40,10 +40,10 @@ def show_jobs(output: Output, file: JobsFile) -> None:
     now = Clock().utc_now()
     columns: list[Column[Job]] = [
         Column("job", lambda job: job.name),
-        Column("does", _purpose),
-        Column("accounts", lambda job: job.accounts),
-        Column("schedule", lambda job: str(job.schedule or "")),
-        Column("next", lambda job: job.schedule and job.schedule.next_after(now)),
+        Column("does", _purpose, priority=3),
+        Column("accounts", lambda job: job.accounts, priority=2),
+        Column("schedule", lambda job: str(job.schedule or ""), priority=1),
+        Column("next", lambda job: job.schedule and job.schedule.next_after(now), priority=1),
     ]
     jobs = list(file.jobs.values())
     if output == "json":
