@@ -96,6 +96,10 @@ def test_plans_and_reports_in_every_form(here: Here, home: Path, tmp_path: Path)
     assert "nothing to do" in again.err
     assert "skipped: 3" in again.err
     assert text.read_text().count("skipped") == 3
+    # Only results, for cron.
+    quiet = here("bulk", "snapshot", *region, "--yes", "--quiet", "--job", "quiet")
+    assert (quiet.code, quiet.err) == (0, "")
+    assert quiet.out.startswith("region ")
     inventory = json.loads(here("bulk", "inventory", "-o", "json").out)
     assert inventory["total"]["volumes"] == 36
     table = here("bulk", "inventory", *region).out.splitlines()
