@@ -19,12 +19,14 @@ from .exit_codes import ExitCode, UsageError
 from .options import Settings, using
 from .output.terminal import print_stderr, redact, tidy_streams
 from .registry import PROGRAM
+from .signals import ending_on_sigterm
 
 __all__ = ["run"]
 
 _TOKEN_OPTIONS = ("--token", "--access-token", "--api-token", "-t")
 
 
+@ending_on_sigterm
 def run(argv: Sequence[str]) -> int:
     """Run the command line.
 

@@ -35,7 +35,12 @@ from do_blockstore_async.cli.exit_codes import CommandError, UsageError
 from do_blockstore_async.cli.options import Settings
 from do_blockstore_async.cli.output.errors import describe, exit_code
 from do_blockstore_async.cli.output.terminal import redact
-from do_blockstore_async.cli.output.text import bar, budget_left, clock_text, waiting_reason
+from do_blockstore_async.cli.output.text import (
+    bar,
+    budget_left,
+    budget_wait,
+    clock_text,
+)
 from do_blockstore_async.cli.registry import COMMANDS
 
 TOKEN = "dop_v1_" + "0123456789abcdef" * 4
@@ -229,10 +234,11 @@ def status(**changes: object) -> QuotaStatus:
 def test_a_wait_says_why() -> None:
     minute = (WindowStatus(250, 60.0, 225, 0, 25), WindowStatus(5000, 3600.0, 300, 0, 250))
     hour = (WindowStatus(250, 60.0, 0, 0, 25), WindowStatus(5000, 3600.0, 4000, 750, 250))
-    assert waiting_reason(status(waiting=0)) == ""
+    assert budget_wait(status(waiting=0)) is None
 
     def reason(next_s: float, **changes: object) -> str:
-        return waiting_reason(status(background_available_in_s=next_s, **changes))
+        found = budget_wait(status(background_available_in_s=next_s, **changes))
+        return "" if found is None else found.text
 
     assert reason(0.2) == ""
     assert reason(12.3, windows=minute) == "minute budget: next request in 12 s"
@@ -311,7 +317,6 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     for running, words in [
         (RunFlags(resume=True), "--journal FILE"),
         (RunFlags(retry_failed=True, journal=there), "add --resume"),
-        (RunFlags(resume=True, journal=there, dry_run=True), "--dry-run"),
         (RunFlags(journal=there), "add --resume to continue"),
         (RunFlags(journal=str(tmp_path / "no" / "a.db")), "folder of the journal .* not exist"),
         (RunFlags(report=tmp_path / "no" / "r.json"), "cannot be written"),

@@ -26,7 +26,7 @@ _OPTIONS = {
     "`store.bulk.inventory()`": "`do-blockstore bulk inventory`",
 }
 
-__all__ = ["describe", "exit_code"]
+__all__ = ["describe", "exit_code", "for_the_shell"]
 
 _TOKENS_PAGE = "https://cloud.digitalocean.com/account/api/tokens"
 
@@ -60,7 +60,7 @@ def describe(error: BaseException, settings: Settings) -> str:
         return str(error)
     if isinstance(error, BlockStoreError):
         advice = _advice(error, settings)
-        text = _for_the_shell(_one_line(str(error)))
+        text = for_the_shell(_one_line(str(error)))
         return f"{text}; {advice}" if advice else text
     if isinstance(error, OSError):
         # Without a file name it is stdout that failed, such as a full disk behind a `>`.
@@ -71,7 +71,7 @@ def describe(error: BaseException, settings: Settings) -> str:
     return f"internal error: {type(error).__name__}: {_one_line(str(error))}{more}"
 
 
-def _for_the_shell(text: str) -> str:
+def for_the_shell(text: str) -> str:
     """Replace the names of the library's keywords by those of the options."""
     for keyword, option in _OPTIONS.items():
         text = text.replace(keyword, option)
