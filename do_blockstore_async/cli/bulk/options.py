@@ -54,8 +54,11 @@ def _given(options: Any) -> tuple[str, ...]:
     """Return the names of the options that were typed."""
     fields = attrs.fields(type(options))
     values = ((field.name, getattr(options, field.name)) for field in fields)
+    # By identity: 0 was typed, too.
     return tuple(
-        f"--{name.replace('_', '-')}" for name, value in values if value not in (None, (), False)
+        f"--{name.replace('_', '-')}"
+        for name, value in values
+        if value is not None and value is not False and value != ()
     )
 
 

@@ -8,7 +8,7 @@ it does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -123,7 +123,7 @@ class Progress:
             )
         else:
             text = "stopping: nothing is in flight any more"
-        return f"{text} ({now.given_up:,} not sent any more)" if now.given_up else text
+        return f"{text} ({now.given_up:,} given up)" if now.given_up else text
 
     @property
     def ended_count(self) -> int:
@@ -184,7 +184,9 @@ class Progress:
         second.append(f" · {left}" if is_one else "", style="dim")
         lines.append(second)
         if not is_one:
-            lines += [Text(each, style="dim") for each in folded(f"  {left}", width)]
+            # A line for each window; its figures have commas, too.
+            for number, window in enumerate(left.split(", ")):
+                lines.append(Text(f"{'        ' if number else '  '}{window}", style="dim"))
         if self._run.remaining:
             reason = self.reason(now)
             lines += [Text(each, style="yellow") for each in folded(f"  {reason}", width)]
@@ -206,12 +208,12 @@ class Progress:
             eta = clock_text(now.ends_in_s) if now.ends_in_s >= 1 else "<1 s"
             eta = f"{eta} to go"
         line = Text(f"{self._title} ")
-        room = width - len(line) - len(numbers) - len(percent) - _ETA_WIDTH - 4
+        room = width - len(line) - len(numbers) - len(percent) - max(_ETA_WIDTH, len(eta)) - 4
         if room >= _SHORTEST_BAR:
             filled, rest = bar(min(_LONGEST_BAR, room), share)
             line.append(filled, style="green" if ended == total else "cyan")
             line.append(rest, style="dim")
-            line.append(f" {numbers} {percent}  {eta}")
+            line.append(f" {numbers} {percent}  {eta}".rstrip())
             return line
         for parts in ((self._title, numbers, percent, eta), (self._title, numbers, eta)):
             text = "  ".join(part for part in parts if part)
@@ -224,7 +226,7 @@ def _several(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
-Display: TypeAlias = Callable[[Progress, asyncio.Event], Awaitable[None]]
+Display: TypeAlias = Callable[[Progress, asyncio.Event], Coroutine[Any, Any, None]]
 """Shows the progress of a job until the event is set."""
 
 
@@ -235,11 +237,7 @@ async def watching(
     """Show the progress of a run while the block lasts."""
     progress = Progress(run, store, title)
     ready: asyncio.Event = asyncio.Event()
-
-    async def show() -> None:
-        await display(progress, ready)
-
-    ticker = asyncio.create_task(show(), name="progress display")
+    ticker = asyncio.create_task(display(progress, ready), name="progress display")
     try:
         yield progress
     finally:

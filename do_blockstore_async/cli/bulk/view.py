@@ -187,7 +187,10 @@ def victim_lines(plan: Plan, width: int) -> list[str]:
         plan: the plan.
         width: of the terminal; where name and size do not fit, the size stands below.
     """
-    steps = [step for step in plan.steps if step.is_destructive]
+    steps = sorted(
+        (step for step in plan.steps if step.is_destructive),
+        key=lambda step: (step.region, step.name),
+    )
     if not steps:
         return []
     lines = ["To be deleted permanently:"]
