@@ -53,7 +53,7 @@ from do_blockstore_async.cli.bulk.view import TYPED_FROM, confirm_plan, plan_lin
 from do_blockstore_async.cli.exit_codes import CommandError, UsageError
 from do_blockstore_async.cli.options import Settings
 from do_blockstore_async.cli.output import prompts
-from do_blockstore_async.cli.output.errors import describe, exit_code
+from do_blockstore_async.cli.output.errors import describe, exit_code, for_the_shell
 from do_blockstore_async.cli.output.terminal import redact
 from do_blockstore_async.cli.output.text import (
     bar,
@@ -405,6 +405,21 @@ def test_folding_never_breaks_a_word(words: list[str], width: int) -> None:
     assert " ".join(lines).split() == words
     assert all(len(line) <= width or len(line.split()) == 1 for line in lines)
     assert folded(text, 0) == [text]
+
+
+def test_texts_of_the_library_name_the_options_at_the_terminal() -> None:
+    assert (
+        for_the_shell("not kept by last 2, tag a,b") == "not kept by --keep-last 2, --keep-tag a,b"
+    )
+    assert for_the_shell("allow more with max_items") == "allow more with --max-items"
+    for keep, words in (
+        (Keep(keep_last=0), "such as --keep-last 2"),
+        (Keep(keep_daily=-2), "--keep-daily takes a whole number, or -1 for all, not -2"),
+        (Keep(keep_within="soon"), "--keep-within: not a duration such as 1y5m7d2h: 'soon'"),
+        (Keep(keep_tag=(" ",)), "--keep-tag: not a tag"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            keep.retention()
 
 
 def some_plan(count: int) -> Plan:

@@ -17,6 +17,7 @@ import attrs
 from cyclopts import Group, Parameter
 
 from ..._log.places import state_folder
+from ...errors import InvalidArgumentError
 from ..exit_codes import UsageError
 from ..options import Settings
 from ..output.terminal import print_stderr
@@ -44,6 +45,8 @@ __all__ = [
 ]
 
 ProgressStyle = Literal["auto", "bar", "lines", "json", "none"]
+
+_PERIODS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 
 _PICK = Group("Which volumes (all by default)", sort_key=10)
 _KEEP = Group("Which snapshots to keep, of each volume (restic's meaning; -1 is all)", sort_key=20)
@@ -171,16 +174,24 @@ class Keep:
 
         if attrs.evolve(self, match_by=None, max_pruned_share=None) == Keep():
             return None
-        return Retention(
-            last=self.keep_last or 0,
-            hourly=self.keep_hourly or 0,
-            daily=self.keep_daily or 0,
-            weekly=self.keep_weekly or 0,
-            monthly=self.keep_monthly or 0,
-            yearly=self.keep_yearly or 0,
-            within=self.keep_within,
-            tags=self.keep_tag,
-        )
+        counts = {each: getattr(self, f"keep_{each}") for each in _PERIODS}
+        for each, count in counts.items():
+            if count is not None and count < -1:
+                raise UsageError(f"--keep-{each} takes a whole number, or -1 for all, not {count}")
+        try:
+            return Retention(
+                **{each: count or 0 for each, count in counts.items()},
+                within=self.keep_within,
+                tags=self.keep_tag,
+            )
+        except InvalidArgumentError as error:
+            if not any((*counts.values(), self.keep_within, self.keep_tag)):
+                raise UsageError(
+                    "no --keep-* rule keeps anything: give one, such as --keep-last 2"
+                ) from None
+            which = "--keep-tag" if "keep tags" in str(error) else "--keep-within"
+            text = str(error).removeprefix("keep tags: ").removeprefix("keep within: ")
+            raise UsageError(f"{which}: {text}") from None
 
     def how(self) -> dict[str, Any]:
         """How pruning goes, as keywords of `store.bulk`; only what was given."""

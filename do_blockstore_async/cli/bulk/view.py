@@ -240,15 +240,17 @@ def show_steps(output: Output, plan: Plan) -> None:
     elif output == "csv":
         write(csv_text(_STEP_COLUMNS, _step_rows(plan)))
     else:
-        show_table(*plan.table())
+        header, rows = plan.table()
+        show_table(header, [(*row[:-1], for_the_shell(row[-1])) for row in rows])
 
 
 def _step_rows(plan: Plan) -> Iterator[tuple[object, ...]]:
     for step in plan.steps:
         volume = step.volume_name or step.volume_id
-        yield step.action, step.region, volume, step.name, round(step.monthly_cost, 4), step.reason
+        why = for_the_shell(step.reason)
+        yield step.action, step.region, volume, step.name, round(step.monthly_cost, 4), why
     for skip in plan.skips:
-        yield "skip", skip.region, skip.name, None, None, skip.reason
+        yield "skip", skip.region, skip.name, None, None, for_the_shell(skip.reason)
 
 
 def show_report(output: Output, report: Report) -> None:

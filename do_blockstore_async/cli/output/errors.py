@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ...errors import (
     AuthenticationError,
     BlockStoreError,
@@ -19,6 +21,9 @@ from ..exit_codes import CommandError, ExitCode, UsageError
 from ..options import Settings
 
 _OPTIONS = {
+    "match_by name": "--match-by name",
+    "max_pruned_share": "--max-pruned-share",
+    "time_zone": "--time-zone",
     "max_items": "--max-items",
     "max_share": "--max-share",
     "retry_failed": "--retry-failed",
@@ -27,6 +32,9 @@ _OPTIONS = {
 }
 
 __all__ = ["describe", "exit_code", "for_the_shell"]
+
+# What `bulk` says of a snapshot that a retention does not keep.
+_NOT_KEPT = re.compile(r"not kept by (.+)")
 
 _TOKENS_PAGE = "https://cloud.digitalocean.com/account/api/tokens"
 
@@ -72,9 +80,16 @@ def describe(error: BaseException, settings: Settings) -> str:
 
 
 def for_the_shell(text: str) -> str:
-    """Replace the names of the library's keywords by those of the options."""
+    """Replace the names of the library's keywords by those of the options.
+
+    What says it in the options' words already stays as it is.
+    """
     for keyword, option in _OPTIONS.items():
         text = text.replace(keyword, option)
+    rules = _NOT_KEPT.fullmatch(text)
+    if rules is not None:
+        kept = ", ".join(f"--keep-{rule}" for rule in rules[1].split(", "))
+        return f"not kept by {kept}"
     return text
 
 
