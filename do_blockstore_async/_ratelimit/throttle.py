@@ -411,6 +411,14 @@ class Throttle(AsyncOnly):
         at = self._budget.answer_at(now, ahead + requests, background)
         return timedelta(seconds=at - now)
 
+    def _served_in_s(self, requests: int) -> float:
+        """Seconds until all that waits, and so many more background requests, have responses."""
+        waiting = sum(self._waiting) + requests
+        if not waiting:
+            return self._response_s
+        now = self._now()
+        return self._budget.answer_at(now, waiting, True) - now
+
     def _now(self) -> float:
         try:
             return self._clock.monotonic()

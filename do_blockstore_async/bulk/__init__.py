@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .errors import BulkError, GuardError, JournalError, NothingSelectedError, PlanError
     from .execution.journal_reader import remove_journal
     from .execution.run import Run
-    from .execution.watch import read_status, watch_status
+    from .execution.watch import read_details, read_status, watch_status
     from .model.guards import Guards
     from .model.inventory import Inventory, InventoryRow, InventoryTotal
     from .model.outcome import Outcome, Skip
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from .model.prices import Prices
     from .model.report import Report, ReportRow
     from .model.retention import Duration, Retention
-    from .model.run_status import RunStatus, RunWorker
+    from .model.run_status import RunActivity, RunDetails, RunStatus, RunStep, RunWorker
     from .model.selection import Selection
-    from .model.specs import VolumeSpec
+    from .model.specs import VolumeSpec, parse_specs
     from .service import Bulk
 
 __all__ = [
@@ -47,13 +47,18 @@ __all__ = [
     "ReportRow",
     "Retention",
     "Run",
+    "RunActivity",
+    "RunDetails",
     "RunStatus",
+    "RunStep",
     "RunWorker",
     "Selection",
     "Skip",
     "SkippedStep",
     "Step",
     "VolumeSpec",
+    "parse_specs",
+    "read_details",
     "read_status",
     "remove_journal",
     "watch_status",
@@ -81,13 +86,18 @@ __getattr__, __dir__ = lazy_names(
         "ReportRow": ".model.report",
         "Retention": ".model.retention",
         "Run": ".execution.run",
+        "RunActivity": ".model.run_status",
+        "RunDetails": ".model.run_status",
         "RunStatus": ".model.run_status",
+        "RunStep": ".model.run_status",
         "RunWorker": ".model.run_status",
         "Selection": ".model.selection",
         "Skip": ".model.outcome",
         "SkippedStep": ".model.plan",
         "Step": ".model.plan",
         "VolumeSpec": ".model.specs",
+        "parse_specs": ".model.specs",
+        "read_details": ".execution.watch",
         "read_status": ".execution.watch",
         "remove_journal": ".execution.journal_reader",
         "watch_status": ".execution.watch",

@@ -51,13 +51,13 @@ from .concurrency.map import MapRun
 from .execution.executor import Executor
 from .execution.journal_reader import remove_journal
 from .execution.run import Run, RunOptions
-from .execution.watch import read_status, watch_status
+from .execution.watch import read_details, read_status, watch_status
 from .files import read_text, replace_text
 from .model.inventory import Inventory, take_inventory
 from .model.plan import Plan
 from .model.prices import Prices
 from .model.retention import Retention
-from .model.run_status import RunStatus
+from .model.run_status import RunDetails, RunStatus
 from .model.selection import Selection
 from .model.snapshot_names import TEMPLATE, check_job
 from .model.specs import VolumeSpec, parse_specs, read_specs
@@ -588,6 +588,27 @@ class Bulk:
             JournalError: it is no journal, of another format, or cannot be used.
         """
         return await read_status(journal)
+
+    async def details(self, journal: str | os.PathLike[str]) -> RunDetails | None:
+        """Return all that a journal says: its plan, the state of each step, and what remains.
+
+            details = await store.bulk.details("nightly.db")
+            print(details.remainder().counts)
+
+        Nothing is changed, in the account or in the journal.
+
+        Requests: none.
+
+        Args:
+            journal: a path, or `postgresql://host/database#NAME`.
+
+        Returns:
+            None if there is no such journal, or nothing in it yet.
+
+        Raises:
+            JournalError: it is no journal, of another format, or cannot be used.
+        """
+        return await read_details(journal)
 
     def watch(
         self, journal: str | os.PathLike[str], *, every_s: float = 1.0

@@ -32,7 +32,8 @@ __all__ = ["main"]
 def main() -> int:
     """Run the command line on `sys.argv`, and end the process with its exit code.
 
-    0 done, 1 failed, 2 usage, 3 partly done, 4 aborted by a guard, 5 quota, 130 interrupted.
+    0 done, 1 failed, 2 usage, 3 partly done, 4 stopped by a guard, 5 quota, 130 interrupted,
+    143 terminated.
 
     Returns:
         The exit code, where the program cannot even start.

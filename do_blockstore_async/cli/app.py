@@ -25,7 +25,7 @@ Try it without an account: do-blockstore --simulate bulk snapshot --keep-last 2 
 _EXITS = (
     "Exit codes: 0 done, 1 failed, 2 usage or an unusable plan, journal or setting, 3 partly done "
     "or stopped, 4 stopped by a guard, by --max-failures or declined at the prompt, 5 quota, "
-    "130 interrupted."
+    "130 interrupted, 143 terminated."
 )
 
 

@@ -20,12 +20,14 @@ from .options import Settings, using
 from .output.terminal import pages, print_error, print_stderr, redact, tidy_streams
 from .output.usage import usage_text
 from .registry import PROGRAM
+from .signals import ending_on_sigterm
 
 __all__ = ["run"]
 
 _TOKEN_OPTIONS = ("--token", "--access-token", "--api-token", "-t")
 
 
+@ending_on_sigterm
 def run(argv: Sequence[str]) -> int:
     """Run the command line.
 

@@ -29,6 +29,7 @@ GROUPS = {
     "actions": "Actions in progress or finished on a volume.",
     "regions": "Data center regions.",
     "bulk": "Jobs over many volumes: planned, guarded, resumable.",
+    "journals": "Journals of bulk jobs: how far each is, and how to resume it.",
     "jobs": "Jobs of a file, for many accounts: here and now, or by workers on many machines.",
 }
 
@@ -145,6 +146,18 @@ COMMANDS = (
         "bulk.commands:inventory",
         "List volumes with snapshots, costs and ages.",
         "bulk inventory --output csv > inventory.csv",
+    ),
+    Command(
+        "journals list",
+        "bulk.journals:list_",
+        "List journals: whose, how far, how to resume.",
+        "journals list",
+    ),
+    Command(
+        "journals show",
+        "bulk.journals:show",
+        "Show each step of a journal, and what became of it.",
+        "journals show nightly.db --state failed",
     ),
     Command(
         "jobs check",

@@ -1,26 +1,59 @@
-"""Ctrl-C during a bulk job: the first stops it in order, the second quits at once.
+"""Ctrl-C and SIGTERM, during a bulk job and anywhere else.
 
-The first starts nothing new; what is in flight finishes, is written to the journal and reported.
-The
-second does not wait: what was in flight is reconciled when the journal is resumed, so quitting
-by `os._exit` loses nothing. SIGTERM counts as Ctrl-C.
+During a bulk job the first stops it in order: it starts nothing new; what is in flight finishes, is
+written to the journal and reported. The second does not wait: what was in flight is reconciled when
+the journal is resumed, so quitting by `os._exit` loses nothing. SIGTERM counts as Ctrl-C.
+
+Everywhere else SIGTERM ends the program as Ctrl-C does. Only the exit code differs.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from functools import wraps
+from types import FrameType
+from typing import Any, ParamSpec
 
 from .exit_codes import ExitCode
 
-__all__ = ["Interrupts", "interruptible"]
+__all__ = ["Interrupts", "ending_on_sigterm", "interruptible"]
+
+P = ParamSpec("P")
 
 _SHOW_CURSOR = "\x1b[?25h"
+
+
+def ending_on_sigterm(run: Callable[P, int]) -> Callable[P, int]:
+    """Make SIGTERM end `run` as Ctrl-C does; what then returns `INTERRUPTED` is `TERMINATED`.
+
+    Outside of the main thread nothing changes.
+    """
+
+    @wraps(run)
+    def ending(*args: P.args, **kwargs: P.kwargs) -> int:
+        is_terminated = False
+
+        def terminate(number: int, frame: FrameType | None) -> None:
+            nonlocal is_terminated
+            is_terminated = True
+            signal.raise_signal(signal.SIGINT)
+
+        try:
+            before = signal.signal(signal.SIGTERM, terminate)
+        except ValueError:
+            return run(*args, **kwargs)
+        try:
+            code = run(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        is_terminated = is_terminated and code == ExitCode.INTERRUPTED
+        return ExitCode.TERMINATED if is_terminated else code
+
+    return ending
 
 
 class Interrupts:
@@ -28,15 +61,19 @@ class Interrupts:
 
     Attributes:
         happened: whether there was one.
+        code: the exit code that tells of the last one.
     """
 
     def __init__(self, first: Callable[[], None], farewell: str) -> None:
         self._first = first
         self._farewell = farewell
         self.happened = False
+        self.code = ExitCode.INTERRUPTED
 
-    def notice(self) -> None:
+    def notice(self, number: signal.Signals = signal.SIGINT) -> None:
         """An interrupt has come."""
+        is_term = number == signal.SIGTERM
+        self.code = ExitCode.TERMINATED if is_term else ExitCode.INTERRUPTED
         if not self.happened:
             self.happened = True
             self._first()
@@ -48,7 +85,7 @@ class Interrupts:
                 cursor = _SHOW_CURSOR if stream.isatty() else ""
                 stream.write(f"{cursor}\n{self._farewell}\n")
                 stream.flush()
-        os._exit(ExitCode.INTERRUPTED)
+        os._exit(self.code)
 
 
 @contextmanager
@@ -61,13 +98,15 @@ def interruptible(first: Callable[[], None], farewell: str) -> Iterator[Interrup
         first: called at the first one.
         farewell: the last line, should there be a second one.
     """
+    import asyncio  # not for a help page
+
     interrupts = Interrupts(first, farewell)
     loop = asyncio.get_running_loop()
     taken: dict[signal.Signals, Any] = {}
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError, RuntimeError, ValueError):
             before = signal.getsignal(number)
-            loop.add_signal_handler(number, interrupts.notice)
+            loop.add_signal_handler(number, interrupts.notice, number)
             taken[number] = before
     try:
         yield interrupts

@@ -419,7 +419,7 @@ async def serve(
     record: str | Path | None = None,
     announce: Callable[[Simulator], None] | None = None,
     **world: Any,
-) -> None:
+) -> signal.Signals | None:
     """Run a simulator until SIGINT, SIGTERM or cancellation: `do-blockstore simulator`.
 
     Args:
@@ -438,6 +438,9 @@ async def serve(
         announce: is called once with the running simulator; its `url` and `token` are what a
             client needs.
         **world: further keywords of `WorldOptions`.
+
+    Returns:
+        The signal that ended it.
 
     Raises:
         ValueError: an option, the scenario or the state is not usable.
@@ -467,10 +470,17 @@ async def serve(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     handled: list[signal.Signals] = []
+    ended_by: signal.Signals | None = None
+
+    def end(by: signal.Signals) -> None:
+        nonlocal ended_by
+        ended_by = by
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         # Not in every thread and not on every platform; cancellation still ends it there.
         with suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, end, number)
             handled.append(number)
     try:
         async with simulator:
@@ -480,3 +490,4 @@ async def serve(
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
+    return ended_by

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +29,42 @@ from do_blockstore_async import (
 )
 from do_blockstore_async._export import visible
 from do_blockstore_async._ratelimit.status import QuotaStatus, WindowStatus
-from do_blockstore_async.bulk import GuardError, JournalError, PlanError
+from do_blockstore_async.bulk import (
+    GuardError,
+    JournalError,
+    Plan,
+    PlanError,
+    Selection,
+    SkippedStep,
+    Step,
+)
 from do_blockstore_async.cli.app import build
 from do_blockstore_async.cli.auth import doctl
 from do_blockstore_async.cli.auth.credentials import find_token
-from do_blockstore_async.cli.bulk.options import Keep, Pick, RunFlags, shown_journal
+from do_blockstore_async.cli.bulk.options import (
+    Job,
+    Keep,
+    Pick,
+    RunFlags,
+    share_of,
+    shown_journal,
+)
+from do_blockstore_async.cli.bulk.view import TYPED_FROM, confirm_plan, plan_lines, victim_lines
 from do_blockstore_async.cli.exit_codes import CommandError, UsageError
 from do_blockstore_async.cli.options import Settings
-from do_blockstore_async.cli.output.errors import describe, exit_code
+from do_blockstore_async.cli.output import prompts
+from do_blockstore_async.cli.output.errors import describe, exit_code, for_the_shell
 from do_blockstore_async.cli.output.terminal import redact
-from do_blockstore_async.cli.output.text import bar, budget_left, clock_text, waiting_reason
+from do_blockstore_async.cli.output.text import (
+    bar,
+    budget_left,
+    budget_wait,
+    clock_text,
+    folded,
+    span_text,
+)
 from do_blockstore_async.cli.registry import COMMANDS
+from do_blockstore_async.cli.signals import ending_on_sigterm
 
 TOKEN = "dop_v1_" + "0123456789abcdef" * 4
 OTHER = "dop_v1_" + "fedcba9876543210" * 4
@@ -209,6 +237,7 @@ def test_spans_and_bars() -> None:
         "12:34",
         "1:02:03",
     ]
+    assert [span_text(s) for s in (0.4, 7)] == ["less than a second", "0:07"]
     for share in (-1.0, 0.0, 0.3, 1.0, 7.0):
         filled, rest = bar(40, share)
         assert len(filled) + len(rest) == 40
@@ -229,10 +258,11 @@ def status(**changes: object) -> QuotaStatus:
 def test_a_wait_says_why() -> None:
     minute = (WindowStatus(250, 60.0, 225, 0, 25), WindowStatus(5000, 3600.0, 300, 0, 250))
     hour = (WindowStatus(250, 60.0, 0, 0, 25), WindowStatus(5000, 3600.0, 4000, 750, 250))
-    assert waiting_reason(status(waiting=0)) == ""
+    assert budget_wait(status(waiting=0)) is None
 
     def reason(next_s: float, **changes: object) -> str:
-        return waiting_reason(status(background_available_in_s=next_s, **changes))
+        found = budget_wait(status(background_available_in_s=next_s, **changes))
+        return "" if found is None else found.text
 
     assert reason(0.2) == ""
     assert reason(12.3, windows=minute) == "minute budget: next request in 12 s"
@@ -311,7 +341,6 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     for running, words in [
         (RunFlags(resume=True), "--journal FILE"),
         (RunFlags(retry_failed=True, journal=there), "add --resume"),
-        (RunFlags(resume=True, journal=there, dry_run=True), "--dry-run"),
         (RunFlags(journal=there), "add --resume to continue"),
         (RunFlags(journal=str(tmp_path / "no" / "a.db")), "folder of the journal .* not exist"),
         (RunFlags(report=tmp_path / "no" / "r.json"), "cannot be written"),
@@ -319,6 +348,163 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=words):
             running.check()
     RunFlags(journal=there, resume=True, report=tmp_path / "r.json").check()
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("0.25", 0.25), ("25%", 0.25), (" 100 % ", 1.0), ("0", 0.0), ("1", 1.0), (None, None)],
+)
+def test_a_share_is_a_number_up_to_one_or_a_percentage(
+    text: str | None, share: float | None
+) -> None:
+    assert share_of("--max-share", text) == share
+
+
+@pytest.mark.parametrize("text", ["25", "-1", "250%", "a", "", "nan", "inf", "%", "1%2", "5%%"])
+def test_what_is_no_share_says_what_one_is(text: str) -> None:
+    with pytest.raises(UsageError, match="--max-share takes a share between 0 and 1") as caught:
+        share_of("--max-share", text)
+    assert ("25 % is 0.25 or 25%" in str(caught.value)) == (text == "25")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"concurrency": 0}, "--concurrency takes a whole number, 1 or more, not 0"),
+        ({"max_failures": -1}, "--max-failures takes a whole number, 0 or more, not -1"),
+        ({"max_items": -1}, "--max-items takes a whole number, 0 or more, not -1"),
+        ({"max_share": "25"}, "--max-share takes a share"),
+        ({"progress": "json"}, "add --yes"),
+    ],
+)
+def test_numbers_out_of_range_are_told_before_anything_is_sent(
+    flags: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        RunFlags(**flags).check()
+
+
+def test_options_that_would_change_the_plan_are_refused_with_resume(tmp_path: Path) -> None:
+    running = RunFlags(resume=True, journal=str(tmp_path / "a.db"))
+    given = (*Pick(region=("nyc3",), name="a").given, *Keep(keep_last=0, match_by="tag").given)
+    assert given == ("--region", "--name", "--keep-last", "--match-by")
+    # Also where what was typed is the default.
+    assert Job(job="nightly", time_zone="UTC").given == ("--job", "--time-zone")
+    with pytest.raises(UsageError, match="which --region, --name, --keep-last, --match-by would"):
+        running.check(given)
+    running.check()
+
+
+@given(
+    words=st.lists(st.text("abcdef-", min_size=1, max_size=50), min_size=1, max_size=12),
+    width=st.integers(20, 100),
+)
+def test_folding_never_breaks_a_word(words: list[str], width: int) -> None:
+    text = "  " + " ".join(words)
+    lines = folded(text, width, "    ")
+    assert " ".join(lines).split() == words
+    assert all(len(line) <= width or len(line.split()) == 1 for line in lines)
+    assert folded(text, 0) == [text]
+
+
+def test_texts_of_the_library_name_the_options_at_the_terminal() -> None:
+    assert (
+        for_the_shell("not kept by last 2, tag a,b") == "not kept by --keep-last 2, --keep-tag a,b"
+    )
+    assert for_the_shell("allow more with max_items") == "allow more with --max-items"
+    for keep, words in (
+        (Keep(keep_last=0), "such as --keep-last 2"),
+        (Keep(keep_daily=-2), "--keep-daily takes a whole number, or -1 for all, not -2"),
+        (Keep(keep_within="soon"), "--keep-within: not a duration such as 1y5m7d2h: 'soon'"),
+        (Keep(keep_tag=(" ",)), "--keep-tag: not a tag"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            keep.retention()
+
+
+def some_plan(count: int) -> Plan:
+    steps = tuple(
+        Step(
+            key=f"delete-volume:{number}",
+            action="delete_volume",
+            name=f"db-{number:02}",
+            region="nyc3",
+            volume_id=f"{number}",
+            volume_name=f"db-{number:02}",
+            target_id=f"{number}",
+            size_gigabytes=100,
+            attached=number == 1,
+            monthly_cost=-10.0,
+        )
+        for number in range(count)
+    )
+    skips = tuple(
+        SkippedStep(name=f"web-{n}", region="ams3", code="attached", reason="attached")
+        for n in range(7)
+    )
+    return Plan(
+        kind="deletions",
+        job="delete",
+        made_at=datetime(2026, 11, 28, tzinfo=UTC),
+        selection=Selection(tags=("old",)),
+        steps=steps,
+        skips=skips,
+    )
+
+
+def test_a_confirmation_names_the_victims_and_what_they_cost() -> None:
+    lines = victim_lines(some_plan(24), 0)
+    assert lines[1] == "  nyc3 db-00 (100 GiB)"
+    assert lines[2] == "  nyc3 db-01 (100 GiB, attached)"
+    assert lines[-2:] == [
+        "  ... and 4 more; --dry-run lists all",
+        "  24 volumes in all: 2,400 GiB, 240.00 USD a month",
+    ]
+    assert len(lines) == 1 + 20 + 2
+    assert victim_lines(some_plan(1), 20)[1:3] == ["  nyc3 db-00", "      100 GiB"]
+    assert victim_lines(some_plan(0), 80) == []
+    # Attached ones are told before asking.
+    told = "  skipped: 7, attached to a Droplet: ams3 web-0, ams3 web-1, ams3 web-2, ams3 web-3, "
+    assert f"{told}ams3 web-4 and 2 more" in plan_lines(some_plan(1))
+
+
+@pytest.mark.parametrize(
+    ("count", "typed", "goes"),
+    [(20, "y", True), (21, "y", False), (21, "21", True), (1200, "1,200", True), (21, "", False)],
+)
+def test_large_plans_ask_for_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    count: int,
+    typed: str,
+    goes: bool,
+) -> None:
+    assert TYPED_FROM == 20
+    monkeypatch.setattr(prompts, "check_can_ask", lambda *, yes: None)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{typed}\n"))
+    if goes:
+        confirm_plan(some_plan(count), yes=False)
+    else:
+        with pytest.raises(CommandError, match="nothing was done") as caught:
+            confirm_plan(some_plan(count), yes=False)
+        assert caught.value.code == 4
+    asked = capsys.readouterr().err
+    assert (f"This deletes {count:,} items. Type {count} to confirm: " in asked) == (count > 20)
+
+
+def test_sigterm_ends_like_ctrl_c_with_a_code_of_its_own() -> None:
+    def work(number: int | None) -> int:
+        try:
+            if number is not None:
+                signal.raise_signal(number)
+        except KeyboardInterrupt:
+            return 130
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    ending = ending_on_sigterm(work)
+    assert [ending(None), ending(signal.SIGINT), ending(signal.SIGTERM)] == [0, 130, 143]
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_journal_is_named_without_its_password() -> None:

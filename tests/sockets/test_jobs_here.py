@@ -78,14 +78,14 @@ async def test_a_killed_run_is_gone_on_with_and_two_at_once_are_refused(tmp_path
         await until(lambda: len(world.snapshots) > len(old) + 2)
         code, said = await (await here.run("nightly")).result()
         assert code == 2
-        assert "nightly of shop is being run by another process" in said
+        assert "nightly of shop is already running in another process" in said
         first.process.send_signal(signal.SIGKILL)
         await first.result()
         assert len(here.journals()) == 1
         assert len(world.snapshots) < len(old) + 14
         code, said = await (await here.run("nightly")).result()
         assert code == 0, said
-        assert "going on with an earlier run" in said
+        assert "resuming an earlier run" in said
         taken = Counter(world.snapshots[each].volume_id for each in world.snapshots.keys() - old)
         assert (len(taken), set(taken.values())) == (14, {1})
         assert here.journals() == []
@@ -99,7 +99,7 @@ async def test_a_run_that_is_stopped_says_so_and_goes_on_later(tmp_path: Path) -
         run = await here.run("nightly")
         await until(lambda: len(world.snapshots) > old + 2)
         code, said = await run.end()
-        assert code == 130
+        assert code == 143
         assert "nightly of shop: stopped" in said
         code, said = await (await here.run("nightly")).result()
         assert (code, len(world.snapshots)) == (0, old + 14)
@@ -264,12 +264,12 @@ def test_a_journal_is_watched_to_its_end(here: Here, tmp_path: Path) -> None:
     asyncio.run(write_journal(journal, plan, list(ended), ended))
     done = here("jobs", "status", str(journal), "--watch")
     assert done.code == 0
-    assert "nightly: 3 of 3; 3 done, 0 skipped, 0 failed, 0 unknown; nobody works on it" in done.err
+    assert "nightly: 3 of 3; 3 done, 0 skipped, 0 failed, 0 unknown; no worker" in done.err
 
 
 def test_the_status_of_a_file_shows_what_was_cut_off(here: Here, path: Path) -> None:
     none = here("jobs", "status", str(path))
-    assert (none.code, "no run is under way" in none.err) == (0, True)
+    assert (none.code, "no runs in progress" in none.err) == (0, True)
     folder = state_folder() / "jobs"
     folder.mkdir()
     file = load_jobs(path)

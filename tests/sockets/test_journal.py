@@ -28,7 +28,7 @@ from do_blockstore_async.bulk.execution.journal_state import (
     Timing,
     encode_fact,
 )
-from do_blockstore_async.bulk.execution.watch import read_status, watch_status
+from do_blockstore_async.bulk.execution.watch import read_details, read_status, watch_status
 from do_blockstore_async.bulk.model.outcome import Ended
 from do_blockstore_async.bulk.model.plan import Plan
 from do_blockstore_async.bulk.model.selection import Selection
@@ -269,7 +269,7 @@ async def test_another_file_is_refused_and_left_as_it_is(
 
 async def test_an_empty_file_is_a_journal_to_be(tmp_path: Path) -> None:
     (tmp_path / "j").touch()
-    with pytest.raises(JournalError, match="is empty: run the plan"):
+    with pytest.raises(JournalError, match="is empty: there is nothing to resume"):
         await open_journal(tmp_path / "j", None)
     assert await read_status(tmp_path / "j") is None
     await (await open_journal(tmp_path / "j", PLAN)).close()
@@ -470,6 +470,32 @@ async def test_the_status_says_how_far_it_is_and_who_is_at_it(journal_name: str)
     status = await read_status(journal_name)
     assert status is not None
     assert (status.workers, status.in_doubt, status.ends_in_s) == ((), 1, None)
+
+
+async def test_the_details_say_what_became_of_each_step_and_what_is_left(
+    journal_name: str,
+) -> None:
+    assert await read_details(journal_name) is None
+    journal = await open_journal(journal_name, PLAN)
+    await journal.claim(KEYS[:2], anything)
+    await journal.finish({KEYS[0]: Ended(status="failed", reason="no")}, anything)
+    details = await read_details(journal_name)
+    assert details is not None
+    assert details.plan == PLAN
+    me = f"{os.uname().nodename}/{os.getpid()}"
+    assert [(each.state, each.reason, each.worker) for each in details.steps] == [
+        ("failed", "no", me),
+        ("in_flight", "", me),
+        ("not_started", "", ""),
+    ]
+    await journal.close()
+    details = await read_details(journal_name)
+    assert details is not None
+    assert [each.state for each in details.steps] == ["failed", "in_doubt", "not_started"]
+    assert [step.key for step in details.remainder().steps] == list(KEYS[1:])
+    assert [step.key for step in details.remainder(retry_failed=True).steps] == [KEYS[0]]
+    # Nobody took part: no worker has joined since.
+    assert len((await read_journal(journal_name)).workers) == 1
 
 
 async def test_a_run_can_be_watched_to_its_end(journal_name: str) -> None:

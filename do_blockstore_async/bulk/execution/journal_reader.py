@@ -120,7 +120,7 @@ class JournalPlace:
         if not stat.S_ISREG(found.st_mode):
             raise JournalError(f"{path} is not a regular file: name another for the journal")
         if not found.st_size and not create:
-            raise JournalError(f"the journal {path} is empty: run the plan itself")
+            raise JournalError(f"the journal {path} is empty: there is nothing to resume")
 
     def unusable(self, error: StoreUnusableError) -> JournalError:
         """Say what SQLite or PostgreSQL cannot use."""

@@ -64,6 +64,8 @@ from ..model.guards import Guards
 from ..model.outcome import Ended, Outcome
 from ..model.plan import Plan, Step
 from ..model.report import Report, report_of
+from ..model.run_status import RunActivity
+from .activity import ActivityObserver
 from .executor import Executor, StepsTakenError, outcome_of
 from .journal import Journal
 from .resume import compute_remaining, examine
@@ -173,6 +175,7 @@ class Run(AsyncOnly):
         self._started_s = self._ended_s = 0.0
         self._requests = self._rate_limited = 0
         self._stopped: str | None = None
+        self._calls = ActivityObserver(engine.clock.monotonic)
 
     # Progress.
 
@@ -206,6 +209,49 @@ class Run(AsyncOnly):
         what became of steps in doubt.
         """
         return self._stopped
+
+    @property
+    def activity(self) -> RunActivity:
+        """What the run does at this moment, what it waits for, and when it would be done."""
+        calls, now_s = self._calls.now(), self._clock.monotonic()
+        journal = self._journal
+        elsewhere = in_doubt = 0
+        look_up_in_s = last_in_s = 0.0
+        pace = None
+        if journal is not None and self._plan is not None:
+            pace = journal.state.pace()
+            doubtful = [
+                journal.remaining_s(key)
+                for key in self._parked
+                if key in self._steps.open and not journal.state.is_held(key, journal.mine)
+            ]
+            in_doubt = len(doubtful)
+            elsewhere = sum(key in self._steps.open for key in self._parked) - in_doubt
+            look_up_in_s = max(0.0, min(doubtful, default=0.0))
+            last_in_s = max(doubtful, default=0.0)
+        retries_in_s = [at_s - now_s for at_s in calls.retry_at_s]
+        ends_in_s = 0.0
+        if self._steps.open and self._stopped is None:
+            # What waits goes first in the forecast; a retry will ask for its slot once more.
+            known = calls.waiting + calls.in_flight + calls.looking_up + elsewhere
+            ends_in_s = max(
+                self._throttle._served_in_s(max(0, len(self._steps.open) - known)),
+                *(in_s + self._throttle._response_s for in_s in (last_in_s, *retries_in_s)),
+                elsewhere / pace if pace else 0.0,
+            )
+        return RunActivity(
+            waiting=calls.waiting,
+            in_flight=calls.in_flight,
+            retrying=len(retries_in_s),
+            retry_in_s=max(0.0, min(retries_in_s, default=0.0)),
+            retry_status=calls.retry_status,
+            looking_up=calls.looking_up,
+            in_doubt=in_doubt,
+            look_up_in_s=look_up_in_s,
+            elsewhere=elsewhere,
+            given_up=self._calls.given_up,
+            ends_in_s=ends_in_s,
+        )
 
     def progress(self, *, console: Console | None = None) -> AsyncIterator[Outcome[Step]]:
         """Iterate the run, entered already, and show how far it has come.
@@ -486,6 +532,7 @@ class Run(AsyncOnly):
         While such a request is in flight, stopping must not cancel its task: its step would be
         `unknown` for nothing. Between two of them it must: the second would be something new.
         """
+        self._calls.observe(event)
         if isinstance(event, AttemptSent):
             self._requests += 1
         elif isinstance(event, AttemptFinished):

@@ -12,7 +12,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ..model.outcome import Ended, Outcome, StepVerdict
 from ..model.plan import Plan, Step
@@ -22,6 +22,12 @@ __all__ = ["RequestGroup", "StepQueue"]
 
 # Steps that share one request.
 RequestGroup: TypeAlias = tuple[Step, ...]
+
+
+_NOT_DONE: Final = {
+    "create_snapshot": "the snapshot {name}, which had to be taken first, was not",
+    "delete_snapshot": "the snapshot {name}, which had to be deleted first, was not",
+}
 
 
 class StepQueue:
@@ -108,7 +114,9 @@ class StepQueue:
         finished = self.finished.get(step.depends_on)
         if finished is not None and _is_met(self._dependencies[step.depends_on], finished):
             return None
-        return StepVerdict("skipped", "dependency_failed", f"{step.depends_on} was not done")
+        first = self._dependencies[step.depends_on]
+        what = _NOT_DONE.get(first.action, "{name} was not done")
+        return StepVerdict("skipped", "dependency_failed", what.format(name=first.name))
 
     def add(self, steps: Iterable[Step], verdicts: Mapping[str, StepVerdict]) -> None:
         """Put steps in again: what became of them, or that they are to be done, is known now."""

@@ -4,16 +4,47 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 from ..._clock import pause
 from ..._log.store import LogStoreError
+from ..concurrency.thread import in_thread
 from ..errors import JournalError
-from ..model.plan import Plan
-from ..model.run_status import RunStatus, RunWorker
+from ..model.plan import Plan, Step
+from ..model.run_status import RunDetails, RunStatus, RunStep, RunWorker
 from .journal_reader import JournalPlace, JournalReader
+from .journal_state import JournalState
+from .resume import pending_steps
 
-__all__ = ["read_status", "watch_status"]
+__all__ = ["read_details", "read_status", "watch_status"]
+
+
+async def read_details(journal: str | os.PathLike[str]) -> RunDetails | None:
+    """Return all that a journal says of its run, as `Bulk.details` does; no client is needed.
+
+    Args:
+        journal: a path, or `postgresql://host/database#NAME`.
+
+    Returns:
+        None if there is no such journal, or nothing in it yet.
+
+    Raises:
+        JournalError: something else is there, or it is not accessible.
+    """
+    place = JournalPlace.of(journal)
+    if place.is_missing():
+        return None
+    reader = JournalReader(place, place.open_store(create=False))
+    try:
+        await reader.read()
+        if not reader.state.position:
+            return None
+        plan = await reader.read_plan()
+        return await in_thread(lambda: _details(reader, plan))
+    except LogStoreError as error:
+        raise JournalError(f"the journal {place} cannot be read: {error}") from None
+    finally:
+        await reader.aclose()
 
 
 async def read_status(journal: str | os.PathLike[str]) -> RunStatus | None:
@@ -91,6 +122,7 @@ async def watch_status(journal: str | os.PathLike[str], every_s: float) -> Async
 def _status(reader: JournalReader, plan: Plan) -> RunStatus:
     state = reader.state
     counts = Counter(ended.status for ended in state.finished.values())
+    silent = state.silent()
     held = Counter(state.holder(key) for key in state.in_flight)
     remaining = len(plan.steps) - len(state.finished)
     pace = state.pace()
@@ -103,7 +135,7 @@ def _status(reader: JournalReader, plan: Plan) -> RunStatus:
         skipped=counts["skipped"],
         failed=counts["failed"],
         unknown=counts["unknown"],
-        in_doubt=held[None],
+        in_doubt=held[None] + sum(held[who] for who in silent),
         workers=tuple(
             RunWorker(
                 name=worker.name,
@@ -112,7 +144,37 @@ def _status(reader: JournalReader, plan: Plan) -> RunStatus:
                 in_flight=held[who],
             )
             for who, worker in state.present.items()
-            if who not in state.silent()
+            if who not in silent
         ),
         ends_in_s=remaining / pace if pace and state.present else None,
     )
+
+
+def _details(reader: JournalReader, plan: Plan) -> RunDetails:
+    finished, silent = reader.state.finished, reader.state.silent()
+    return RunDetails(
+        status=_status(reader, plan),
+        plan=plan,
+        steps=tuple(_run_step(reader.state, step, silent) for step in plan.steps),
+        pending=pending_steps(plan, finished),
+        failed=pending_steps(plan, finished, retry_failed=True),
+    )
+
+
+def _run_step(state: JournalState, step: Step, silent: Collection[str]) -> RunStep:
+    ended, holder = state.finished.get(step.key), state.holder(step.key)
+    claim = state.claims.get(step.key)
+    worker = "" if claim is None else state.workers[claim.worker].name
+    if ended is not None:
+        return RunStep(
+            step=step,
+            state=ended.status,
+            reason=ended.reason,
+            code=ended.code,
+            duration_s=ended.duration_s,
+            worker=worker,
+        )
+    if step.key not in state.in_flight:
+        return RunStep(step=step, state="not_started")
+    is_held = holder is not None and holder not in silent
+    return RunStep(step=step, state="in_flight" if is_held else "in_doubt", worker=worker)

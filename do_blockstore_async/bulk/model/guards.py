@@ -64,11 +64,12 @@ class Guards:
             most = default_items if self.max_items is None else self.max_items
             share = default_share if self.max_share is None else self.max_share
             if items and (items > most or items > share * fleet):
-                over = f"{most:g}" if items > most else f"{share:.0%} of {fleet}"
+                limit, more = f"{most:g} deletions", "max_items"
+                if items <= most:
+                    limit, more = f"{share:.0%} of {fleet} {_WORDS[action]}", "max_share"
                 raise GuardError(
-                    f"the plan deletes {items} {_WORDS[action]}, but at most {over} are allowed: "
-                    "check the plan, then narrow the selection, or allow more with max_items "
-                    "and max_share",
+                    f"the plan deletes {items} {_WORDS[action]}; the limit is {limit} per run: "
+                    f"check the plan, then narrow the selection, or allow more with {more}",
                     items=items,
                     fleet=fleet,
                     max_items=most,

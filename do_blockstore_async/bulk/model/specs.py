@@ -92,11 +92,14 @@ _FIELDS: Final = tuple(field.name for field in attrs.fields(VolumeSpec))
 
 
 def parse_specs(text: str, suffix: str) -> list[VolumeSpec]:
-    """Parse the specs in a file's text.
+    """Read the volumes to be created from a text, as `Bulk.plan_creations` does from a file.
 
     Args:
-        text: the file's text.
-        suffix: of the file's name: `.json`, `.jsonl`, `.ndjson` or `.csv`.
+        text: a JSON list of objects, JSON lines, or CSV with a header.
+        suffix: which of them, as the end of a file's name: `.json`, `.jsonl`, `.ndjson` or `.csv`.
+
+    Returns:
+        The specs, for `plan_creations`.
 
     Raises:
         PlanError: it cannot be read, or as `read_specs`; names the lines.

@@ -67,7 +67,7 @@ def snapshot_steps(
             if is_guarded or not policy.allows_pruning(len(gone), len(own)):
                 gone = []
         deletions = [
-            delete_snapshot(each, volume, policy.prices, str(keep), retained) for each in gone
+            delete_snapshot(each, volume, policy.prices, _reason(keep), retained) for each in gone
         ]
         if skip is not None:
             skips.append(skip)
@@ -109,9 +109,13 @@ def prune_steps(
             skips.append(_prune_guard(volume or own[0], len(gone), len(own)))
             continue
         steps.extend(
-            delete_snapshot(each, volume, policy.prices, str(keep), retained) for each in gone
+            delete_snapshot(each, volume, policy.prices, _reason(keep), retained) for each in gone
         )
     return steps, skips
+
+
+def _reason(keep: Retention | None) -> str:
+    return f"not kept by {str(keep).removeprefix('keep ')}"
 
 
 def _prune_guard(of: Volume | VolumeSnapshot, deleted: int, total: int) -> SkippedStep:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from ..exit_codes import UsageError
 from ..options import TableOptions, current
+from ..output.prompts import read_stdin
 from .options import Job, Keep, Pick, RunFlags
 
 if TYPE_CHECKING:
     from ...bulk.model.plan import Plan
+    from ...bulk.model.specs import VolumeSpec
     from ...bulk.service import Bulk
 
 __all__ = ["create", "delete", "inventory", "prune", "snapshot"]
@@ -20,6 +24,7 @@ _KEEP = Keep()
 _PICK = Pick()
 _RUNNING = RunFlags()
 _TABLE = TableOptions()
+_MOST_BYTES = 1 << 30
 
 
 async def snapshot(
@@ -37,19 +42,15 @@ async def snapshot(
     """
     from .run import run_bulk_command
 
+    selection, retention, how = pick.selection(), keep.retention(), keep.how()
+
     async def plan(bulk: Bulk) -> Plan:
         return await bulk.plan_snapshots(
-            pick.selection(),
-            name_template=job.template,
-            tags=add_tag,
-            job=job.job,
-            time_zone=job.time_zone,
-            match_by=keep.match_by,
-            keep=keep.retention(),
-            max_pruned_share=keep.max_pruned_share,
+            selection, tags=add_tag, keep=retention, **job.names(), **how
         )
 
-    return await run_bulk_command("snapshot", plan, running)
+    given = (*pick.given, *keep.given, *job.given, *_tags(add_tag))
+    return await run_bulk_command("bulk snapshot", plan, running, given)
 
 
 async def prune(
@@ -65,24 +66,17 @@ async def prune(
     """
     from .run import run_bulk_command
 
-    retention = keep.retention()
+    selection, retention, how = pick.selection(), keep.retention(), keep.how()
     if retention is None and not running.resume:
         raise UsageError("say what to keep, such as --keep-last 7: otherwise nothing would be left")
 
     async def plan(bulk: Bulk) -> Plan:
         if retention is None:
             raise UsageError("say what to keep")
-        return await bulk.plan_prune(
-            retention,
-            selection=pick.selection(),
-            job=job.job,
-            name_template=job.template,
-            time_zone=job.time_zone,
-            match_by=keep.match_by,
-            max_pruned_share=keep.max_pruned_share,
-        )
+        return await bulk.plan_prune(retention, selection=selection, **job.names(), **how)
 
-    return await run_bulk_command("prune", plan, running)
+    given = (*pick.given, *keep.given, *job.given)
+    return await run_bulk_command("bulk prune", plan, running, given)
 
 
 async def delete(
@@ -90,7 +84,7 @@ async def delete(
     pick: Pick = _PICK,
     snapshot_first: bool = False,
     add_tag: tuple[str, ...] = (),
-    job: Job = Job(job="delete"),  # noqa: B008 -- frozen
+    job: Job = _JOB,
     running: RunFlags = _RUNNING,
 ) -> int:
     """Delete volumes and their data permanently. Attached ones are skipped.
@@ -101,23 +95,25 @@ async def delete(
     """
     from .run import run_bulk_command
 
+    selection = pick.selection()
+
     async def plan(bulk: Bulk) -> Plan:
         return await bulk.plan_deletions(
-            pick.selection(),
-            snapshot_first=snapshot_first,
-            job=job.job,
-            name_template=job.template,
-            time_zone=job.time_zone,
-            tags=add_tag,
+            selection, snapshot_first=snapshot_first, tags=add_tag, **job.names()
         )
 
-    return await run_bulk_command("delete", plan, running)
+    first = ("--snapshot-first",) if snapshot_first else ()
+    given = (*pick.given, *first, *job.given, *_tags(add_tag))
+    return await run_bulk_command("bulk delete", plan, running, given)
 
 
 async def create(
-    file: Path | None = None,
+    file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     /,
     *,
+    written_as: Annotated[
+        Literal["csv", "json", "jsonl"] | None, Parameter(name="--format")
+    ] = None,
     add_tag: tuple[str, ...] = (),
     running: RunFlags = _RUNNING,
 ) -> int:
@@ -125,17 +121,59 @@ async def create(
 
     Args:
         file: .csv, .json or .jsonl with name, region, size_gigabytes, and optionally description,
-            filesystem_type, filesystem_label, snapshot_id, tags (in CSV separated by ;).
+            filesystem_type, filesystem_label, snapshot_id, tags (in CSV separated by ;); - is
+            standard input.
+        written_as: how the file is written, where its name does not say it (standard input is
+            looked at).
         add_tag: tag all of them; repeat it for more.
     """
     from .run import run_bulk_command
 
-    async def plan(bulk: Bulk) -> Plan:
+    given = (
+        *(() if file is None else (str(file),)),
+        *(() if written_as is None else ("--format",)),
+        *_tags(add_tag),
+    )
+    source: Path | list[VolumeSpec] = []
+    if not running.resume:
         if file is None:
-            raise UsageError("missing FILE: the volumes to create")
-        return await bulk.plan_creations(file, tags=add_tag)
+            raise UsageError("missing FILE: the volumes to create; - is standard input")
+        running.check()
+        if str(file) == "-" and not (running.yes or running.dry_run):
+            raise UsageError("standard input holds the volumes, so cannot ask: pass --yes")
+        is_named = str(file) != "-" and written_as is None
+        source = file if is_named else _read_specs(file, written_as)
 
-    return await run_bulk_command("create", plan, running)
+    async def plan(bulk: Bulk) -> Plan:
+        return await bulk.plan_creations(source, tags=add_tag)
+
+    return await run_bulk_command("bulk create", plan, running, given)
+
+
+def _tags(add_tag: tuple[str, ...]) -> tuple[str, ...]:
+    return ("--add-tag",) if add_tag else ()
+
+
+def _read_specs(file: Path, written: str | None) -> list[VolumeSpec]:
+    """Read the volumes to be created, before anything is sent."""
+    from ...bulk import parse_specs
+
+    where = "standard input" if str(file) == "-" else str(file)
+    data = read_stdin(_MOST_BYTES) if str(file) == "-" else file.read_bytes()
+    if len(data) > _MOST_BYTES:
+        raise UsageError(f"{where} is larger than 1 GiB")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{where} is not UTF-8 text") from None
+    if not text.strip():
+        raise UsageError(f"{where} is empty: it is to hold the volumes to create")
+    return parse_specs(text, f".{written or _format_of(text)}")
+
+
+def _format_of(text: str) -> str:
+    """Tell CSV, a list of JSON objects and JSON lines apart by their first character."""
+    return {"[": "json", "{": "jsonl"}.get(text.lstrip()[0], "csv")
 
 
 async def inventory(

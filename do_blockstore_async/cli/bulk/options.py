@@ -1,8 +1,14 @@
-"""The options of bulk jobs, and the values of `store.bulk` they become."""
+"""The options of bulk jobs, and the values of `store.bulk` they become.
+
+What is not given is None or empty, so that an option typed beside `--resume` is noticed, whatever
+its value.
+"""
 
 from __future__ import annotations
 
+import math
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -11,11 +17,14 @@ import attrs
 from cyclopts import Group, Parameter
 
 from ..._log.places import state_folder
+from ...errors import InvalidArgumentError
 from ..exit_codes import UsageError
 from ..options import Settings
 from ..output.terminal import print_stderr
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...bulk.execution.run import Run
     from ...bulk.model.guards import Guards
     from ...bulk.model.plan import Plan
@@ -23,11 +32,65 @@ if TYPE_CHECKING:
     from ...bulk.model.selection import Selection
     from ...bulk.service import Bulk
 
-__all__ = ["Job", "Keep", "Pick", "RunFlags", "shown_journal", "tell_no_journal"]
+__all__ = [
+    "Job",
+    "Keep",
+    "Pick",
+    "ProgressStyle",
+    "RunFlags",
+    "no_journal",
+    "quoted_journal",
+    "share_of",
+    "shown_journal",
+]
+
+ProgressStyle = Literal["auto", "bar", "lines", "json", "none"]
+
+_PERIODS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 
 _PICK = Group("Which volumes (all by default)", sort_key=10)
 _KEEP = Group("Which snapshots to keep, of each volume (restic's meaning; -1 is all)", sort_key=20)
 _RUN = Group("How it runs", sort_key=30)
+
+
+def _given(options: Any) -> tuple[str, ...]:
+    """Return the names of the options that were typed."""
+    fields = attrs.fields(type(options))
+    values = ((field.name, getattr(options, field.name)) for field in fields)
+    # By identity: 0 was typed, too.
+    return tuple(
+        f"--{name.replace('_', '-')}"
+        for name, value in values
+        if value is not None and value is not False and value != ()
+    )
+
+
+def share_of(option: str, text: str | None) -> float | None:
+    """Read a share: `0.25`, or `25%`.
+
+    Raises:
+        UsageError: it is neither, or not between 0 and 1.
+    """
+    if text is None:
+        return None
+    number, percent, rest = text.strip().partition("%")
+    try:
+        share = math.nan if rest else float(number) / (100 if percent else 1)
+    except ValueError:
+        share = math.nan
+    if 0 <= share <= 1:
+        return share
+    example = ""
+    if 1 < share <= 100 and not percent:
+        example = f"; {share:g} % is {share / 100:g} or {share:g}%"
+    raise UsageError(
+        f"{option} takes a share between 0 and 1, such as 0.25 or 25%, not {text!r}{example}"
+    )
+
+
+def _check_number(option: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise UsageError(f"{option} takes a whole number, {least} or more, not {value}")
 
 
 @Parameter(name="*", group=_PICK)
@@ -47,9 +110,14 @@ class Pick:
     region: tuple[str, ...] = ()
     tag: tuple[str, ...] = ()
     exclude_tag: tuple[str, ...] = ()
-    name: str = ""
+    name: str | None = None
     attached: bool = False
     unattached: bool = False
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The options that were typed."""
+        return _given(self)
 
     def selection(self) -> Selection:
         """Return the same for `store.bulk`."""
@@ -61,7 +129,7 @@ class Pick:
             regions=self.region,
             tags=self.tag,
             exclude_tags=self.exclude_tag,
-            name=self.name,
+            name=self.name or "",
             attached=True if self.attached else False if self.unattached else None,
         )
 
@@ -81,36 +149,54 @@ class Keep:
         keep_within: all within this time before the newest, such as 2d or 1y6m.
         keep_tag: all with this tag; a,b asks for both; repeat it for more.
         match_by: recognize the job's snapshots by its tag, or by their names (default tag).
-        max_pruned_share: allow pruning of this share of one volume's snapshots (default 0.75).
+        max_pruned_share: prune at most this share of one volume's snapshots (default 0.75).
     """
 
-    keep_last: int = 0
-    keep_hourly: int = 0
-    keep_daily: int = 0
-    keep_weekly: int = 0
-    keep_monthly: int = 0
-    keep_yearly: int = 0
+    keep_last: int | None = None
+    keep_hourly: int | None = None
+    keep_daily: int | None = None
+    keep_weekly: int | None = None
+    keep_monthly: int | None = None
+    keep_yearly: int | None = None
     keep_within: str | None = None
     keep_tag: tuple[str, ...] = ()
-    match_by: Literal["tag", "name"] = "tag"
-    max_pruned_share: float = 0.75
+    match_by: Literal["tag", "name"] | None = None
+    max_pruned_share: str | None = None
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The options that were typed."""
+        return _given(self)
 
     def retention(self) -> Retention | None:
         """The same for `store.bulk`; None without any rule."""
         from ...bulk.model.retention import Retention
 
-        if attrs.evolve(self, match_by="tag", max_pruned_share=0.75) == Keep():
+        if attrs.evolve(self, match_by=None, max_pruned_share=None) == Keep():
             return None
-        return Retention(
-            last=self.keep_last,
-            hourly=self.keep_hourly,
-            daily=self.keep_daily,
-            weekly=self.keep_weekly,
-            monthly=self.keep_monthly,
-            yearly=self.keep_yearly,
-            within=self.keep_within,
-            tags=self.keep_tag,
-        )
+        counts = {each: getattr(self, f"keep_{each}") for each in _PERIODS}
+        for each, count in counts.items():
+            if count is not None and count < -1:
+                raise UsageError(f"--keep-{each} takes a whole number, or -1 for all, not {count}")
+        try:
+            return Retention(
+                **{each: count or 0 for each, count in counts.items()},
+                within=self.keep_within,
+                tags=self.keep_tag,
+            )
+        except InvalidArgumentError as error:
+            if not any((*counts.values(), self.keep_within, self.keep_tag)):
+                raise UsageError(
+                    "no --keep-* rule keeps anything: give one, such as --keep-last 2"
+                ) from None
+            which = "--keep-tag" if "keep tags" in str(error) else "--keep-within"
+            text = str(error).removeprefix("keep tags: ").removeprefix("keep within: ")
+            raise UsageError(f"{which}: {text}") from None
+
+    def how(self) -> dict[str, Any]:
+        """How pruning goes, as keywords of `store.bulk`; only what was given."""
+        share = share_of("--max-pruned-share", self.max_pruned_share)
+        return _without_none(match_by=self.match_by, max_pruned_share=share)
 
 
 @Parameter(name="*", group=_RUN)
@@ -126,9 +212,22 @@ class Job:
         time_zone: of the names and of the days to keep, such as Europe/Rome (default UTC).
     """
 
-    job: str = "nightly"
-    template: str = "{volume}-{region}-{date}"
-    time_zone: str = "UTC"
+    job: str | None = None
+    template: str | None = None
+    time_zone: str | None = None
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The options that were typed."""
+        return _given(self)
+
+    def names(self) -> dict[str, Any]:
+        """The same as keywords of `store.bulk`; only what was given."""
+        return _without_none(job=self.job, name_template=self.template, time_zone=self.time_zone)
+
+
+def _without_none(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @Parameter(name="*", group=_RUN)
@@ -137,17 +236,19 @@ class RunFlags:
     """How it runs.
 
     Args:
-        dry_run: show the plan with every step, and stop.
+        dry_run: show the plan with every step, and stop; with --resume, what is left of it.
         yes: do not ask.
         journal: record the run in this file, or in postgresql://HOST/DB#NAME; by default in a new
             file in the state directory.
         resume: continue the run recorded in --journal.
         retry_failed: with --resume: repeat only what failed.
         max_failures: stop after more than N failures (default 10).
-        max_items: allow N deletions (100 volumes, 10000 snapshots).
-        max_share: allow deletion of this share of all (0.25 of volumes, 0.9 of snapshots).
+        max_items: delete at most N (default 100 volumes, 10000 snapshots).
+        max_share: delete at most this share of all (default 0.25 of volumes, 0.9 of snapshots).
         concurrency: maximum concurrent requests (default 16).
         report: write the outcome of every item to this file: .json, .csv, or text.
+        progress: a bar, lines, JSON lines for programs, or none; auto is a bar at a terminal, else
+            lines.
     """
 
     dry_run: Annotated[bool, Parameter(alias="-n")] = False
@@ -157,12 +258,16 @@ class RunFlags:
     retry_failed: bool = False
     max_failures: int = 10
     max_items: int | None = None
-    max_share: float | None = None
+    max_share: str | None = None
     concurrency: int = 16
     report: Path | None = None
+    progress: ProgressStyle = "auto"
 
-    def check(self) -> None:
-        """Reject options that exclude each other.
+    def check(self, given: tuple[str, ...] = ()) -> None:
+        """Reject options that exclude each other or are out of range, before anything is sent.
+
+        Args:
+            given: the options typed that would change the plan.
 
         Raises:
             UsageError: see its message.
@@ -171,13 +276,30 @@ class RunFlags:
             raise UsageError("--resume continues a journal: name it with --journal FILE")
         if self.retry_failed and not self.resume:
             raise UsageError("--retry-failed repeats the failures of an earlier run: add --resume")
-        if self.resume and self.dry_run:
-            raise UsageError("--resume runs the plan in the journal: leave --dry-run out")
+        if self.resume and given:
+            raise UsageError(
+                f"--resume continues the plan in the journal, which {', '.join(given)} would "
+                "change: leave that out, or make a new plan without --resume"
+            )
+        _check_number("--concurrency", self.concurrency, 1)
+        _check_number("--max-failures", self.max_failures, 0)
+        _check_number("--max-items", self.max_items, 0)
+        share_of("--max-share", self.max_share)
+        if self.progress == "json" and not (self.yes or self.dry_run):
+            raise UsageError("--progress json is for programs and cannot ask: add --yes")
+        self._check_places()
+
+    def _check_places(self) -> None:
         if self.journal is not None and not self.resume and "://" not in self.journal:
             if Path(self.journal).exists():
                 raise self.exists()
-            if not Path(self.journal).absolute().parent.is_dir():
+            folder = Path(self.journal).absolute().parent
+            if not folder.is_dir():
                 raise UsageError(f"the folder of the journal {self.journal} does not exist")
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise UsageError(
+                    f"the journal {self.journal} cannot be made: {folder} is not writable"
+                )
         if self.report is not None:
             try:
                 self.report.open("a").close()
@@ -197,7 +319,7 @@ class RunFlags:
         """The same for `store.bulk`: how much may be deleted."""
         from ...bulk.model.guards import Guards
 
-        return Guards(max_items=self.max_items, max_share=self.max_share)
+        return Guards(max_items=self.max_items, max_share=share_of("--max-share", self.max_share))
 
     def started(self, bulk: Bulk, plan: Plan, journal: str | None) -> Run:
         """Make a run of the plan with these options."""
@@ -208,10 +330,20 @@ class RunFlags:
         return bulk.resume(journal, retry_failed=self.retry_failed, **self._options())
 
     def _options(self) -> dict[str, Any]:
-        shared = ("max_failures", "concurrency", "max_items", "max_share")
-        return {name: getattr(self, name) for name in shared}
+        return {
+            "max_failures": self.max_failures,
+            "concurrency": self.concurrency,
+            "max_items": self.max_items,
+            "max_share": share_of("--max-share", self.max_share),
+        }
 
-    def journal_path(self, settings: Settings, job: str, stamp: str) -> tuple[str | None, bool]:
+    def journal_path(
+        self,
+        settings: Settings,
+        job: str,
+        stamp: str,
+        tell: Callable[[str], None] = print_stderr,
+    ) -> tuple[str | None, bool]:
         """Where the journal goes, and whether it is ours to remove once all is done.
 
         A run against the embedded simulator needs none: what it could resume ends with it.
@@ -223,7 +355,7 @@ class RunFlags:
         try:
             folder = state_folder()
         except OSError as error:
-            tell_no_journal(str(error.strerror))
+            tell(no_journal(str(error.strerror)))
             return None, False
         # The process id keeps two runs that begin in the same second apart.
         return str(folder / f"{job.replace(':', '-')}-{stamp}-{os.getpid()}.db"), True
@@ -246,9 +378,14 @@ def shown_journal(journal: str | None) -> str:
     return urlunsplit(url._replace(netloc=netloc, query=query))
 
 
-def tell_no_journal(reason: str) -> None:
+def quoted_journal(journal: str) -> str:
+    """Return a journal's name for a command line that can be pasted."""
+    return shlex.quote(shown_journal(journal))
+
+
+def no_journal(reason: str) -> str:
     """Say that a run goes on without a journal of its own, and what that means."""
-    print_stderr(
+    return (
         f"no journal ({reason}): if this run dies, run the command again, which skips what is "
         "there; or name a file with --journal"
     )

@@ -7,23 +7,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
+
 from ...jobs import report_text
-from ..exit_codes import CommandError, ExitCode
+from ..exit_codes import CommandError, ExitCode, UsageError
 from ..options import Settings, current
-from ..output.prompts import check_can_ask, confirm
-from ..output.terminal import errors, is_live, print_stderr
+from ..output.errors import describe, exit_code
+from ..output.prompts import check_can_ask
 from ..session import open_session
 from ..signals import Interrupts, interruptible
-from .options import RunFlags, shown_journal, tell_no_journal
+from .notes import Notes, notes_in
+from .options import RunFlags, no_journal, quoted_journal, shown_journal
 from .progress import watching
-from .view import (
-    TITLES,
-    print_failures,
-    show_plan,
-    show_report,
-    show_steps,
-    summary_line,
-)
+from .view import TITLES, confirm_plan, show_report, show_steps
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,171 +27,247 @@ if TYPE_CHECKING:
     from ...bulk.execution.run import Run
     from ...bulk.model.plan import Plan
     from ...bulk.model.report import Report
+    from ...bulk.model.run_status import RunDetails
     from ...bulk.service import Bulk
     from ..session import Session
 
-__all__ = ["run_bulk_command"]
+__all__ = ["COMMANDS", "how_to_resume", "run_bulk_command"]
 
 _CODES = {"done": ExitCode.DONE, "partial": ExitCode.PARTIAL, "failed": ExitCode.FAILED}
 
+COMMANDS = {
+    "snapshots": "bulk snapshot",
+    "prune": "bulk prune",
+    "deletions": "bulk delete",
+    "creations": "bulk create",
+}
+"""The command that resumes a journal, by the kind of its plan."""
+
+
+def how_to_resume(command: str, journal: str) -> str:
+    """Return the command line that goes on with a journal."""
+    return f"do-blockstore {command} --journal {quoted_journal(journal)} --resume"
+
 
 async def run_bulk_command(
-    command: str, make_plan: Callable[[Bulk], Awaitable[Plan]], running: RunFlags
+    command: str,
+    make_plan: Callable[[Bulk], Awaitable[Plan]],
+    running: RunFlags,
+    given: tuple[str, ...] = (),
 ) -> int:
-    """Make a plan, show it, ask, run it and report; or go on with a journal."""
-    running.check()
-    check_can_ask(yes=running.yes or running.dry_run or running.resume)
-    settings = current()
-    settings.check_no_names()
-    async with open_session(patient=True) as session:
-        if running.resume and running.journal is not None:
-            run = running.resumed(session.store.bulk, running.journal)
-            return await _run(session, run, None, running, command, running.journal)
-        if running.journal is not None and await session.store.bulk.status(running.journal):
+    """Make a plan, show it, ask, run it and report; or go on with a journal.
+
+    Args:
+        command: its words.
+        make_plan: makes the plan.
+        running: how it runs.
+        given: the options typed that say what is planned.
+    """
+    running.check(given)
+    current().check_no_names()
+    check_can_ask(yes=running.yes or running.dry_run)
+    job = _Job(command, running, notes_in(running.progress))
+    try:
+        async with open_session(patient=True) as session:
+            if running.resume and running.journal is not None:
+                return await job.resume(session, running.journal)
+            return await job.begin(session, make_plan)
+    except Exception as error:
+        settings, code = current(), exit_code(error)
+        if settings.verbose or not job.notes.failed(describe(error, settings), code):
+            raise
+        return code
+
+
+@attrs.frozen
+class _Job:
+    """One job: its command, how it runs, and how it talks."""
+
+    command: str
+    running: RunFlags
+    notes: Notes
+
+    async def begin(self, session: Session, make_plan: Callable[[Bulk], Awaitable[Plan]]) -> int:
+        """Plan, ask and run."""
+        running, settings, bulk = self.running, current(), session.store.bulk
+        if running.journal is not None and await bulk.status(running.journal):
             raise running.exists()
-        async with _busy("Listing volumes and snapshots"):
-            plan = await make_plan(session.store.bulk)
+        async with self.notes.busy("Listing volumes and snapshots"):
+            plan = await make_plan(bulk)
         if running.dry_run:
-            show_steps(settings.output, plan)
-            show_plan(plan)
-            running.guards().check(plan)
-            print_stderr("dry run: nothing was changed")
-            return ExitCode.DONE
-        show_plan(plan)
+            return self._show_only(plan, None)
+        self.notes.plan(plan, _shown_or_none(running.journal), None)
         if plan.steps:
             # Do not ask for consent to something that is rejected afterwards.
             running.guards().check(plan)
-            confirm("Go ahead?", yes=running.yes)
-        journal, ours = running.journal_path(settings, plan.job, f"{plan.made_at:%Y%m%dT%H%M%SZ}")
-        run = running.started(session.store.bulk, plan, journal)
+            confirm_plan(plan, yes=running.yes)
+        stamp = f"{plan.made_at:%Y%m%dT%H%M%SZ}"
+        journal, ours = running.journal_path(settings, plan.job, stamp, self.notes.say)
+        run = running.started(bulk, plan, journal)
         # The user's own journal must work; ours is a convenience.
-        unrecorded = running.started(session.store.bulk, plan, None) if ours else None
-        return await _run(session, run, unrecorded, running, command, journal)
+        unrecorded = running.started(bulk, plan, None) if ours else None
+        return await self._run(session, run, unrecorded, journal)
 
+    async def resume(self, session: Session, journal: str) -> int:
+        """Show what is left of an earlier run, ask, and do it."""
+        running, bulk = self.running, session.store.bulk
+        details = await bulk.details(journal)
+        if details is None:
+            raise UsageError(f"there is no journal {shown_journal(journal)}, or nothing in it yet")
+        self._check_command(details, journal)
+        if running.retry_failed and details.status.remaining == details.status.total:
+            raise UsageError("no step in this journal has an outcome yet: leave --retry-failed out")
+        left = details.remainder(retry_failed=running.retry_failed)
+        left = attrs.evolve(left, duration_s=bulk.forecast(left).total_seconds())
+        if running.dry_run:
+            return self._show_only(left, details)
+        self.notes.plan(left, shown_journal(journal), details)
+        if left.steps:
+            running.guards().check(details.plan)
+            confirm_plan(left, yes=running.yes)
+        return await self._run(session, running.resumed(bulk, journal), None, journal)
 
-@asynccontextmanager
-async def _busy(what: str) -> AsyncIterator[None]:
-    """Say what is in progress before there is anything to count."""
-    console = errors()
-    if is_live(console):
-        with console.status(what):
-            yield
-    else:
-        print_stderr(f"{what} ...")
-        yield
+    def _check_command(self, details: RunDetails, journal: str) -> None:
+        command = COMMANDS.get(details.plan.kind)
+        if command == self.command:
+            return
+        if command is None:
+            raise UsageError(
+                f"the journal {shown_journal(journal)} is of job {details.plan.job} "
+                f"({details.plan.kind}), which no `bulk` command resumes: run it again with "
+                "`do-blockstore jobs run`"
+            )
+        raise UsageError(
+            f"the journal {shown_journal(journal)} is of `{command}`, not of `{self.command}`; "
+            f"to continue: {how_to_resume(command, journal)}"
+        )
 
+    def _show_only(self, plan: Plan, earlier: RunDetails | None) -> int:
+        show_steps(current().output, plan)
+        self.notes.plan(plan, _shown_or_none(self.running.journal), earlier)
+        self.running.guards().check(plan if earlier is None else earlier.plan)
+        self.notes.say("dry run: nothing was changed")
+        return ExitCode.DONE
 
-async def _run(
-    session: Session,
-    run: Run,
-    unrecorded: Run | None,
-    running: RunFlags,
-    command: str,
-    journal: str | None,
-) -> int:
-    """Run to the end; without a journal, as `unrecorded`, where ours cannot be used."""
-    ours = unrecorded is not None
-    again = _how_to_resume(command, journal)
-    stopping: list[Callable[[], None]] = []
+    async def _run(
+        self, session: Session, run: Run, unrecorded: Run | None, journal: str | None
+    ) -> int:
+        """Run to the end; without a journal, as `unrecorded`, where ours cannot be used."""
+        ours = unrecorded is not None
+        again = self._how_to_continue(journal)
+        stopping: list[Callable[[], None]] = []
 
-    def first() -> None:
-        for act in stopping:
-            act()
+        def first() -> None:
+            for act in stopping:
+                act()
 
-    with interruptible(first, f"quit at once; {again}") as interrupts:
-        async with _enter_run(run, unrecorded, running) as entered:
-            if entered is not run:
-                run, journal = entered, None
-                again = _how_to_resume(command, journal)
-            title = TITLES[run.plan.kind]
-            if run.remaining:
-                async with watching(run, session.store, title) as progress:
+        with interruptible(first, f"quit at once; {again}") as interrupts:
+            async with self._enter(run, unrecorded) as entered:
+                if entered is not run:
+                    run, journal = entered, None
+                    again = self._how_to_continue(journal)
+                if run.remaining:
+                    await self._watch(session, run, stopping, interrupts)
+                else:
+                    async for _ in run:
+                        pass
+            report = run.report()
+            if ours and journal is not None and report.conclusion == "done":
+                await session.store.bulk.remove_journal(journal)
+                journal = None
+            return self._concluded(report, interrupts, journal, again)
 
-                    def stop() -> None:
-                        progress.stopping = True
-                        run.stop()
+    async def _watch(
+        self,
+        session: Session,
+        run: Run,
+        stopping: list[Callable[[], None]],
+        interrupts: Interrupts,
+    ) -> None:
+        title = TITLES[run.plan.kind]
+        async with watching(run, session.store, title, self.notes.display) as progress:
 
-                    stopping.append(stop)
-                    if interrupts.happened:
-                        stop()
-                    async for outcome in run:
-                        progress.ended(outcome)
-            else:
-                async for _ in run:
-                    pass
-        report = run.report()
-        if ours and journal is not None and report.conclusion == "done":
-            await session.store.bulk.remove_journal(journal)
-        return _concluded(report, running, interrupts, journal, again)
+            def stop() -> None:
+                progress.stopping = True
+                run.stop()
+                self.notes.stopping()
 
+            stopping.append(stop)
+            if interrupts.happened:
+                stop()
+            async for outcome in run:
+                progress.ended(outcome)
+                self.notes.step(outcome)
 
-@asynccontextmanager
-async def _enter_run(run: Run, unrecorded: Run | None, running: RunFlags) -> AsyncIterator[Run]:
-    """Enter a run; one that resumes may first have to wait and read the account."""
-    from ...bulk import JournalError
+    @asynccontextmanager
+    async def _enter(self, run: Run, unrecorded: Run | None) -> AsyncIterator[Run]:
+        """Enter a run; one that resumes may first have to wait and read the account."""
+        from ...bulk import JournalError
 
-    if running.resume:
-        async with _busy("Checking what the earlier run finished"):
-            await run.__aenter__()
-    else:
+        if self.running.resume:
+            async with self.notes.busy("Checking what the earlier run finished"):
+                await run.__aenter__()
+        else:
+            try:
+                await run.__aenter__()
+            except JournalError as error:
+                if unrecorded is None:
+                    raise
+                self.notes.say(no_journal(str(error)))
+                run = await unrecorded.__aenter__()
         try:
-            await run.__aenter__()
-        except JournalError as error:
-            if unrecorded is None:
-                raise
-            tell_no_journal(str(error))
-            run = await unrecorded.__aenter__()
-    try:
-        yield run
-    except BaseException as error:
-        await run.__aexit__(type(error), error, error.__traceback__)
-        raise
-    await run.__aexit__(None, None, None)
+            yield run
+        except BaseException as error:
+            await run.__aexit__(type(error), error, error.__traceback__)
+            raise
+        await run.__aexit__(None, None, None)
 
+    def _concluded(
+        self, report: Report, interrupts: Interrupts, journal: str | None, again: str
+    ) -> int:
+        settings: Settings = current()
+        show_report(settings.output, report)
+        code = _code(report, interrupts)
+        is_stopped = interrupts.happened or report.stopped or report.remaining
+        if not is_stopped:
+            is_failed = report.counts["failed"] or report.counts["unknown"]
+            again = (
+                f"to retry the failures: {how_to_resume(self.command, journal)} --retry-failed"
+                if is_failed and journal is not None
+                else ""
+            )
+        self.notes.done(report, code, again, _shown_or_none(journal))
+        if self.running.report is not None:
+            self._save(report, self.running.report, code)
+        return code
 
-def _concluded(
-    report: Report,
-    running: RunFlags,
-    interrupts: Interrupts,
-    journal: str | None,
-    again: str,
-) -> int:
-    settings: Settings = current()
-    show_report(settings.output, report)
-    print_failures(report)
-    print_stderr(summary_line(report))
-    if interrupts.happened or report.stopped or report.remaining:
-        print_stderr(again)
-    elif report.conclusion != "done" and journal is not None:
-        print_stderr(f"to retry the failures: {again.split(': ', 1)[-1]} --retry-failed")
-    code = _code(report, interrupts)
-    if running.report is not None:
-        _save(report, running.report, code)
-    return code
+    def _save(self, report: Report, path: Path, code: int) -> None:
+        try:
+            path.write_text(report_text(report, path.suffix.lower()), encoding="utf-8")
+        except OSError as error:
+            # The job is over; that its report is lost must not look like success.
+            raise CommandError(
+                f"the job finished as shown, but its report could not be written to {path}: "
+                f"{error.strerror}",
+                code or ExitCode.FAILED,
+            ) from None
+        self.notes.say(f"report: {path}")
+
+    def _how_to_continue(self, journal: str | None) -> str:
+        if journal is None:
+            return (
+                "nothing to resume (no journal): run the command again; finished items are skipped"
+            )
+        return f"to continue: {how_to_resume(self.command, journal)}"
 
 
 def _code(report: Report, interrupts: Interrupts) -> int:
     if interrupts.happened and report.conclusion == "stopped":
-        return ExitCode.INTERRUPTED
+        return interrupts.code
     if report.stopped == "max_failures":
         return ExitCode.GUARD
     return _CODES.get(report.conclusion, ExitCode.PARTIAL)
 
 
-def _save(report: Report, path: Path, code: int) -> None:
-    try:
-        path.write_text(report_text(report, path.suffix.lower()), encoding="utf-8")
-    except OSError as error:
-        # The job is over; that its report is lost must not look like success.
-        raise CommandError(
-            f"the job finished as shown, but its report could not be written to {path}: "
-            f"{error.strerror}",
-            code or ExitCode.FAILED,
-        ) from None
-    print_stderr(f"report: {path}")
-
-
-def _how_to_resume(command: str, journal: str | None) -> str:
-    if journal is None:
-        return "nothing to resume (no journal): run the command again; finished items are skipped"
-    return f"to continue: do-blockstore bulk {command} --journal {shown_journal(journal)} --resume"
+def _shown_or_none(journal: str | None) -> str | None:
+    return None if journal is None else shown_journal(journal)

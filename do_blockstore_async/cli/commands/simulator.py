@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,7 @@ async def simulator(
     if host not in _LOOPBACK:
         print_stderr(f"listening on {host}: there is no TLS, publish it to this machine only")
     try:
-        await serve(
+        ended_by = await serve(
             host=host,
             port=port,
             volumes=volumes,
@@ -74,7 +75,7 @@ async def simulator(
         )
     except (ValueError, OverflowError) as error:
         raise UsageError(str(error)) from None
-    return ExitCode.DONE
+    return ExitCode.TERMINATED if ended_by == signal.SIGTERM else ExitCode.DONE
 
 
 def _announce(running: Simulator) -> None:

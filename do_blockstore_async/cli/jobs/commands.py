@@ -41,7 +41,7 @@ def _load(file: Path) -> JobsFile:
         ("--budget-store", given.budget, "budget at its top"),
     ):
         if value is not None:
-            raise UsageError(f"{option}: a jobs file says it itself: write {said}")
+            raise UsageError(f"{option} does not go with a jobs file: write {said}")
     try:
         return load_jobs(file)
     except JobsFileError as error:
@@ -106,7 +106,7 @@ async def run(
     async with _queue(found) as queue:
         for job, owner in chosen:
             queued = await queue.put(owner.name, job.name)
-            state = "queued" if queued else "waits in the queue already"
+            state = "queued" if queued else "in the queue already"
             print_stderr(f"{job.name} of {owner.name}: {state}")
     return ExitCode.DONE
 
@@ -183,7 +183,7 @@ async def migrate(file: Path, /) -> int:
     if database is None:
         raise UsageError(_no_database(file))
     done = await JobQueue.migrate(database)
-    print_stderr("the tables are made" if done else "the tables are those of this version")
+    print_stderr("the tables were created or upgraded" if done else "the tables are up to date")
     return ExitCode.DONE
 
 
@@ -217,12 +217,12 @@ async def _serve(
     stopping = asyncio.Event()
     with (
         _log_to_stderr(),
-        interruptible(stopping.set, "quit at once; another worker goes on with the runs"),
+        interruptible(stopping.set, "quit at once; another worker takes over the runs"),
     ):
         async with _queue(file) as queue:
             print_stderr(f"{what} of {file.name} is ready")
             await work(queue, stopping)
-    print_stderr(f"{what} of {file.name} has ended")
+    print_stderr(f"{what} of {file.name} has stopped")
     return ExitCode.DONE
 
 

@@ -72,7 +72,7 @@ def chosen_runs(
     deleting = [job.name for job in jobs if job.kind in _DESTRUCTIVE]
     if name is None and deleting:
         check_can_ask(yes=yes)
-        confirm(f"Run all jobs, those that delete too ({', '.join(deleting)})?", yes=yes)
+        confirm(f"Run all jobs, including those that delete ({', '.join(deleting)})?", yes=yes)
     chosen = [
         (job, file.accounts[account])
         for job in jobs
@@ -89,7 +89,7 @@ async def run_here(file: JobsFile, chosen: Sequence[tuple[Job, Account]], config
     stopping = asyncio.Event()
     results: list[JobResult] = []
     codes: list[int] = []
-    farewell = "quit at once; run the command again to go on"
+    farewell = "quit at once; to continue, run the command again"
     async with AsyncExitStack() as stack:
         if current().simulate:
             file, tokens = await _simulated(stack, file)
@@ -144,7 +144,7 @@ async def _run_one(
             for journal in _due_journals(job, left, fresh, now):
                 print_stderr(
                     f"{job.name} of {account.name}: "
-                    + ("going on with an earlier run" if journal in left else "begun")
+                    + ("resuming an earlier run" if journal in left else "started")
                 )
                 result = await run_job(
                     file,
@@ -220,7 +220,9 @@ def _alone(path: Path, what: str) -> Iterator[None]:
         try:
             lock.execute("begin exclusive")
         except sqlite3.OperationalError:
-            raise CommandError(f"{what} is being run by another process", ExitCode.USAGE) from None
+            raise CommandError(
+                f"{what} is already running in another process", ExitCode.USAGE
+            ) from None
         yield
 
 
@@ -239,7 +241,7 @@ def _due_journals(
 
 def _code(codes: Sequence[int], interrupts: Interrupts) -> int:
     if interrupts.happened:
-        return ExitCode.INTERRUPTED
+        return interrupts.code
     found = set(codes)
     if len(found) == 1:
         return found.pop()

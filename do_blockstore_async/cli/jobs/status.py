@@ -92,7 +92,7 @@ async def runs_of_queue(database: str, runs: Sequence[QueuedRun]) -> list[_Shown
 def show_runs(output: Output, runs: Sequence[_Shown]) -> None:
     """Show runs, one below the other."""
     if not runs:
-        print_stderr("no run is under way")
+        print_stderr("no runs in progress")
     columns: list[Column[_Shown]] = [
         Column("account", lambda run: run.account),
         Column("job", lambda run: run.job),
@@ -150,7 +150,7 @@ def _line(status: RunStatus) -> str:
     if status.in_doubt:
         parts.append(f"{status.in_doubt} in doubt")
     names = ", ".join(worker.name for worker in status.workers)
-    parts.append(f"at work: {names}" if names else "nobody works on it")
+    parts.append(f"workers: {names}" if names else "no worker")
     if status.ends_in_s is not None and status.remaining:
         parts.append(f"{clock_text(status.ends_in_s)} to go")
     return "; ".join(parts)

@@ -58,6 +58,8 @@ def count_text(result: JobResult) -> str:
     if result.inventory is not None:
         return f"{result.conclusion}: {result.inventory.total.volumes:,} volumes"
     counts = ", ".join(f"{number:,} {name}" for name, number in result.counts.items() if number)
+    warning = result.report.warning if result.report is not None else ""
+    counts = "; ".join(part for part in (counts, warning) if part)
     return f"{result.conclusion}: {counts or 'nothing to do'}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ...errors import (
     AuthenticationError,
     BlockStoreError,
@@ -19,6 +21,9 @@ from ..exit_codes import CommandError, ExitCode, UsageError
 from ..options import Settings
 
 _OPTIONS = {
+    "match_by name": "--match-by name",
+    "max_pruned_share": "--max-pruned-share",
+    "time_zone": "--time-zone",
     "max_items": "--max-items",
     "max_share": "--max-share",
     "retry_failed": "--retry-failed",
@@ -26,7 +31,10 @@ _OPTIONS = {
     "`store.bulk.inventory()`": "`do-blockstore bulk inventory`",
 }
 
-__all__ = ["describe", "exit_code"]
+__all__ = ["describe", "exit_code", "for_the_shell"]
+
+# What `bulk` says of a snapshot that a retention does not keep.
+_NOT_KEPT = re.compile(r"not kept by (.+)")
 
 _TOKENS_PAGE = "https://cloud.digitalocean.com/account/api/tokens"
 
@@ -64,7 +72,7 @@ def describe(error: BaseException, settings: Settings) -> str:
         advice = _advice(error, settings)
         # Ours may say one thing a line; what comes from the API is one.
         is_ours = isinstance(error, PlanError)
-        text = _for_the_shell(str(error) if is_ours else _one_line(str(error)))
+        text = for_the_shell(str(error) if is_ours else _one_line(str(error)))
         return f"{text}; {advice}" if advice else text
     if isinstance(error, OSError):
         # Without a file name it is stdout that failed, such as a full disk behind a `>`.
@@ -75,10 +83,17 @@ def describe(error: BaseException, settings: Settings) -> str:
     return f"internal error: {type(error).__name__}: {_one_line(str(error))}{more}"
 
 
-def _for_the_shell(text: str) -> str:
-    """Replace the names of the library's keywords by those of the options."""
+def for_the_shell(text: str) -> str:
+    """Replace the names of the library's keywords by those of the options.
+
+    What says it in the options' words already stays as it is.
+    """
     for keyword, option in _OPTIONS.items():
         text = text.replace(keyword, option)
+    rules = _NOT_KEPT.fullmatch(text)
+    if rules is not None:
+        kept = ", ".join(f"--keep-{rule}" for rule in rules[1].split(", "))
+        return f"not kept by {kept}"
     return text
 
 

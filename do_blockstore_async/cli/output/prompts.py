@@ -1,4 +1,4 @@
-"""Ask before something is deleted."""
+"""Ask before something is deleted, and read what is piped in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..._export import visible
 from ..exit_codes import CommandError, ExitCode, UsageError
 from ..options import current
 
-__all__ = ["check_can_ask", "confirm"]
+__all__ = ["check_can_ask", "confirm", "read_stdin"]
 
 
 def check_can_ask(*, yes: bool) -> None:
@@ -36,23 +36,41 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def confirm(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool, number: int | None = None) -> None:
     """Continue only if the user confirms.
 
     The question goes to stderr, so that stdout holds results only.
 
+    Args:
+        question: what is asked.
+        yes: the user has confirmed it already.
+        number: has to be typed instead of y, so that nobody confirms a large deletion by habit.
+
     Raises:
         UsageError: not a terminal, and no `--yes`.
-        CommandError: the response is not yes; nothing was done.
+        CommandError: the user declined; nothing was done.
     """
     check_can_ask(yes=yes)
     if yes:
         return
-    sys.stderr.write(f"{visible(question)} [y/N] ")
+    choice = "[y/N]" if number is None else f"Type {number} to confirm:"
+    sys.stderr.write(f"{visible(question)} {choice} ")
     sys.stderr.flush()
     with _interruptible():
         answer = sys.stdin.readline()
     if not answer:
         sys.stderr.write("\n")
-    if answer.strip().lower() not in ("y", "yes"):
+    answer = answer.strip().lower()
+    is_yes = answer in ("y", "yes") if number is None else answer.replace(",", "") == str(number)
+    if not is_yes:
         raise CommandError("nothing was done", ExitCode.GUARD)
+
+
+def read_stdin(most_bytes: int) -> bytes:
+    """Read standard input to its end.
+
+    Args:
+        most_bytes: one more than this is read at most, for the caller to notice.
+    """
+    with _interruptible():
+        return sys.stdin.buffer.read(most_bytes + 1)

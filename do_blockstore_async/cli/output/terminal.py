@@ -36,14 +36,33 @@ __all__ = [
 _TOKEN = re.compile(r"\b(do[a-z]_v1_)\w+")
 # Wide enough that no table is ever cut in a file or a pipe.
 _UNBOUNDED = 100_000
+# The first file descriptor that is not one of the three standard streams.
+_FIRST_OWN = 3
 
 
 def tidy_streams() -> None:
-    """Never fail on a character that the stream cannot encode: write it escaped instead."""
+    """Never fail on a character that the stream cannot encode: write it escaped instead.
+
+    Streams that were closed from outside (`>&-`) become the null device.
+    """
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def _open_closed_streams() -> None:
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    # Below 3, or the next file that is opened would be what a stray write to stderr goes to.
+    null = os.open(os.devnull, os.O_RDWR)
+    while null < _FIRST_OWN:
+        null = os.dup(null)
+    os.close(null)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 -- for as long as we run
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def redact(text: str) -> str:
