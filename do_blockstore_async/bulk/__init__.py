@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .execution.run import Run
     from .execution.watch import read_status, watch_status
     from .model.guards import Guards
-    from .model.inventory import Inventory, InventoryRow, InventoryTotal
+    from .model.inventory import Inventory, InventoryRow, InventoryTotal, SnapshotAgeGroup
     from .model.outcome import Outcome, Skip
     from .model.plan import Plan, SkippedStep, Step
     from .model.prices import Prices
@@ -52,6 +52,7 @@ __all__ = [
     "Selection",
     "Skip",
     "SkippedStep",
+    "SnapshotAgeGroup",
     "Step",
     "VolumeSpec",
     "read_status",
@@ -86,6 +87,7 @@ __getattr__, __dir__ = lazy_names(
         "Selection": ".model.selection",
         "Skip": ".model.outcome",
         "SkippedStep": ".model.plan",
+        "SnapshotAgeGroup": ".model.inventory",
         "Step": ".model.plan",
         "VolumeSpec": ".model.specs",
         "read_status": ".execution.watch",

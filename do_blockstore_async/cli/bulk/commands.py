@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from ..exit_codes import UsageError
 from ..options import current
+from ..pages.picture import Picture
 from .options import Job, Keep, Pick, RunFlags
 
 if TYPE_CHECKING:
+    from ...bulk.model.inventory import Inventory
     from ...bulk.model.plan import Plan
     from ...bulk.service import Bulk
 
@@ -18,6 +20,7 @@ __all__ = ["create", "delete", "inventory", "prune", "snapshot"]
 _JOB = Job()
 _KEEP = Keep()
 _PICK = Pick()
+_PICTURE = Picture()
 _RUNNING = RunFlags()
 
 
@@ -137,17 +140,32 @@ async def create(
     return await run_bulk_command("create", plan, running)
 
 
-async def inventory(*, pick: Pick = _PICK, no_snapshots: bool = False) -> int:
+async def inventory(
+    *, pick: Pick = _PICK, no_snapshots: bool = False, picture: Picture = _PICTURE
+) -> int:
     """List volumes with their sizes, ages, snapshots and what they cost in a month.
 
     Args:
         no_snapshots: leave the snapshots out, which saves their listing.
     """
-    from ..output.tables import show_table, write, write_json
+    from ...bulk import Prices
+    from ..pages.picture import drawing
     from ..session import open_session
 
-    async with open_session(patient=True) as session:
-        found = await session.store.bulk.inventory(pick.selection(), snapshots=not no_snapshots)
+    prices = Prices()
+    with drawing(picture, pick.words(), prices, with_snapshots=not no_snapshots) as draw:
+        async with open_session(patient=True) as session:
+            found = await session.store.bulk.inventory(
+                pick.selection(), snapshots=not no_snapshots, prices=prices
+            )
+        _show_inventory(found)
+        draw(found)
+    return 0
+
+
+def _show_inventory(found: Inventory) -> None:
+    from ..output.tables import show_table, write, write_json
+
     output = current().output
     if output == "json":
         write_json(found.to_json())
@@ -167,4 +185,3 @@ async def inventory(*, pick: Pick = _PICK, no_snapshots: bool = False) -> int:
             f"{total.monthly_cost:,.2f}",
         )
         show_table(header, rows, totals=totals)
-    return 0

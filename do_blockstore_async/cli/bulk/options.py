@@ -51,6 +51,19 @@ class Pick:
     attached: bool = False
     unattached: bool = False
 
+    def words(self) -> str:
+        """Say which volumes these are, in words."""
+        named = [
+            *(("regions " if len(self.region) > 1 else "region ") + ", ".join(self.region),)
+            * bool(self.region),
+            *(f"tag {tag}" for tag in self.tag),
+            *(f"without tag {tag}" for tag in self.exclude_tag),
+            *((f"name {self.name}",) if self.name else ()),
+            *(("attached",) if self.attached else ()),
+            *(("unattached",) if self.unattached else ()),
+        ]
+        return "; ".join(named) or "all volumes"
+
     def selection(self) -> Selection:
         """Return the same for `store.bulk`."""
         from ...bulk.model.selection import Selection
