@@ -114,7 +114,7 @@ class Figures:
                 row.snapshots,
                 round(row.snapshots_gigabytes, 2),
                 None if row.newest_snapshot_at is None else int(row.newest_snapshot_at.timestamp()),
-                round(row.monthly_cost, 2),
+                round(row.monthly_cost, 6),
                 (row.droplet_id is not None)
                 + 2 * (self.with_snapshots and _is_unprotected(row, at, self.unprotected_days))
                 + 4 * row.orphaned,
