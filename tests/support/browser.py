@@ -58,8 +58,17 @@ class Tab:
     async def until(self, script: str, patience_s: float = 20.0) -> None:
         """Wait until an expression is true in the page."""
         async with asyncio.timeout(patience_s):
-            while not await self.evaluate(script):  # noqa: ASYNC110 -- the page signals nothing
+            while not await self._is_true(script):  # noqa: ASYNC110 -- the page signals nothing
                 await asyncio.sleep(0.02)
+
+    async def _is_true(self, script: str) -> bool:
+        try:
+            return bool(await self.evaluate(script))
+        except AssertionError as error:
+            # Between two pages there is none.
+            if "Cannot find default execution context" not in str(error):
+                raise
+            return False
 
 
 @asynccontextmanager

@@ -85,13 +85,16 @@ async def _serve(interval_s: float, port: int, journals: tuple[str, ...]) -> int
     from ..output.terminal import print_stderr
     from ..pages.live import serve_page
     from ..pages.rendering import check_extra
-    from ..pages.runs import RunsUnderWay
+    from ..pages.runs import RunsUnderWay, journal_name
     from ..pages.sources import BudgetSource
     from ..session import open_session
     from ..signals import interruptible
 
     check_extra()
-    source = BudgetSource(RunsUnderWay(journals))
+    runs = RunsUnderWay(journals)
+    for journal in await runs.missing():
+        print_stderr(f"{journal_name(journal)} is no journal yet: shown once its run begins")
+    source = BudgetSource(runs)
     over = asyncio.Event()
     async with open_session(hooks=(source.on_event,)) as session:
         source.watch(session.store, session.host)

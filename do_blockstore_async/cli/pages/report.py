@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..output.tables import write
+from ..output.terminal import results
 from ..output.text import bar
 from .rendering import render
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from rich.text import Text
 
     from .figures import Bar, Figures
 
-__all__ = ["chart_text", "report_page", "show_chart"]
+__all__ = ["report_page", "show_chart"]
 
 _BAR_WIDTH = 40
 
@@ -30,30 +32,30 @@ def show_chart(figures: Figures, width: int) -> None:
         figures: what the report would show.
         width: columns of the terminal.
     """
-    write(chart_text(figures, width))
+    from rich.text import Text
 
-
-def chart_text(figures: Figures, width: int) -> str:
-    """Return what `show_chart` writes."""
+    console = results()
     currency = figures.inventory.currency
     blocks = [(f"Cost by region, {currency} a month", figures.regions)]
     if figures.with_snapshots:
         blocks.append(("Snapshots by age, GiB", figures.ages))
         blocks.append(("Volumes by the age of their newest snapshot", figures.newest))
-    lines: list[str] = []
     for title, bars in blocks:
         # What the report's table says in several columns is one figure here.
         shown = [each.cells[1] if bars is figures.ages else each.cells[-1] for each in bars]
-        lines += ["", title, *_bar_lines(bars, shown, width)]
-    return "\n".join(lines) + "\n"
+        for line in ("", Text(title, style="bold"), *_bar_lines(bars, shown, width)):
+            console.print(line, no_wrap=True, crop=False)
 
 
-def _bar_lines(bars: Sequence[Bar], amounts: Sequence[str], width: int) -> list[str]:
+def _bar_lines(bars: Sequence[Bar], amounts: Sequence[str], width: int) -> Iterator[Text]:
+    from rich.text import Text
+
     labels = max((len(each.label) for each in bars), default=0)
     numbers = max(map(len, amounts), default=0)
     room = max(10, min(_BAR_WIDTH, width - labels - numbers - 6))
-    lines = []
     for each, amount in zip(bars, amounts, strict=True):
         filled, rest = bar(room, sum(each.parts) / 100)
-        lines.append(f"  {each.label:<{labels}}  {filled}{rest}  {amount:>{numbers}}")
-    return lines
+        line = Text(f"  {each.label:<{labels}}  ")
+        line.append(filled, style="cyan")
+        line.append(rest, style="dim")
+        yield line.append(f"  {amount:>{numbers}}")

@@ -12,7 +12,7 @@ from ..._log.places import state_folder
 if TYPE_CHECKING:
     from ...bulk import RunStatus
 
-__all__ = ["RunsUnderWay"]
+__all__ = ["RunsUnderWay", "journal_name"]
 
 # Who works on a run writes to its journal at least every few seconds.
 _QUIET_S: Final = 60.0
@@ -30,6 +30,16 @@ class RunsUnderWay:
     def __init__(self, journals: Sequence[str] = ()) -> None:
         self._named = tuple(journals)
         self._seen: dict[str, dict[str, Any]] = {}
+
+    async def missing(self) -> list[str]:
+        """Return those of the given journals that are not there yet.
+
+        Raises:
+            JournalError: something else is there, or it is not accessible.
+        """
+        from ...bulk import read_status
+
+        return [name for name in self._named if await read_status(name) is None]
 
     async def read(self) -> list[dict[str, Any]]:
         """Return the runs, the newest first; those that have ended since stay for a while."""
@@ -72,11 +82,14 @@ def _changed_s(file: Path) -> float:
     return max(times)
 
 
+def journal_name(journal: str) -> str:
+    """Return what to call a journal: of a URL, which may hold a password, the name behind it."""
+    return journal.rpartition("#")[2] if "://" in journal else Path(journal).stem
+
+
 def _shown(journal: str, status: RunStatus) -> dict[str, Any]:
-    # A URL may hold a password; its name is what follows.
-    name = journal.rpartition("#")[2] if "://" in journal else Path(journal).stem
     return {
-        "name": name,
+        "name": journal_name(journal),
         "kind": status.kind,
         "job": status.job,
         "total": status.total,

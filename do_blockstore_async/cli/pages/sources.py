@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..._clock import wall_s
 from ..._export import visible
+from ...errors import BlockStoreError
 from ...events import (
     AttemptFinished,
     AttemptSent,
@@ -115,6 +116,7 @@ class BudgetSource(_Source):
         self._sent = 0
         self._before: QuotaStatus | None = None
         self._own_pause = False
+        self._trouble = ""
 
     def watch(self, store: BlockStore, host: str) -> None:
         """Show the budget of this client from now on."""
@@ -179,11 +181,20 @@ class BudgetSource(_Source):
         store = self._store
         if store is None:
             return await self._common()
+        try:
+            return {**await self._common(), **self._budget(store)}
+        except BlockStoreError as error:
+            # Such as a process that joined with other settings; the page says so, once.
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                self._note(self._trouble)
+            return await self._common()
+
+    def _budget(self, store: BlockStore) -> dict[str, Any]:
         status = store.quota
         self._compare(status)
         why = {kind: store.explain(background=kind == "background").text for kind in _CLASSES}
         return {
-            **await self._common(),
             "budgets": [
                 {
                     "name": "",

@@ -110,10 +110,11 @@
     const time = at.toLocaleTimeString("en-GB", { hour12: false });
     const status = row.status === null ? (row.method ? "none" : "") : String(row.status);
     return make("tr", { class: isBad(row) ? "refused" : null },
-      make("td", { class: "short" }, time), make("td", { class: "short" }, row.who),
-      make("td", { class: "short" }, row.method), make("td", { class: "name" }, row.path),
+      make("td", { class: "short" }, time),
       make("td", { class: isBad(row) ? "number bad" : "number" }, status),
+      make("td", { class: "short" }, row.method), make("td", { class: "name" }, row.path),
       make("td", { class: "number" }, row.duration_s === null ? "" : whole(row.duration_s * 1000)),
+      make("td", { class: "short" }, row.who),
       make("td", { class: "name" }, row.note));
   }
 
