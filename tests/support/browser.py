@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,11 @@ def chromium() -> str | None:
 class Tab:
     """One page."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(
+        self, socket: aiohttp.ClientWebSocketResponse, numbers: Iterator[int] | None = None
+    ) -> None:
         self._socket = socket
-        self._numbers = itertools.count(1)
+        self._numbers = numbers or itertools.count(1)
         self._session: dict[str, str] = {}
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -49,6 +51,12 @@ class Tab:
         target = await self.call("Target.createTarget", url=url)
         made = await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = {"sessionId": made["sessionId"]}
+
+    async def another(self, url: str) -> Tab:
+        """Open a page beside this one, in the same browser."""
+        tab = Tab(self._socket, self._numbers)
+        await tab.open(url)
+        return tab
 
     async def evaluate(self, script: str) -> Any:
         """Return the value of an expression in the page."""

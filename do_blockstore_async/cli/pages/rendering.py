@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..._export import visible
 from ..exit_codes import CommandError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 __all__ = ["check_extra", "render"]
 
@@ -42,6 +46,21 @@ def render(name: str, *, connects: bool = False, **values: Any) -> str:
         connects: whether its script may connect to where the page came from.
         **values: what the template shows.
     """
+    style, script = _text("style.css"), _text("common.js") + _text(f"{name}.js")
+    reach = "'self'" if connects else "'none'"
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        f"connect-src {reach}; base-uri 'none'; form-action 'none'"
+    )
+    return (
+        _environment()
+        .get_template(f"{name}.html")
+        .render(style=style, script=script, policy=policy, **values)
+    )
+
+
+@cache
+def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -54,15 +73,7 @@ def render(name: str, *, connects: bool = False, **values: Any) -> str:
     environment.filters["visible"] = visible
     # Compact, and in the order in which it was written.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    style, script = _text("style.css"), _text("common.js") + _text(f"{name}.js")
-    reach = "'self'" if connects else "'none'"
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
-        f"connect-src {reach}; base-uri 'none'; form-action 'none'"
-    )
-    return environment.get_template(f"{name}.html").render(
-        style=style, script=script, policy=policy, **values
-    )
+    return environment
 
 
 def _text(name: str) -> str:

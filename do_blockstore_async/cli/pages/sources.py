@@ -14,7 +14,6 @@ from ...events import (
     Event,
     PeerJoined,
     PeerLost,
-    QuotaPaused,
     SharedBudgetAway,
     SharedBudgetBack,
 )
@@ -115,7 +114,7 @@ class BudgetSource(_Source):
         self._waited_s: dict[tuple[int, int], float] = {}
         self._sent = 0
         self._before: QuotaStatus | None = None
-        self._own_pause = False
+        self._was_refused = False
         self._trouble = ""
 
     def watch(self, store: BlockStore, host: str) -> None:
@@ -129,6 +128,7 @@ class BudgetSource(_Source):
             self._sent += 1
             self._waited_s[event.call_id, event.attempt] = event.waited_s
         elif isinstance(event, AttemptFinished):
+            self._was_refused = self._was_refused or event.status == 429
             waited_s = self._waited_s.pop((event.call_id, event.attempt), 0.0)
             notes = [event.failure or ""]
             if waited_s >= 0.1:
@@ -141,9 +141,6 @@ class BudgetSource(_Source):
                 max(0.0, event.duration_s - waited_s),
                 "; ".join(filter(None, notes)),
             )
-        elif isinstance(event, QuotaPaused):
-            self._own_pause = True
-            self._note(f"nothing is sent for {event.pause_s:.0f} s, after a 429 ({event.kind})")
         elif isinstance(event, PeerJoined):
             self._note(f"{event.name} began to share the budget")
         elif isinstance(event, PeerLost):
@@ -161,20 +158,21 @@ class BudgetSource(_Source):
         """Tell what others have done since the last time, as far as the ledger knows it."""
         before, self._before = self._before, status
         own, self._sent = self._sent, 0
-        is_paused, self._own_pause = self._own_pause, False
-        if before is None or len(status.processes) < 2:
+        was_refused, self._was_refused = self._was_refused, False
+        if before is None:
             return
+        is_shared = len(status.processes) > 1
         theirs = status.granted - before.granted - own
-        if theirs > 0:
+        if theirs > 0 and is_shared:
             what = "request of another process" if theirs == 1 else "requests of other processes"
             self._note(f"{theirs:,} {what}", count=theirs)
-        if status.paused_for_s > max(1.0, before.paused_for_s) and not is_paused:
-            self._refused += 1
-            self._note(
-                f"the API refused a request of another process: nothing is sent for "
-                f"{status.paused_for_s:.0f} s",
-                status=429,
-            )
+        if status.paused_for_s > max(1.0, before.paused_for_s):
+            pause = f"nothing is sent for {status.paused_for_s:.0f} s"
+            if was_refused or not is_shared:
+                self._note(pause)
+            else:
+                self._refused += 1
+                self._note(f"a request of another process was refused: {pause}", status=429)
 
     async def state(self) -> dict[str, Any]:
         """See `LiveSource.state`."""
