@@ -43,10 +43,9 @@ from .faults.rules import Delivery, FaultInjector, deliver
 from .unknown import warn_if_unknown
 from .world import World, WorldOptions
 
-__all__ = ["RequestObserver", "Simulator", "serve"]
+__all__ = ["Simulator", "serve"]
 
-RequestObserver: TypeAlias = Callable[[RequestRecord, float, str | None], None]
-"""Is given each request, the seconds its response took and the kind of fault it met, if any."""
+_Observer: TypeAlias = Callable[[RequestRecord, float, str | None], None]
 
 _logger = logging.getLogger("do_blockstore_async.simulator")
 _SAVE_EVERY_S = 1.0
@@ -94,7 +93,7 @@ class Simulator:
         scenario: Scenario | str | Path | None = None,
         state: str | Path | None = None,
         record: str | Path | None = None,
-        observe: RequestObserver | None = None,
+        observe: _Observer | None = None,
         **world: Any,
     ) -> None:
         if scenario is not None and not isinstance(scenario, Scenario):
@@ -438,7 +437,7 @@ async def serve(
     scenario: str | Path | None = None,
     state: str | Path | None = None,
     record: str | Path | None = None,
-    observe: RequestObserver | None = None,
+    observe: _Observer | None = None,
     announce: Callable[[Simulator], None] | None = None,
     **world: Any,
 ) -> None:

@@ -66,17 +66,15 @@ class Skeleton(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.elements: list[object] = []
-        self.data: list[str] = []
+        self.attributes: set[str] = set()
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, attrs))
+        self.attributes |= {name for name, _ in attrs}
 
     def handle_endtag(self, tag: str) -> None:
         self.elements.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.data.append(data)
 
 
 HOSTILE = (
@@ -120,10 +118,9 @@ def test_a_report_reaches_for_nothing() -> None:
     assert policy
     assert "default-src &#39;none&#39;" in policy[1]
     assert "unsafe" not in policy[1]
-    for tag, attributes in filter(lambda it: isinstance(it, tuple), Skeleton(page).elements):  # type: ignore[misc]
-        names = {name for name, _ in attributes}
-        assert not names & {"src", "href", "srcset", "action", "style", "xlink:href"}, tag
-        assert not [name for name in names if name.startswith("on")], tag
+    names = Skeleton(page).attributes
+    assert not names & {"src", "href", "srcset", "action", "style", "xlink:href"}
+    assert not [name for name in names if name.startswith("on")]
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
 
 

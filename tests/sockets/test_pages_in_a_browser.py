@@ -6,10 +6,11 @@ import asyncio
 import re
 import signal
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import attrs
@@ -21,8 +22,17 @@ from do_blockstore_async.cli.pages.live import serve_page
 from do_blockstore_async.cli.pages.report import report_page
 from do_blockstore_async.cli.pages.runs import RunsUnderWay
 from do_blockstore_async.cli.pages.sources import SimulatorSource
+from do_blockstore_async.simulator import Simulator
 from tests.support.browser import Tab, chromium, open_tab
-from tests.support.cli import CANARY, PROGRAM, Terminal, environment, without_styles
+from tests.support.cli import (
+    CANARY,
+    PROGRAM,
+    Here,
+    Server,
+    Terminal,
+    environment,
+    without_styles,
+)
 from tests.support.documentation import ROOT
 
 needs_browser = pytest.mark.skipif(chromium() is None, reason="no Chromium is installed")
@@ -30,7 +40,7 @@ NOW = datetime(2026, 11, 28, 3, 0, tzinfo=UTC)
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">"
 
 
-def row(number: int, **changes: object) -> InventoryRow:
+def row(number: int, **changes: Any) -> InventoryRow:
     plain = InventoryRow(
         volume_id=f"aaaa{number:04x}",
         name=f"db-{number}",
@@ -137,6 +147,56 @@ async def test_a_report_sorts_filters_and_keeps_to_itself(tmp_path: Path) -> Non
         )  # fmt: skip
         # Only the table scrolls sideways, in its own frame.
         assert await tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator.in_thread(volumes=12, seed=7, limits="none") as running:
+        yield running
+
+
+@pytest.fixture
+def here(
+    simulator: Simulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Here:
+    server = Server(simulator.url, simulator.token)
+    return Here.at(server, tmp_path, monkeypatch, capsys)
+
+
+def test_a_report_goes_on_with_itself(here: Here, simulator: Simulator, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    words = ("bulk", "inventory", "--html", str(report))
+    first = here(*words, "--earlier", str(report), "-o", "csv")
+    assert first.code == 0
+    assert len(first.out.splitlines()) == 13
+    assert "is not there yet" in first.err
+    assert first.err.endswith(f"report: {report}\n")
+    old = tmp_path / "old.json"
+    old.write_text(here("bulk", "inventory", "-o", "json").out)
+    second = here(*words, "--region", "nyc3", "--earlier", str(report), str(old))
+    assert second.code == 0
+    assert "other volumes than this (region nyc3): (all volumes)" in second.err
+    assert report.read_text().count("<circle") == 3
+    assert here("bulk", "inventory", "--chart").out.count("USD a month") == 2
+
+    # What cannot be is told before anything is asked.
+    simulator.requests.clear()
+    for wrong in (
+        ("--html", str(tmp_path / "no" / "r.html")),
+        ("--html", str(tmp_path)),
+        ("--html", str(report), "--earlier", str(tmp_path / "absent.html")),
+        ("--earlier", str(report)),
+        ("--chart", "-o", "json"),
+    ):
+        refused = here("bulk", "inventory", *wrong)
+        assert refused.code == 2, wrong
+        assert refused.err.startswith("do-blockstore: "), wrong
+    for options in (("--watch", "--serve"), ("--port", "1"), ("--serve", "-o", "csv")):
+        assert here("quota", *options).code == 2, options
+    assert not simulator.requests
 
 
 # The live page.

@@ -91,7 +91,17 @@ async def open_tab(profile: Path, url: str) -> AsyncIterator[Tab]:
     assert program is not None
     browser = await asyncio.create_subprocess_exec(
         *(program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-        *("--disable-dev-shm-usage", "--remote-debugging-port=0", f"--user-data-dir={profile}"),
+        *(
+            "--disable-dev-shm-usage",
+            "--disable-extensions",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-default-apps",
+            "--mute-audio",
+            "--remote-debugging-port=0",
+            f"--user-data-dir={profile}",
+        ),
         "about:blank",
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,

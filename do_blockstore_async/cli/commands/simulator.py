@@ -11,7 +11,11 @@ from ..exit_codes import ExitCode, UsageError
 from ..options import current
 
 if TYPE_CHECKING:
-    from ...simulator.server import RequestObserver, Simulator
+    from ...simulator import RequestRecord
+    from ...simulator.server import Simulator
+
+    _Announce = Callable[[Simulator], None]
+    _Observe = Callable[[RequestRecord, float, str | None], None]
 
 __all__ = ["simulator"]
 
@@ -89,9 +93,7 @@ async def simulator(
 
 
 @asynccontextmanager
-async def _page(
-    port: int | None,
-) -> AsyncIterator[tuple[Callable[[Simulator], None], RequestObserver | None]]:
+async def _page(port: int | None) -> AsyncIterator[tuple[_Announce, _Observe | None]]:
     """Serve the live page; None serves none. Gives what the simulator announces and tells."""
     if port is None:
         yield _announce, None
