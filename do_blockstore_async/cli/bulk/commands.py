@@ -158,8 +158,10 @@ async def inventory(
             found = await session.store.bulk.inventory(
                 pick.selection(), snapshots=not no_snapshots, prices=prices
             )
+        # The page first: whoever reads the table may close the pipe (`| head`).
+        draw.write_page(found)
         _show_inventory(found)
-        draw(found)
+        draw.show_chart(found)
     return 0
 
 

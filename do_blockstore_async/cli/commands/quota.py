@@ -97,7 +97,7 @@ async def _serve(interval_s: float, port: int, journals: tuple[str, ...]) -> int
     source = BudgetSource(runs)
     over = asyncio.Event()
     async with open_session(hooks=(source.on_event,)) as session:
-        source.watch(session.store, session.host)
+        source.watch(session.store.throttle, session.host)
         await _look(session)
         async with serve_page(source, port=port) as url:
             print_stderr(f"{source.title}: {url}\nFor this machine only; Ctrl-C to quit")

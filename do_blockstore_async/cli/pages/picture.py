@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import attrs
 from cyclopts import Group, Parameter
@@ -17,14 +17,14 @@ from ..output.terminal import print_stderr
 if TYPE_CHECKING:
     from ...bulk import Inventory, Prices
     from .earlier import Past
+    from .figures import Figures
+    from .replacing import Replacement
 
-__all__ = ["Picture", "drawing"]
+__all__ = ["Drawing", "Picture", "drawing"]
 
 _GROUP = Group("Pictures", sort_key=20)
 # A table with its bars below it wants room; on less, --chart draws them all the same.
 _WIDE_ENOUGH = 100
-
-_Draw: TypeAlias = "Callable[[Inventory], None]"
 
 
 @Parameter(name="*", group=_GROUP)
@@ -60,10 +60,53 @@ class Picture:
             raise UsageError("--chart is drawn below a table: leave --output out")
 
 
+class Drawing:
+    """Draws an inventory; made by `drawing`."""
+
+    def __init__(
+        self,
+        picture: Picture,
+        file: Replacement | None,
+        earlier: list[Past],
+        figures: Callable[[Inventory], Figures],
+    ) -> None:
+        self._picture = picture
+        self._file = file
+        self._earlier = earlier
+        self._figures = figures
+
+    def write_page(self, found: Inventory) -> None:
+        """Write the report, if one is wanted.
+
+        Raises:
+            UsageError: earlier reports are in another currency.
+            CommandError: the file cannot be written; it is as it was.
+        """
+        if self._file is None:
+            return
+        from .report import report_page
+
+        if self._earlier and self._earlier[-1].currency != found.currency:
+            raise UsageError(
+                f"earlier reports are in {self._earlier[-1].currency}, not in {found.currency}"
+            )
+        self._file.write(report_page(self._figures(found)))
+
+    def show_chart(self, found: Inventory) -> None:
+        """Draw bars on stdout, where they fit or are asked for; tell where the report is."""
+        width = _chart_width(self._picture)
+        if width:
+            from .report import show_chart
+
+            show_chart(self._figures(found), width)
+        if self._file is not None:
+            print_stderr(f"report: {self._picture.html}")
+
+
 @contextmanager
 def drawing(
     picture: Picture, scope: str, prices: Prices, *, with_snapshots: bool
-) -> Iterator[_Draw]:
+) -> Iterator[Drawing]:
     """Give what draws an inventory; whatever keeps it from that is told before one is taken.
 
     Args:
@@ -74,44 +117,35 @@ def drawing(
 
     Raises:
         UsageError: the options exclude each other, or a file cannot be read or written.
-        CommandError: the extra for pages is missing; later, the file cannot be written.
+        CommandError: the extra for pages is missing.
     """
     picture.check()
     if not with_snapshots:
         scope = f"{scope}; snapshots left out"
-    with ExitStack() as stack:
-        file, earlier = None, []
-        if picture.html is not None:
-            from .rendering import check_extra
-            from .replacing import replacing
+    earlier: list[Past] = []
 
-            check_extra()
-            earlier = _earlier(picture, scope)
-            file = stack.enter_context(replacing(picture.html))
+    def figures(found: Inventory) -> Figures:
+        from .figures import figures_of
 
-        def draw(found: Inventory) -> None:
-            width = _chart_width(picture)
-            if file is None and not width:
-                return
-            from .figures import figures_of
-            from .report import report_page, show_chart
+        return figures_of(
+            found,
+            prices,
+            scope=scope,
+            with_snapshots=with_snapshots,
+            unprotected_days=picture.unprotected_days,
+            earlier=earlier,
+        )
 
-            figures = figures_of(
-                found,
-                prices,
-                scope=scope,
-                with_snapshots=with_snapshots,
-                unprotected_days=picture.unprotected_days,
-                earlier=earlier,
-            )
-            if width:
-                show_chart(figures, width)
-            if file is not None:
-                _check_currency(earlier, found)
-                file.write(report_page(figures))
-                print_stderr(f"report: {picture.html}")
+    if picture.html is None:
+        yield Drawing(picture, None, earlier, figures)
+        return
+    from .rendering import check_extra
+    from .replacing import replacing
 
-        yield draw
+    check_extra()
+    earlier += _earlier(picture, scope)
+    with replacing(picture.html) as file:
+        yield Drawing(picture, file, earlier, figures)
 
 
 def _chart_width(picture: Picture) -> int:
@@ -139,8 +173,3 @@ def _earlier(picture: Picture, scope: str) -> list[Past]:
         told = "; ".join(sorted(f"({other})" for other in others if other))
         print_stderr(f"earlier reports are about other volumes than this ({scope}): {told}")
     return earlier
-
-
-def _check_currency(earlier: list[Past], found: Inventory) -> None:
-    if earlier and earlier[-1].currency != found.currency:
-        raise UsageError(f"earlier reports are in {earlier[-1].currency}, not {found.currency}")

@@ -22,7 +22,7 @@ from ..output.text import window_name
 from .runs import RunsUnderWay
 
 if TYPE_CHECKING:
-    from ... import BlockStore, QuotaStatus
+    from ... import QuotaStatus, Throttle
     from ...simulator import RequestRecord, Simulator
 
 __all__ = ["BudgetSource", "SimulatorSource"]
@@ -102,7 +102,7 @@ def _shown(text: str) -> str:
 class BudgetSource(_Source):
     """A token's budget as this process sees it; with a shared one, as all see it that share it.
 
-    Give `on_event` to the client's hooks, and then the client to `watch`.
+    Give `on_event` to the client's hooks, and then its throttle to `watch`.
 
     Of this process each request is known. Of the others the ledger tells how many there were, who
     waits, and that the API refused one.
@@ -110,16 +110,16 @@ class BudgetSource(_Source):
 
     def __init__(self, runs: RunsUnderWay) -> None:
         super().__init__("Request budget", runs)
-        self._store: BlockStore | None = None
+        self._throttle: Throttle | None = None
         self._waited_s: dict[tuple[int, int], float] = {}
         self._sent = 0
         self._before: QuotaStatus | None = None
         self._was_refused = False
         self._trouble = ""
 
-    def watch(self, store: BlockStore, host: str) -> None:
-        """Show the budget of this client from now on."""
-        self._store = store
+    def watch(self, throttle: Throttle, host: str) -> None:
+        """Show the budget of this client's throttle from now on."""
+        self._throttle = throttle
         self.title = f"Request budget at {host}"
 
     def on_event(self, event: Event) -> None:
@@ -176,11 +176,13 @@ class BudgetSource(_Source):
 
     async def state(self) -> dict[str, Any]:
         """See `LiveSource.state`."""
-        store = self._store
-        if store is None:
+        throttle = self._throttle
+        if throttle is None:
             return await self._common()
         try:
-            return {**await self._common(), **self._budget(store)}
+            # First, since it counts what others have sent.
+            budget = self._budget(throttle)
+            return {**await self._common(), **budget}
         except BlockStoreError as error:
             # Such as a process that joined with other settings; the page says so, once.
             if str(error) != self._trouble:
@@ -188,10 +190,10 @@ class BudgetSource(_Source):
                 self._note(self._trouble)
             return await self._common()
 
-    def _budget(self, store: BlockStore) -> dict[str, Any]:
-        status = store.quota
+    def _budget(self, throttle: Throttle) -> dict[str, Any]:
+        status = throttle.status()
         self._compare(status)
-        why = {kind: store.explain(background=kind == "background").text for kind in _CLASSES}
+        why = {kind: throttle.explain(background=kind == "background").text for kind in _CLASSES}
         return {
             "budgets": [
                 {
