@@ -291,7 +291,7 @@ def test_bars_in_a_terminal_are_as_wide_as_there_is_room(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for width in (40, 60, 200):
-        show_chart(of([ROW]), width)
+        show_chart(of([ROW, attrs.evolve(ROW, region="ams3")]), width)
         lines = capsys.readouterr().out.splitlines()
         assert "Cost by region, USD a month" in lines
         assert re.search(r"^  nyc3 +[━#]+ +10\.75$", "\n".join(lines), re.M)

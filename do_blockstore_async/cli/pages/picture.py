@@ -120,6 +120,8 @@ def drawing(
         CommandError: the extra for pages is missing.
     """
     picture.check()
+    if current().simulate:
+        scope = f"{scope}; simulated"
     if not with_snapshots:
         scope = f"{scope}; snapshots left out"
     earlier: list[Past] = []

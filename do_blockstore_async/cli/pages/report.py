@@ -36,7 +36,9 @@ def show_chart(figures: Figures, width: int) -> None:
 
     console = results()
     currency = figures.inventory.currency
-    blocks = [(f"Cost by region, {currency} a month", figures.regions)]
+    blocks = []
+    if len(figures.regions) > 1:
+        blocks.append((f"Cost by region, {currency} a month", figures.regions))
     if figures.with_snapshots:
         blocks.append(("Snapshots by age, GiB", figures.ages))
         blocks.append(("Volumes by the age of their newest snapshot", figures.newest))

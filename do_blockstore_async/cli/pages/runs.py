@@ -64,7 +64,8 @@ class RunsUnderWay:
 
 def _recent_journals() -> list[str]:
     try:
-        files = list(state_folder().glob("*.db"))
+        folder = state_folder()
+        files = [*folder.glob("*.db"), *folder.glob("jobs/*.db")]
     except OSError:
         return []
     changed = sorted(((_changed_s(file), str(file)) for file in files), reverse=True)

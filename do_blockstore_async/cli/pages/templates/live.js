@@ -54,7 +54,7 @@
     if (run.unknown) parts.push(`${whole(run.unknown)} unknown`);
     const who = run.workers.map((worker) => `${worker.name} (${whole(worker.in_flight)} in flight)`);
     const outlook = run.is_over ? "ended"
-      : run.ends_in_s === null ? "no forecast yet" : `${span(run.ends_in_s)} to go`;
+      : run.ends_in_s === null ? "no forecast yet" : `${span(run.ends_in_s)} to go at the pace of the last minute`;
     return make("div", { class: "window" },
       make("div", null, `${run.kind}, job ${run.job}: `,
         make("strong", null, `${whole(ended)} of ${whole(run.total)}`), `; ${outlook}`),
