@@ -112,8 +112,9 @@ class WindowStatus:
     used: int
     used_by_others: int
     reserved: int
-    next_free_in_s: float | None = None
-    all_free_in_s: float | None = None
+    # They run with time: two looks at an unchanged budget are equal all the same.
+    next_free_in_s: float | None = attrs.field(default=None, eq=False)
+    all_free_in_s: float | None = attrs.field(default=None, eq=False)
 
     @property
     def remaining(self) -> int:

@@ -67,30 +67,22 @@ class Drawing:
         self,
         picture: Picture,
         file: Replacement | None,
-        earlier: list[Past],
         figures: Callable[[Inventory], Figures],
     ) -> None:
         self._picture = picture
         self._file = file
-        self._earlier = earlier
         self._figures = figures
 
     def write_page(self, found: Inventory) -> None:
         """Write the report, if one is wanted.
 
         Raises:
-            UsageError: earlier reports are in another currency.
             CommandError: the file cannot be written; it is as it was.
         """
-        if self._file is None:
-            return
-        from .report import report_page
+        if self._file is not None:
+            from .report import report_page
 
-        if self._earlier and self._earlier[-1].currency != found.currency:
-            raise UsageError(
-                f"earlier reports are in {self._earlier[-1].currency}, not in {found.currency}"
-            )
-        self._file.write(report_page(self._figures(found)))
+            self._file.write(report_page(self._figures(found)))
 
     def show_chart(self, found: Inventory) -> None:
         """Draw bars on stdout, where they fit or are asked for; tell where the report is."""
@@ -139,15 +131,15 @@ def drawing(
         )
 
     if picture.html is None:
-        yield Drawing(picture, None, earlier, figures)
+        yield Drawing(picture, None, figures)
         return
     from .rendering import check_extra
     from .replacing import replacing
 
     check_extra()
-    earlier += _earlier(picture, scope)
+    earlier += _earlier(picture, scope, prices.currency)
     with replacing(picture.html) as file:
-        yield Drawing(picture, file, earlier, figures)
+        yield Drawing(picture, file, figures)
 
 
 def _chart_width(picture: Picture) -> int:
@@ -161,7 +153,7 @@ def _chart_width(picture: Picture) -> int:
     return console.width if is_shown else 0
 
 
-def _earlier(picture: Picture, scope: str) -> list[Past]:
+def _earlier(picture: Picture, scope: str, currency: str) -> list[Past]:
     from .earlier import read_earlier
 
     paths = list(picture.earlier)
@@ -170,6 +162,8 @@ def _earlier(picture: Picture, scope: str) -> list[Past]:
         print_stderr(f"{picture.html} is not there yet: costs are shown from this report on")
         paths = [path for path in paths if path != picture.html]
     earlier = read_earlier(paths)
+    if earlier and earlier[-1].currency != currency:
+        raise UsageError(f"earlier reports are in {earlier[-1].currency}, not in {currency}")
     others = {past.scope for past in earlier} - {None, scope}
     if others:
         told = "; ".join(sorted(f"({other})" for other in others if other))
