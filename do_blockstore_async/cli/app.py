@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
-from .options import Output, Settings
+from .options import Output, Settings, seconds_of
 from .registry import COMMANDS, GROUPS, PROGRAM
 
 __all__ = ["build"]
@@ -41,8 +41,6 @@ def build(launch: Launch) -> App:
     Args:
         launch: runs a parsed command under its settings and returns the exit code.
     """
-    from .output.terminal import errors, pages
-
     everywhere = Group("Options for every command", sort_key=90)
     app = App(
         name=PROGRAM,
@@ -50,8 +48,6 @@ def build(launch: Launch) -> App:
         help_format="plaintext",
         help_epilogue=_EXITS,
         version=_version,
-        console=pages(),
-        error_console=errors(),
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
@@ -83,33 +79,37 @@ def build(launch: Launch) -> App:
         context: str | None = None,
         limits: str | None = None,
         budget_store: str | None = None,
-        timeout: float | None = None,
+        timeout: str | None = None,
+        quiet: Annotated[bool, Parameter(alias="-q")] = False,
         verbose: Annotated[bool, Parameter(alias="-v")] = False,
     ) -> int:
         """Take the options that every command has, before or after its name.
 
         Args:
             simulate: use an embedded simulator with 120 volumes; no token needed.
-            output: how results are written (default table).
+            output: how results are written (default table): wide has all columns, name only ids,
+                json-full the API's own shape.
             api_url: where the API is; also DIGITALOCEAN_API_URL.
             token_file: a file that holds the token and nothing else; - is standard input.
             context: take the token of this doctl context.
             limits: REQUESTS/SECONDS,... (default 250/60,5000/3600); none for a simulator.
             budget_store: who shares the token's budget: process, machine (default), or a redis://
                 or postgresql:// URL; also DO_BLOCKSTORE_BUDGET.
-            timeout: seconds for each call, the wait for the budget included; not for bulk jobs.
+            timeout: 30s, 5m, 1h for each call, the wait for the budget included; not for bulk jobs.
+            quiet: nothing but results and errors.
             verbose: events on stderr, and tracebacks of failures.
         """
         settings = Settings(
             simulate=simulate,
             api_url=api_url,
-            output=output,
+            shown=output,
+            quiet=quiet,
             verbose=verbose,
             token_file=token_file,
             context=context,
             limits=limits,
             budget=budget_store,
-            timeout_s=timeout,
+            timeout_s=None if timeout is None else seconds_of(timeout, "--timeout"),
         )
         function, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)
         return launch(settings, lambda: function(*bound.args, **bound.kwargs))

@@ -17,7 +17,8 @@ from .._export import visible
 from .app import build
 from .exit_codes import ExitCode, UsageError
 from .options import Settings, using
-from .output.terminal import print_stderr, redact, tidy_streams
+from .output.terminal import pages, print_error, print_stderr, redact, tidy_streams
+from .output.usage import usage_text
 from .registry import PROGRAM
 
 __all__ = ["run"]
@@ -37,12 +38,19 @@ def run(argv: Sequence[str]) -> int:
     tidy_streams()
     app = build(_launch)
     words = list(argv) or ["--help"]
+    if not {"--help", "-h"}.isdisjoint(words):
+        # Help pages are drawn by rich, which costs a tenth of a short command's start.
+        app.console = pages()
     try:
         # `--help` returns None; a command returns its exit code.
         code = int(app.meta(words) or ExitCode.DONE)
         sys.stdout.flush()
     except CycloptsError as error:
         print_stderr(_usage_line(error, words))
+        return ExitCode.USAGE
+    except UsageError as error:
+        # Of a global option: a command's own are met in `_launch`.
+        print_stderr(f"{PROGRAM}: {error}")
         return ExitCode.USAGE
     except KeyboardInterrupt as error:
         print_stderr("interrupted")
@@ -82,8 +90,8 @@ def _failed(error: Exception, settings: Settings) -> int:
     if settings.verbose and not isinstance(error, UsageError):
         import traceback
 
-        print_stderr("".join(traceback.format_exception(error)))
-    print_stderr(f"{PROGRAM}: {describe(error, settings)}")
+        print_error("".join(traceback.format_exception(error)))
+    print_error(f"{PROGRAM}: {describe(error, settings)}")
     _tell_notes(error)
     return exit_code(error)
 
@@ -92,7 +100,7 @@ def _tell_notes(error: BaseException) -> None:
     """Print the notes of the exception: what became of a request that was cut off."""
     for link in _chain(error):
         for text in getattr(link, "__notes__", ()):
-            print_stderr(f"{PROGRAM}: {text}")
+            print_error(f"{PROGRAM}: {text}")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -105,7 +113,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _usage_line(error: CycloptsError, words: Sequence[str]) -> str:
     asked = {word.split("=", 1)[0] for word in words}
-    unknown = str(error)
     for option in _TOKEN_OPTIONS:
         if option in asked and tuple(error.command_chain or ()) != ("simulator",):
             return (
@@ -114,7 +121,7 @@ def _usage_line(error: CycloptsError, words: Sequence[str]) -> str:
             )
     chain = " ".join(error.command_chain or ())
     where = f"{PROGRAM} {chain}".strip()
-    text = redact(visible(" ".join(unknown.split())))
+    text = redact(visible(usage_text(error)))
     return f"{where}: {text}\nTry: {where} --help"
 
 

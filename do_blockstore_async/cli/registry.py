@@ -41,48 +41,47 @@ COMMANDS = (
         "List volumes, in all regions at once.",
         "volumes list --region nyc3 --output csv",
     ),
-    Command("volumes get", "commands.volumes:get", "Show one volume.", f"volumes get {_ID}"),
     Command(
-        "volumes find",
-        "commands.volumes:find",
-        "Show the volume with this name in this region.",
-        "volumes find db-1 --region nyc3",
+        "volumes get",
+        "commands.volumes:get",
+        "Show one volume.",
+        "volumes get db-1 --region nyc3",
     ),
     Command(
         "volumes create",
         "commands.volumes:create",
         "Create a volume.",
-        "volumes create db-1 --region nyc3 --size-gigabytes 100 --filesystem-type ext4",
+        "volumes create db-1 --region nyc3 --size 100GiB --filesystem-type ext4",
     ),
     Command(
         "volumes delete",
         "commands.volumes:delete",
         "Delete a volume and its data permanently.",
-        "volumes delete --name db-1 --region nyc3",
+        "volumes delete db-1 --region nyc3",
     ),
     Command(
         "volumes attach",
         "commands.volumes:attach",
         "Attach a volume to a Droplet.",
-        "volumes attach --name db-1 --region nyc3 --droplet 3164444 --wait",
+        "volumes attach db-1 --region nyc3 --droplet 3164444 --wait",
     ),
     Command(
         "volumes detach",
         "commands.volumes:detach",
         "Detach a volume from a Droplet.",
-        f"volumes detach {_ID} --droplet 3164444",
+        "volumes detach db-1 --droplet 3164444",
     ),
     Command(
         "volumes resize",
         "commands.volumes:resize",
         "Make a volume larger.",
-        f"volumes resize {_ID} 200 --wait",
+        "volumes resize db-1 200 --wait",
     ),
     Command(
         "snapshots list",
         "commands.snapshots:list_",
         "List snapshots of one volume, or of all.",
-        f"snapshots list --volume {_ID}",
+        "snapshots list --volume db-1 --older-than 30d",
     ),
     Command(
         "snapshots get", "commands.snapshots:get", "Show one snapshot.", f"snapshots get {_ID}"
@@ -91,7 +90,7 @@ COMMANDS = (
         "snapshots create",
         "commands.snapshots:create",
         "Take a snapshot of a volume.",
-        f"snapshots create {_ID} db-1-before-upgrade --tag keep",
+        "snapshots create db-1 db-1-before-upgrade --tag keep",
     ),
     Command(
         "snapshots delete",
@@ -103,7 +102,7 @@ COMMANDS = (
         "actions list",
         "commands.actions:list_",
         "List the actions of a volume.",
-        f"actions list {_ID}",
+        "actions list db-1",
     ),
     Command(
         "actions get", "commands.actions:get", "Show one action.", f"actions get {_ID} 72531856"

@@ -325,11 +325,13 @@ async def test_a_persons_path_without_an_account(tmp_path: Path) -> None:
     listing = Terminal("--simulate", "volumes", "list", "--region", "nyc3", env=env, columns=120)
     listed = without_styles(listing.rest())
     assert listing.code == 0, listed
-    line = next(line for line in listed.splitlines() if "db-01" in line)
-    volume_id = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", line)
-    assert volume_id, listed
-    one = Terminal("--simulate", "volumes", "get", volume_id[0], env=env)
-    assert re.search(r"name +db-01\b", without_styles(one.rest()))
+    assert "db-01" in listed
+    one = without_styles(
+        Terminal("--simulate", "volumes", "get", "db-01", "--region", "nyc3", env=env).rest()
+    )
+    assert re.search(r"name +db-01\b", one)
+    volume_id = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", one)
+    assert volume_id, one
     inventory = Terminal(
         "--simulate", "bulk", "inventory", "--html", str(report), env=env, columns=120
     )

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import ConfigError
-from ...jobs import read_token_file
 from ..exit_codes import UsageError
 from ..options import Settings
 from . import doctl
@@ -47,6 +46,9 @@ def find_token(settings: Settings, environ: Mapping[str, str] | None = None) -> 
 
 
 def _from_file(path: Path) -> str:
+    # Imported late: it comes with all of what a jobs file can say.
+    from ...jobs import read_token_file
+
     try:
         return read_token_file(path, sys.stdin if str(path) == "-" else None)
     except ConfigError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exit_codes import UsageError
-from ..options import current
+from ..options import TableOptions, current
 from ..pages.picture import Picture
 from .options import Job, Keep, Pick, RunFlags
 
@@ -22,6 +22,7 @@ _KEEP = Keep()
 _PICK = Pick()
 _PICTURE = Picture()
 _RUNNING = RunFlags()
+_TABLE = TableOptions()
 
 
 async def snapshot(
@@ -141,7 +142,11 @@ async def create(
 
 
 async def inventory(
-    *, pick: Pick = _PICK, no_snapshots: bool = False, picture: Picture = _PICTURE
+    *,
+    pick: Pick = _PICK,
+    no_snapshots: bool = False,
+    picture: Picture = _PICTURE,
+    table: TableOptions = _TABLE,
 ) -> int:
     """List volumes with their sizes, ages, snapshots and what they cost in a month.
 
@@ -149,6 +154,7 @@ async def inventory(
         no_snapshots: leave the snapshots out, which saves their listing.
     """
     from ...bulk import Prices
+    from ..commands.targets import check_regions
     from ..pages.picture import drawing
     from ..session import open_session
 
@@ -158,32 +164,43 @@ async def inventory(
             found = await session.store.bulk.inventory(
                 pick.selection(), snapshots=not no_snapshots, prices=prices
             )
+            if pick.region and not found.rows:
+                await check_regions(session.store, *pick.region)
         # The page first: whoever reads the table may close the pipe (`| head`).
         draw.write_page(found)
-        _show_inventory(found)
+        _show_inventory(found, table, is_filtered=pick != _PICK)
         draw.show_chart(found)
     return 0
 
 
-def _show_inventory(found: Inventory) -> None:
-    from ..output.tables import show_table, write, write_json
+def _show_inventory(found: Inventory, table: TableOptions, *, is_filtered: bool) -> None:
+    from ..output.columns import inventory_columns
+    from ..output.tables import show_rows, write, write_json
 
-    output = current().output
-    if output == "json":
+    output = current().shown
+    if output in ("json", "json-full"):
         write_json(found.to_json())
-    elif output == "csv":
+    elif output == "csv" and table == _TABLE:
         write(found.to_csv())
     else:
         total = found.total
-        header, rows = found.table()
-        totals = (
-            "all",
-            f"{total.volumes} volumes",
-            f"{total.size_gigabytes:,}",
-            "",
-            f"{total.attached} attached",
-            f"{total.snapshots:,}",
-            f"{total.snapshots_gigabytes:,.0f}",
-            f"{total.monthly_cost:,.2f}",
+        totals = {
+            "id": "all",
+            "name": f"{total.volumes:,} volumes",
+            "size": f"{total.size_gigabytes:,}",
+            "droplet": f"{total.attached:,} attached",
+            "snapshots": f"{total.snapshots:,}",
+            "snapshot_size": f"{total.snapshots_gigabytes:,.0f}",
+            "cost": f"{total.monthly_cost:,.2f}",
+        }
+        # The id of a deleted volume is of no use to a command.
+        rows = [row for row in found.rows if output != "name" or not row.orphaned]
+        show_rows(
+            output,
+            inventory_columns(found.currency),
+            rows,
+            noun="volumes",
+            is_filtered=is_filtered,
+            options=table,
+            totals=totals,
         )
-        show_table(header, rows, totals=totals)

@@ -25,6 +25,7 @@ __all__ = ["Drawing", "Picture", "drawing"]
 _GROUP = Group("Pictures", sort_key=20)
 # A table with its bars below it wants room; on less, --chart draws them all the same.
 _WIDE_ENOUGH = 100
+_TABLES = ("table", "wide")
 
 
 @Parameter(name="*", group=_GROUP)
@@ -56,7 +57,7 @@ class Picture:
             raise UsageError("--earlier goes into a report: name it with --html FILE")
         if not 1 <= self.unprotected_days <= 36_500:
             raise UsageError("--unprotected-days must be 1 or more")
-        if self.chart and current().output != "table":
+        if self.chart and current().shown not in _TABLES:
             raise UsageError("--chart is drawn below a table: leave --output out")
 
 
@@ -149,7 +150,8 @@ def _chart_width(picture: Picture) -> int:
     console = results()
     if not console.is_terminal:
         return 80 if picture.chart else 0
-    is_shown = picture.chart or (current().output == "table" and console.width >= _WIDE_ENOUGH)
+    is_wide = current().shown in _TABLES and console.width >= _WIDE_ENOUGH
+    is_shown = picture.chart or is_wide
     return console.width if is_shown else 0
 
 
