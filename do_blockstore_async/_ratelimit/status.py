@@ -10,6 +10,7 @@ import attrs
 
 from .pure.causes import Cause, WaitKind
 from .pure.ledger import Ledger
+from .pure.window import Window
 
 __all__ = [
     "ProcessStatus",
@@ -101,6 +102,9 @@ class WindowStatus:
         used: slots we hold, requests in flight included.
         used_by_others: what other clients use of it, estimated from the response headers.
         reserved: slots background requests leave to interactive ones.
+        next_free_in_s: seconds until the next of the slots we hold is free again.
+        all_free_in_s: seconds until all of them are, were nothing more sent. Both are None where
+            none of the requests that hold them has ended yet.
     """
 
     limit: int
@@ -108,6 +112,9 @@ class WindowStatus:
     used: int
     used_by_others: int
     reserved: int
+    # They run with time: two looks at an unchanged budget are equal all the same.
+    next_free_in_s: float | None = attrs.field(default=None, eq=False)
+    all_free_in_s: float | None = attrs.field(default=None, eq=False)
 
     @property
     def remaining(self) -> int:
@@ -220,14 +227,7 @@ def quota_status(
 ) -> QuotaStatus:
     """Describe `ledger` at `now`; the pairs are for interactive and background requests."""
     windows = tuple(
-        WindowStatus(
-            limit=window.limit,
-            length_s=window.length_s,
-            used=ledger.in_flight + window.closed(now),
-            used_by_others=round(ledger.others_in(index, now)),
-            reserved=window.reserved,
-        )
-        for index, window in enumerate(ledger.windows)
+        _window_status(ledger, index, window, now) for index, window in enumerate(ledger.windows)
     )
     left = ledger.others.remaining(now, windows[-1].used)
     return QuotaStatus(
@@ -248,4 +248,17 @@ def quota_status(
         store_away_s=shared.store_away_s,
         reason=reasons[0],
         background_reason=reasons[1],
+    )
+
+
+def _window_status(ledger: Ledger, index: int, window: Window, now: float) -> WindowStatus:
+    closed = window.closed(now)
+    return WindowStatus(
+        limit=window.limit,
+        length_s=window.length_s,
+        used=ledger.in_flight + closed,
+        used_by_others=round(ledger.others_in(index, now)),
+        reserved=window.reserved,
+        next_free_in_s=window.next_release() - now if closed else None,
+        all_free_in_s=window.last_release() - now if closed else None,
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .execution.run import Run
     from .execution.watch import read_details, read_status, watch_status
     from .model.guards import Guards
-    from .model.inventory import Inventory, InventoryRow, InventoryTotal
+    from .model.inventory import Inventory, InventoryRow, InventoryTotal, SnapshotAgeGroup
     from .model.outcome import Outcome, Skip
     from .model.plan import Plan, SkippedStep, Step
     from .model.prices import Prices
@@ -55,6 +55,7 @@ __all__ = [
     "Selection",
     "Skip",
     "SkippedStep",
+    "SnapshotAgeGroup",
     "Step",
     "VolumeSpec",
     "parse_specs",
@@ -94,6 +95,7 @@ __getattr__, __dir__ = lazy_names(
         "Selection": ".model.selection",
         "Skip": ".model.outcome",
         "SkippedStep": ".model.plan",
+        "SnapshotAgeGroup": ".model.inventory",
         "Step": ".model.plan",
         "VolumeSpec": ".model.specs",
         "parse_specs": ".model.specs",

@@ -26,7 +26,7 @@ import math
 from collections import deque
 from typing import Literal, NamedTuple, Protocol
 
-__all__ = ["Decision", "MinuteModel", "RequestBudget", "Window"]
+__all__ = ["Decision", "MinuteModel", "RequestBudget", "Window", "WindowUsage"]
 
 MinuteModel = Literal["sliding", "fixed", "bucket"]
 
@@ -36,6 +36,20 @@ class Window(NamedTuple):
 
     limit: int
     seconds: float
+
+
+class WindowUsage(NamedTuple):
+    """What a window holds: `used` of `limit`; None for what it does not hold anything of.
+
+    `next_free_in_s` is when the next slot is free again, `all_free_in_s` when all are, were nothing
+    more sent.
+    """
+
+    limit: int
+    seconds: float
+    used: int
+    next_free_in_s: float | None
+    all_free_in_s: float | None
 
 
 class Decision(NamedTuple):
@@ -53,6 +67,7 @@ class Decision(NamedTuple):
 
 
 class _WindowCounter(Protocol):
+    def usage(self, now: float) -> WindowUsage: ...
     def full(self, now: float) -> bool: ...
     def take(self, now: float) -> None: ...
     def room_in_s(self, now: float) -> float: ...
@@ -70,6 +85,11 @@ class _SlidingLog:
         while log and log[0] <= expired:
             log.popleft()
         return len(log)
+
+    def usage(self, now: float) -> WindowUsage:
+        used = self.used(now)
+        all_in_s = self._log[-1] + self._window.seconds - now if used else None
+        return WindowUsage(*self._window, used, self.room_in_s(now) if used else None, all_in_s)
 
     def full(self, now: float) -> bool:
         return self.used(now) >= self._window.limit
@@ -94,6 +114,11 @@ class _FixedWindow:
         self._number = -1
         self._count = 0
 
+    def usage(self, now: float) -> WindowUsage:
+        self.full(now)
+        in_s = self.room_in_s(now) if self._count else None
+        return WindowUsage(*self._window, self._count, in_s, in_s)
+
     def full(self, now: float) -> bool:
         number = math.floor(now / self._window.seconds)
         if number != self._number:
@@ -116,6 +141,16 @@ class _TokenBucket:
         self._window = window
         self._tokens = float(window.limit)
         self._at = -math.inf
+
+    def usage(self, now: float) -> WindowUsage:
+        self.full(now)
+        limit, seconds = self._window
+        missing = limit - self._tokens
+        if missing <= 0:
+            return WindowUsage(limit, seconds, 0, None, None)
+        each_s = seconds / limit
+        next_in_s = (missing - math.ceil(missing) + 1) * each_s
+        return WindowUsage(limit, seconds, math.ceil(missing), next_in_s, missing * each_s)
 
     def full(self, now: float) -> bool:
         limit, seconds = self._window
@@ -195,6 +230,12 @@ class RequestBudget:
         remaining = 0 if refused else self._limit - self._hour.used(now)
         reset_s = int(self._hour.oldest_expires(now))
         return Decision(refused, self._limit, max(0, remaining), reset_s, retry_after_s)
+
+    def usage(self, now: float) -> tuple[WindowUsage, ...]:
+        """Tell what each window holds at `now`, the shortest first; it counts no request."""
+        now = max(now, self._now)
+        windows = [counter.usage(now) for counter in self._bursts]
+        return (*windows, self._hour.usage(now)) if self._has_hour else tuple(windows)
 
     def _pass(self, now: float) -> tuple[str | None, int | None]:
         if self._has_hour and self._hour.full(now):

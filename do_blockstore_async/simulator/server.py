@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from weakref import WeakSet
 
 from aiohttp import web
@@ -44,6 +44,8 @@ from .unknown import warn_if_unknown
 from .world import World, WorldOptions
 
 __all__ = ["Simulator", "serve"]
+
+_Observer: TypeAlias = Callable[[RequestRecord, float, str | None], None]
 
 _logger = logging.getLogger("do_blockstore_async.simulator")
 _SAVE_EVERY_S = 1.0
@@ -66,6 +68,9 @@ class Simulator:
             written a second after a change and at the end. Faults, budgets and tokens are not
             in it.
         record: a file to which each request is added as a line of JSON.
+        observe: is called with each request once its response is about to be sent, with the seconds
+            that took, and the kind of the fault that it met or None. A request that a fault kept
+            from the world has the status 0.
         **world: keywords of `WorldOptions`: volumes, seed, token, droplets, limits, ...
 
     Attributes:
@@ -88,6 +93,7 @@ class Simulator:
         scenario: Scenario | str | Path | None = None,
         state: str | Path | None = None,
         record: str | Path | None = None,
+        observe: _Observer | None = None,
         **world: Any,
     ) -> None:
         if scenario is not None and not isinstance(scenario, Scenario):
@@ -104,6 +110,7 @@ class Simulator:
         self._admin = Administration(self.world, self.faults, self.clock, self.reset)
         self._state_file = None if state is None else StateFile(state)
         self._record_path = record
+        self._observe = observe
         self._record: RequestFile | None = None
         self._changed = False
         self._saver: asyncio.Task[None] | None = None
@@ -300,6 +307,7 @@ class Simulator:
         await self.aclose()
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        began_s = self._waits.monotonic()
         reused = http.transport in self._seen
         if http.transport is not None:
             self._seen.add(http.transport)
@@ -324,12 +332,24 @@ class Simulator:
         delivery = deliver(self.world, self.faults, request, self.clock.now(), reused=reused)
         warn_if_unknown(request, delivery.response)
         self._changed = self._changed or request.method != "GET"
-        if self._record is not None:
-            # A fault may have kept it from the world, or doubled it.
-            arrived = self.world.handled - before
-            self._put_on_record(self.world.requests[-arrived:] if arrived else ())
+        # A fault may have kept it from the world, or doubled it.
+        arrived = self.world.handled - before
+        records = self.world.requests[-arrived:] if arrived else []
+        self._put_on_record(records)
         if wait_s:
             await self._waits.sleep(wait_s)
+        if self._observe is not None:
+            kind = None if delivery.fault is None else delivery.fault.kind
+            missed = RequestRecord(
+                self.clock.now(),
+                request.method,
+                self.world.without_tokens(request.target),
+                0,
+                "",
+                None,
+            )
+            for record in records or [missed]:
+                self._observe(record, self._waits.monotonic() - began_s, kind)
         return await self._answer(http, delivery)
 
     async def _answer_admin(self, http: web.BaseRequest) -> web.Response:
@@ -417,6 +437,7 @@ async def serve(
     scenario: str | Path | None = None,
     state: str | Path | None = None,
     record: str | Path | None = None,
+    observe: _Observer | None = None,
     announce: Callable[[Simulator], None] | None = None,
     **world: Any,
 ) -> signal.Signals | None:
@@ -433,6 +454,7 @@ async def serve(
         scenario: see there.
         state: see there.
         record: see there.
+        observe: see there.
         droplets: ids, or `ID:REGION`; none given makes one Droplet for each region.
         latency_ms: how long each response takes, in milliseconds.
         announce: is called once with the running simulator; its `url` and `token` are what a
@@ -463,6 +485,7 @@ async def serve(
         scenario=scenario,
         state=state,
         record=record,
+        observe=observe,
         # What was not given is the scenario's to say.
         **{name: value for name, value in given.items() if value is not None},
         **world,

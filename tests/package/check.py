@@ -23,6 +23,7 @@ NAME = "do_blockstore_async"
 IMPORTS = {
     "": f"import {NAME} as d; [getattr(d, name) for name in d.__all__]",
     "cli": f"from {NAME}.cli.app import build",
+    "cli,pages": f"from {NAME}.cli.pages.rendering import check_extra; check_extra()",
     "fastapi": f"import {NAME}.integrations.fastapi",
     "prometheus": f"import {NAME}.integrations.prometheus",
     "procrastinate": f"import {NAME}.integrations.procrastinate",
@@ -67,8 +68,12 @@ def check_wheel(wheel: Path) -> None:
     assert not strangers, strangers
     assert f"{NAME}/py.typed" in names
     assert f"{_metadata(wheel)}/licenses/LICENSE" in names
+    templates = {name for name in names if name.startswith(f"{NAME}/cli/pages/templates/")}
+    assert {name.rpartition(".")[2] for name in templates} == {"css", "html", "js"}
     assert not [
-        name for name in names if not name.endswith((".py", ".typed")) and NAME + "/" in name
+        name
+        for name in names
+        if not name.endswith((".py", ".typed")) and NAME + "/" in name and name not in templates
     ]
 
 

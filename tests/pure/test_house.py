@@ -215,7 +215,7 @@ def test_the_aiohttp_client_is_known_in_one_place() -> None:
         uses = {origin for origin in origins if layer(origin) == "aiohttp"}
         if module == "_http.transport":
             assert "aiohttp" in uses
-        elif module == "simulator.server":
+        elif module in {"simulator.server", "cli.pages.live"}:
             # The server side: `from aiohttp import web`.
             names = {name for origin, name, _ in imported(module) if origin == "aiohttp"}
             assert names <= {"web"}

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,11 @@ def chromium() -> str | None:
 class Tab:
     """One page."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(
+        self, socket: aiohttp.ClientWebSocketResponse, numbers: Iterator[int] | None = None
+    ) -> None:
         self._socket = socket
-        self._numbers = itertools.count(1)
+        self._numbers = numbers or itertools.count(1)
         self._session: dict[str, str] = {}
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -50,6 +52,12 @@ class Tab:
         made = await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = {"sessionId": made["sessionId"]}
 
+    async def another(self, url: str) -> Tab:
+        """Open a page beside this one, in the same browser."""
+        tab = Tab(self._socket, self._numbers)
+        await tab.open(url)
+        return tab
+
     async def evaluate(self, script: str) -> Any:
         """Return the value of an expression in the page."""
         found = await self.call("Runtime.evaluate", expression=script, returnByValue=True)
@@ -58,8 +66,17 @@ class Tab:
     async def until(self, script: str, patience_s: float = 20.0) -> None:
         """Wait until an expression is true in the page."""
         async with asyncio.timeout(patience_s):
-            while not await self.evaluate(script):  # noqa: ASYNC110 -- the page signals nothing
+            while not await self._is_true(script):  # noqa: ASYNC110 -- the page signals nothing
                 await asyncio.sleep(0.02)
+
+    async def _is_true(self, script: str) -> bool:
+        try:
+            return bool(await self.evaluate(script))
+        except AssertionError as error:
+            # Between two pages there is none.
+            if "Cannot find default execution context" not in str(error):
+                raise
+            return False
 
 
 @asynccontextmanager
@@ -74,7 +91,17 @@ async def open_tab(profile: Path, url: str) -> AsyncIterator[Tab]:
     assert program is not None
     browser = await asyncio.create_subprocess_exec(
         *(program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-        *("--disable-dev-shm-usage", "--remote-debugging-port=0", f"--user-data-dir={profile}"),
+        *(
+            "--disable-dev-shm-usage",
+            "--disable-extensions",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-default-apps",
+            "--mute-audio",
+            "--remote-debugging-port=0",
+            f"--user-data-dir={profile}",
+        ),
         "about:blank",
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,

@@ -73,3 +73,8 @@ class Window:
         """When the next slot comes free by itself; infinity when all wait for a response."""
         first = self.answered[0] if self.answered else _NEVER
         return min(first, self.lost[0]) if self.lost else first
+
+    def last_release(self) -> float:
+        """When the last of these slots comes free; 0 when all wait for a response."""
+        last = self.answered[-1] if self.answered else 0.0
+        return max(last, self.lost[-1]) if self.lost else last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import datetime
 from operator import attrgetter
@@ -13,7 +14,16 @@ from ..._export import csv_text, json_text
 from ...models import Volume, VolumeSnapshot
 from .prices import Prices
 
-__all__ = ["Inventory", "InventoryRow", "InventoryTotal", "by_volume", "take_inventory"]
+__all__ = [
+    "Inventory",
+    "InventoryRow",
+    "InventoryTotal",
+    "SnapshotAgeGroup",
+    "by_volume",
+    "take_inventory",
+]
+
+_AGES_DAYS: Final = (1, 7, 30, 90, 365)
 
 
 @attrs.frozen(kw_only=True)
@@ -68,6 +78,24 @@ class InventoryTotal:
         )
 
 
+@attrs.frozen(kw_only=True)
+class SnapshotAgeGroup:
+    """The snapshots of an inventory that are about as old.
+
+    Attributes:
+        from_days: they are at least so many days old.
+        under_days: and younger than so many; None for the oldest.
+        snapshots, size_gigabytes: how many, and their billable size.
+        monthly_cost: what they cost in a month.
+    """
+
+    from_days: int
+    under_days: int | None
+    snapshots: int = 0
+    size_gigabytes: float = 0.0
+    monthly_cost: float = 0.0
+
+
 @attrs.frozen
 class Inventory:
     """What the account holds, by volume.
@@ -76,11 +104,13 @@ class Inventory:
         rows: in the order of the listing.
         taken_at: when.
         currency: of all amounts.
+        snapshots_by_age: the snapshots of all rows, from the youngest to the oldest.
     """
 
     rows: tuple[InventoryRow, ...]
     taken_at: datetime
     currency: str
+    snapshots_by_age: tuple[SnapshotAgeGroup, ...] = ()
 
     @property
     def total(self) -> InventoryTotal:
@@ -125,6 +155,7 @@ class Inventory:
             "currency": self.currency,
             "total": self.total,
             "by_region": self.by_region,
+            "snapshots_by_age": self.snapshots_by_age,
             "volumes": self.rows,
         }
         return json_text(document)
@@ -160,8 +191,10 @@ def take_inventory(
     """Make rows of the volumes, and of the snapshots whose volume is not among them."""
     grouped = by_volume(snapshots)
     rows: list[InventoryRow] = []
+    counted: list[VolumeSnapshot] = []
     for volume in volumes:
         there = grouped.pop(volume.id, [])
+        counted += there
         weight = sum(each.size_gigabytes for each in there)
         rows.append(
             InventoryRow(
@@ -180,6 +213,7 @@ def take_inventory(
         )
     if with_orphaned:
         for volume_id, there in grouped.items():
+            counted += there
             weight = sum(each.size_gigabytes for each in there)
             rows.append(
                 InventoryRow(
@@ -197,4 +231,28 @@ def take_inventory(
                     orphaned=True,
                 )
             )
-    return Inventory(tuple(rows), at, prices.currency)
+    return Inventory(tuple(rows), at, prices.currency, _by_age(counted, at, prices))
+
+
+def _by_age(
+    snapshots: Iterable[VolumeSnapshot], at: datetime, prices: Prices
+) -> tuple[SnapshotAgeGroup, ...]:
+    counts = [0] * (len(_AGES_DAYS) + 1)
+    sizes = [0.0] * len(counts)
+    for snapshot in snapshots:
+        days = (at - snapshot.created_at).total_seconds() / 86_400
+        group = bisect_right(_AGES_DAYS, days)
+        counts[group] += 1
+        sizes[group] += snapshot.size_gigabytes
+    return tuple(
+        SnapshotAgeGroup(
+            from_days=from_days,
+            under_days=under_days,
+            snapshots=count,
+            size_gigabytes=size,
+            monthly_cost=prices.snapshot(size),
+        )
+        for from_days, under_days, count, size in zip(
+            (0, *_AGES_DAYS), (*_AGES_DAYS, None), counts, sizes, strict=True
+        )
+    )

@@ -10,9 +10,11 @@ from cyclopts import Parameter
 from ..exit_codes import UsageError
 from ..options import TableOptions, current
 from ..output.prompts import read_stdin
+from ..pages.picture import Picture
 from .options import Job, Keep, Pick, RunFlags
 
 if TYPE_CHECKING:
+    from ...bulk.model.inventory import Inventory
     from ...bulk.model.plan import Plan
     from ...bulk.model.specs import VolumeSpec
     from ...bulk.service import Bulk
@@ -22,6 +24,7 @@ __all__ = ["create", "delete", "inventory", "prune", "snapshot"]
 _JOB = Job()
 _KEEP = Keep()
 _PICK = Pick()
+_PICTURE = Picture()
 _RUNNING = RunFlags()
 _TABLE = TableOptions()
 _MOST_BYTES = 1 << 30
@@ -177,22 +180,41 @@ def _format_of(text: str) -> str:
 
 
 async def inventory(
-    *, pick: Pick = _PICK, no_snapshots: bool = False, table: TableOptions = _TABLE
+    *,
+    pick: Pick = _PICK,
+    no_snapshots: bool = False,
+    picture: Picture = _PICTURE,
+    table: TableOptions = _TABLE,
 ) -> int:
     """List volumes with their sizes, ages, snapshots and what they cost in a month.
 
     Args:
         no_snapshots: leave the snapshots out, which saves their listing.
     """
+    from ...bulk import Prices
     from ..commands.targets import check_regions
-    from ..output.columns import inventory_columns
-    from ..output.tables import show_rows, write, write_json
+    from ..pages.picture import drawing
     from ..session import open_session
 
-    async with open_session(patient=True) as session:
-        found = await session.store.bulk.inventory(pick.selection(), snapshots=not no_snapshots)
-        if pick.region and not found.rows:
-            await check_regions(session.store, *pick.region)
+    prices = Prices()
+    with drawing(picture, str(pick.selection()), prices, with_snapshots=not no_snapshots) as draw:
+        async with open_session(patient=True) as session:
+            found = await session.store.bulk.inventory(
+                pick.selection(), snapshots=not no_snapshots, prices=prices
+            )
+            if pick.region and not found.rows:
+                await check_regions(session.store, *pick.region)
+        # The page first: whoever reads the table may close the pipe (`| head`).
+        draw.write_page(found)
+        _show_inventory(found, table, is_filtered=pick != _PICK)
+        draw.show_chart(found)
+    return 0
+
+
+def _show_inventory(found: Inventory, table: TableOptions, *, is_filtered: bool) -> None:
+    from ..output.columns import inventory_columns
+    from ..output.tables import show_rows, write, write_json
+
     output = current().shown
     if output in ("json", "json-full"):
         write_json(found.to_json())
@@ -216,8 +238,7 @@ async def inventory(
             inventory_columns(found.currency),
             rows,
             noun="volumes",
-            is_filtered=pick != _PICK,
+            is_filtered=is_filtered,
             options=table,
             totals=totals,
         )
-    return 0

@@ -13,6 +13,7 @@ from ..options import current, seconds_of
 
 if TYPE_CHECKING:
     from ... import ProcessStatus, QuotaStatus
+    from ..pages.sources import BudgetSource
     from ..session import Session
 
 __all__ = ["quota"]
@@ -29,6 +30,9 @@ async def quota(
     *,
     watch: Annotated[bool, Parameter(alias="-w")] = False,
     interval: str = "10s",
+    serve: bool = False,
+    port: int | None = None,
+    journal: tuple[str, ...] = (),
 ) -> int:
     """Show the token's request budget: both windows, and who used what of them.
 
@@ -37,6 +41,11 @@ async def quota(
     Args:
         watch: refresh until Ctrl-C.
         interval: the time between two requests, 1s or more (default 10s).
+        serve: show it as a live page in your browser until Ctrl-C: what the windows hold, who
+            waits, requests and refusals, runs under way. For this machine only.
+        port: where to serve it (default: a free one).
+        journal: show the run of this journal too; repeat it for more. Runs with a journal in the
+            state directory are found.
     """
     from ..session import open_session
 
@@ -44,8 +53,15 @@ async def quota(
     if interval_s < 1:
         raise UsageError(f"--interval must be 1s or more, not {interval}: each is a request")
     current().check_no_names()
-    if watch and current().output != "table":
-        raise UsageError("--watch draws gauges: leave --output out")
+    if (watch or serve) and current().output != "table":
+        shown = "--watch draws gauges" if watch else "--serve shows a page"
+        raise UsageError(f"{shown}: leave --output out")
+    if watch and serve:
+        raise UsageError("--watch and --serve exclude each other")
+    if not serve and (port is not None or journal):
+        raise UsageError("--port and --journal are for the page of --serve")
+    if serve:
+        return await _serve(interval_s, port or 0, journal)
     async with open_session() as session:
         await _look(session)
         if watch:
@@ -61,6 +77,54 @@ async def _look(session: Session) -> None:
 
     with suppress(PermissionDeniedError):
         await session.store.request("GET", "/v2/volumes", params={"per_page": 1})
+
+
+async def _serve(interval_s: float, port: int, journals: tuple[str, ...]) -> int:
+    """Serve the live page until Ctrl-C."""
+    import asyncio
+
+    from ..output.terminal import print_stderr
+    from ..pages.live import serve_page
+    from ..pages.rendering import check_extra
+    from ..pages.runs import RunsUnderWay, journal_name
+    from ..pages.sources import BudgetSource
+    from ..session import open_session
+    from ..signals import interruptible
+
+    check_extra()
+    runs = RunsUnderWay(journals)
+    for journal in await runs.missing():
+        print_stderr(f"{journal_name(journal)} is no journal yet: shown once its run begins")
+    source = BudgetSource(runs)
+    over = asyncio.Event()
+    async with open_session(hooks=(source.on_event,)) as session:
+        source.watch(session.store.throttle, session.host)
+        await _look(session)
+        async with serve_page(source, port=port) as url:
+            print_stderr(f"{source.title}: {url}\nFor this machine only; Ctrl-C to quit")
+            with interruptible(over.set, "quit at once"):
+                refreshing = asyncio.create_task(_refresh(session, source, interval_s))
+                try:
+                    await over.wait()
+                finally:
+                    refreshing.cancel()
+                    await asyncio.gather(refreshing, return_exceptions=True)
+    return 0
+
+
+async def _refresh(session: Session, source: BudgetSource, interval_s: float) -> None:
+    """Ask again at each interval, as `--watch` does, while somebody looks at the page."""
+    from ..._clock import pause
+    from ...errors import BlockStoreError
+    from ..output.errors import describe
+
+    while True:
+        await pause(interval_s)
+        if source.is_watched:
+            try:
+                await _look(session)
+            except BlockStoreError as error:
+                source.failed(describe(error, current()))
 
 
 def _show(session: Session) -> None:
