@@ -43,6 +43,8 @@ def show_chart(figures: Figures, width: int) -> None:
         blocks.append(("Snapshots by age, GiB", figures.ages))
         blocks.append(("Volumes by the age of their newest snapshot", figures.newest))
     for title, bars in blocks:
+        if not any(sum(each.parts) for each in bars):
+            continue  # such as snapshots that take no space yet
         # What the report's table says in several columns is one figure here.
         shown = [each.cells[1] if bars is figures.ages else each.cells[-1] for each in bars]
         for line in ("", Text(title, style="bold"), *_bar_lines(bars, shown, width)):
