@@ -491,7 +491,6 @@ def test_many_deletions_are_named_and_their_number_is_typed(home: Path, tmp_path
         assert lines == [f"nyc3 {name}{number:02}" for number in range(20)]
         assert "  ... and 3 more; --dry-run lists all" in shown
         assert "23 volumes in all: 230 GiB, 23.00 USD a month" in shown
-        # Neither y nor nothing: that others decline is seen without a terminal.
         terminal.type("23\n")
         assert "23 volumes deleted" in terminal.rest()
         assert terminal.code == 0
