@@ -288,6 +288,7 @@ def test_journals_are_listed_and_shown(
     rows = list(csv.DictReader(io.StringIO(shown.out)))
     assert [row["state"] for row in rows] == ["done", "in_doubt", "not_started"]
     assert "Left: take 2 snapshots" in shown.err
+    assert "  2 requests\n" in shown.err
     left = here("journals", "show", str(journal), "--state", "not_started", "-o", "json")
     assert [row["state"] for row in json.loads(left.out)] == ["not_started"]
     assert here("journals", "show", str(tmp_path / "no.db")).code == 2
