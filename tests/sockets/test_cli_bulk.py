@@ -293,6 +293,7 @@ def test_journals_are_listed_and_shown(
     rows = list(csv.DictReader(io.StringIO(shown.out)))
     assert [row["state"] for row in rows] == ["done", "in_doubt", "not_started"]
     assert "Left: take 2 snapshots" in shown.err
+    assert "  2 requests\n" in shown.err
     left = here("journals", "show", str(journal), "--state", "not_started", "-o", "json")
     assert [row["state"] for row in json.loads(left.out)] == ["not_started"]
     assert here("journals", "show", str(tmp_path / "no.db")).code == 2
@@ -325,7 +326,7 @@ def test_volumes_to_create_come_from_standard_input(
     assert [item["name"] for item in items] == [f"{written}-0", f"{written}-1"]
     typed_in(monkeypatch, text)
     again = here("bulk", "create", "-", "--dry-run", *more)
-    assert "skipped: 2, exists already" in again.err
+    assert "skipped: 2, already exists" in again.err
     typed_in(monkeypatch, " \n")
     assert "standard input is empty" in here("bulk", "create", "-", "--yes").err
 
@@ -367,7 +368,6 @@ def test_the_time_zone_is_that_of_the_names(here: Here) -> None:
 
 def test_closed_streams_give_no_traceback(home: Path, api: Server) -> None:
     for words, code in (
-        ("regions list >&-", 0),
         ("volumes lst 2>&-", 2),
         ("quota <&- >&- 2>&-", 0),
     ):
@@ -498,11 +498,6 @@ def test_many_deletions_are_named_and_their_number_is_typed(home: Path, tmp_path
         assert lines == [f"nyc3 {name}{number:02}" for number in range(20)]
         assert "  ... and 3 more; --dry-run lists all" in shown
         assert "23 volumes in all: 230 GiB, 23.00 USD a month" in shown
-        terminal.type("y\n")
-        assert "nothing was done" in terminal.rest()
-        assert terminal.code == 4
-        terminal = Terminal(*job, env=env, columns=40)
-        terminal.until(r"Type 23 to confirm: ")
         terminal.type("23\n")
         assert "23 volumes deleted" in terminal.rest()
         assert terminal.code == 0

@@ -214,6 +214,19 @@ def test_no_width_cuts_a_time_or_a_reason(width: int, reason: str) -> None:
     assert "4,815/5,000 an hour" in text
 
 
+def test_stopping_tells_what_it_still_waits_for() -> None:
+    def told(**now: int) -> str:
+        progress = Progress(_Busy(RunActivity(**now)), _Quiet(), "")  # type: ignore[arg-type]
+        progress.stopping = True
+        return progress.reason()
+
+    again = "; press Ctrl-C again to quit now"
+    assert told() == "stopping: nothing is in flight any more"
+    assert told(in_flight=2, looking_up=1) == (f"stopping: waiting for 3 requests in flight{again}")
+    assert told(retrying=1) == f"stopping: waiting for 1 request to be resent{again}"
+    assert told(given_up=4) == "stopping: nothing is in flight any more (4 given up)"
+
+
 @attrs.frozen
 class _Busy:
     """A long run, as far as it is shown."""

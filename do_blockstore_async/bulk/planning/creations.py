@@ -30,7 +30,7 @@ def creation_steps(
         if found is not None:
             same = spec.size_gigabytes in (None, found.size_gigabytes)
             code = "exists" if same else "name_conflict"
-            reason = "exists already" + ("" if same else f", with {found.size_gigabytes} GiB")
+            reason = "already exists" + ("" if same else f", with {found.size_gigabytes} GiB")
             skips.append(skip_volume(found, code, reason))
             continue
         wanted = attrs.evolve(spec, tags=tuple(dict.fromkeys((*spec.tags, *tags))))

@@ -126,8 +126,7 @@ async def create(
         file: .csv, .json or .jsonl with name, region, size_gigabytes, and optionally description,
             filesystem_type, filesystem_label, snapshot_id, tags (in CSV separated by ;); - is
             standard input.
-        written_as: how the file is written, where its name does not say it (standard input is
-            looked at).
+        written_as: how the file is written, where its name does not say.
         add_tag: tag all of them; repeat it for more.
     """
     from .run import run_bulk_command

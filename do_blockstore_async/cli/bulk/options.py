@@ -205,10 +205,8 @@ class Job:
     """What the job is called.
 
     Args:
-        job: the job's name; it tags its snapshots bulk-job:NAME, and only those are pruned
-            (default nightly, of `bulk delete` delete).
-        template: names of new snapshots (default {volume}-{region}-{date}); also {time}, {job},
-            {volume_id}, {volume:.40}.
+        job: the job's name; only snapshots it tagged bulk-job:NAME are pruned (default nightly).
+        template: snapshot names (default {volume}-{region}-{date}); also {time}, {volume:.40}.
         time_zone: of the names and of the days to keep, such as Europe/Rome (default UTC).
     """
 
@@ -238,17 +236,15 @@ class RunFlags:
     Args:
         dry_run: show the plan with every step, and stop; with --resume, what is left of it.
         yes: do not ask.
-        journal: record the run in this file, or in postgresql://HOST/DB#NAME; by default in a new
-            file in the state directory.
+        journal: record the run in this file or postgresql://HOST/DB#NAME (default a new file).
         resume: continue the run recorded in --journal.
         retry_failed: with --resume: repeat only what failed.
         max_failures: stop after more than N failures (default 10).
         max_items: delete at most N (default 100 volumes, 10000 snapshots).
-        max_share: delete at most this share of all (default 0.25 of volumes, 0.9 of snapshots).
+        max_share: delete at most this share (default 25% of volumes, 90% of snapshots).
         concurrency: maximum concurrent requests (default 16).
         report: write the outcome of every item to this file: .json, .csv, or text.
-        progress: a bar, lines, JSON lines for programs, or none; auto is a bar at a terminal, else
-            lines.
+        progress: how progress is told (default auto: a bar at a terminal, else lines).
     """
 
     dry_run: Annotated[bool, Parameter(alias="-n")] = False

@@ -115,14 +115,11 @@ class Progress:
         if not self.stopping:
             found = self.wait(now)
             return "" if found is None else found.text
-        sent = now.in_flight + now.looking_up
-        if sent:
-            text = (
-                f"stopping: waiting for {_several(sent, 'request')} in flight; press Ctrl-C again "
-                "to quit now"
-            )
-        else:
-            text = "stopping: nothing is in flight any more"
+        sent, again = now.in_flight + now.looking_up, now.waiting + now.retrying
+        text = "stopping: nothing is in flight any more"
+        if sent or again:
+            what = f"{_several(sent or again, 'request')} {'in flight' if sent else 'to be resent'}"
+            text = f"stopping: waiting for {what}; press Ctrl-C again to quit now"
         return f"{text} ({now.given_up:,} given up)" if now.given_up else text
 
     @property

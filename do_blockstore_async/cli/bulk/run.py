@@ -96,13 +96,13 @@ class _Job:
             plan = await make_plan(bulk)
         if running.dry_run:
             return self._show_only(plan, None)
-        self.notes.plan(plan, _shown_or_none(running.journal), None)
+        stamp = f"{plan.made_at:%Y%m%dT%H%M%SZ}"
+        journal, ours = running.journal_path(settings, plan.job, stamp, self.notes.say)
+        self.notes.plan(plan, _shown_or_none(journal), None)
         if plan.steps:
             # Do not ask for consent to something that is rejected afterwards.
             running.guards().check(plan)
             confirm_plan(plan, yes=running.yes)
-        stamp = f"{plan.made_at:%Y%m%dT%H%M%SZ}"
-        journal, ours = running.journal_path(settings, plan.job, stamp, self.notes.say)
         run = running.started(bulk, plan, journal)
         # The user's own journal must work; ours is a convenience.
         unrecorded = running.started(bulk, plan, None) if ours else None

@@ -113,8 +113,10 @@ def plan_lines(plan: Plan, earlier: RunDetails | None = None) -> list[str]:
     lines.append(f"{title}: {', '.join(steps) or 'nothing to do'}{where}{which}")
     if plan.steps:
         requests = _several(("1 request", "{} requests"), plan.requests)
-        about = "about " if plan.duration_s >= 1 else ""
-        lines.append(f"  {requests}, {about}{span_text(plan.duration_s)} at today's budget")
+        about = ", about " if plan.duration_s >= 1 else ", "
+        # What a journal says was not forecast by anybody.
+        span = f"{about}{span_text(plan.duration_s)} at today's budget" if plan.duration_s else ""
+        lines.append(f"  {requests}{span}")
     if plan.monthly_change:
         at_most = "at most " if plan.monthly_change > 0 else ""
         lines.append(
