@@ -15,6 +15,7 @@ class ExitCode:
     GUARD = 4
     QUOTA = 5
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class UsageError(Exception):

@@ -7,22 +7,21 @@ the documented exit codes; never a traceback without `--verbose`.
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import CycloptsError
-
-from .._export import visible
-from .app import build
 from .exit_codes import ExitCode, UsageError
-from .options import Settings, using
-from .output.terminal import print_stderr, redact, tidy_streams
+from .output.terminal import print_stderr, tidy_streams
 from .registry import PROGRAM
 
-__all__ = ["run"]
+if TYPE_CHECKING:
+    from .app import PageRequest
+    from .options import Settings
 
-_TOKEN_OPTIONS = ("--token", "--access-token", "--api-token", "-t")
+__all__ = ["run"]
 
 
 def run(argv: Sequence[str]) -> int:
@@ -34,37 +33,47 @@ def run(argv: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
+    _open_streams()
     tidy_streams()
-    app = build(_launch)
-    words = list(argv) or ["--help"]
-    try:
-        # `--help` returns None; a command returns its exit code.
-        code = int(app.meta(words) or ExitCode.DONE)
-        sys.stdout.flush()
-    except CycloptsError as error:
-        print_stderr(_usage_line(error, words))
-        return ExitCode.USAGE
-    except KeyboardInterrupt as error:
-        print_stderr("interrupted")
-        _tell_notes(error)
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of the output closed it (`| head`): no failure.
-        _silence(sys.stdout)
-        return ExitCode.DONE
-    except OSError as error:
-        # Only stdout is left to fail here: a full disk behind a `>`.
-        _silence(sys.stdout)
-        print_stderr(f"cannot write the results: {error.strerror or error}")
-        return ExitCode.FAILED
+    with _terminable() as ended:
+        try:
+            code = _run(list(argv))
+            sys.stdout.flush()
+        except KeyboardInterrupt as error:
+            print_stderr("terminated" if ended else "interrupted")
+            _tell_notes(error)
+            return ExitCode.TERMINATED if ended else ExitCode.INTERRUPTED
+        except BrokenPipeError:
+            # The reader of the output closed it (`| head`): no failure.
+            _silence(sys.stdout)
+            return ExitCode.DONE
+        except OSError as error:
+            # Only stdout is left to fail here: a full disk behind a `>`.
+            _silence(sys.stdout)
+            print_stderr(f"cannot write the results: {error.strerror or error}")
+            return ExitCode.FAILED
     return code
 
 
-def _launch(settings: Settings, call: Callable[[], Coroutine[Any, Any, int] | int]) -> int:
-    """Run one parsed command; its failures become a line and an exit code."""
-    with using(settings):
+def _run(words: list[str]) -> int:
+    from .app import MistypedError, PageRequest, read
+
+    try:
+        asked = read(words)
+    except MistypedError as error:
+        at = f"{PROGRAM} {error.where}".strip()
+        print_stderr(f"{at}: {error}\nTry: {at} --help")
+        return ExitCode.USAGE
+    except UsageError as error:
+        print_stderr(f"{PROGRAM}: {error}")
+        return ExitCode.USAGE
+    if isinstance(asked, PageRequest):
+        return _page(asked)
+    from .options import using
+
+    with using(asked.settings):
         try:
-            result = call()
+            result = asked.run()
             if isinstance(result, int):
                 return result
             import asyncio
@@ -73,7 +82,21 @@ def _launch(settings: Settings, call: Callable[[], Coroutine[Any, Any, int] | in
         except (BrokenPipeError, KeyboardInterrupt, SystemExit):
             raise
         except Exception as error:  # noqa: BLE001 -- the last line of defence before the user
-            return _failed(error, settings)
+            return _failed(error, asked.settings)
+
+
+def _page(asked: PageRequest) -> int:
+    from .help.pages import global_page, page_of, write_page
+
+    if asked.kind == "version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"{PROGRAM} {version('do-blockstore-async')}\n")
+    elif asked.kind == "global":
+        write_page(global_page())
+    else:
+        write_page(page_of(asked.words), to_stderr=asked.mistaken)
+    return ExitCode.USAGE if asked.mistaken else ExitCode.DONE
 
 
 def _failed(error: Exception, settings: Settings) -> int:
@@ -103,19 +126,43 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _usage_line(error: CycloptsError, words: Sequence[str]) -> str:
-    asked = {word.split("=", 1)[0] for word in words}
-    unknown = str(error)
-    for option in _TOKEN_OPTIONS:
-        if option in asked and tuple(error.command_chain or ()) != ("simulator",):
-            return (
-                f"{PROGRAM}: {option} is no option: arguments are visible to others "
-                "and kept in the history; use --token-file FILE or DIGITALOCEAN_TOKEN"
-            )
-    chain = " ".join(error.command_chain or ())
-    where = f"{PROGRAM} {chain}".strip()
-    text = redact(visible(" ".join(unknown.split())))
-    return f"{where}: {text}\nTry: {where} --help"
+@contextmanager
+def _terminable() -> Iterator[list[int]]:
+    """End on SIGTERM as on Ctrl-C; the list yielded tells afterwards which of them it was.
+
+    A command that handles SIGTERM itself, such as a bulk job, takes the signal over.
+    """
+    came: list[int] = []
+
+    def ended(number: int, _: object) -> None:
+        came.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    before = None
+    # Only the main thread has signals.
+    with suppress(ValueError):
+        before = signal.signal(signal.SIGTERM, ended)
+    try:
+        yield came
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _open_streams() -> None:
+    """Give closed standard streams (`>&-`) somewhere to go.
+
+    Else the first file or socket that is opened would become stdout, and be written into.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, so this very one.
+            os.open(os.devnull, os.O_RDWR)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _silence(stream: Any) -> None:

@@ -13,6 +13,7 @@ async def list_(*, storage: bool = False) -> int:
     Args:
         storage: only those with block storage.
     """
+    from ..completion.cache import remember
     from ..output.columns import REGIONS
     from ..output.tables import show_rows
     from ..session import open_session
@@ -23,5 +24,8 @@ async def list_(*, storage: bool = False) -> int:
             async for region in session.store.regions.list()
             if not storage or "storage" in region.features
         ]
+    # Volumes can be in these only.
+    kept = ((each.slug, each.name) for each in found if "storage" in each.features)
+    remember(session.account, "regions", kept)
     show_rows(current().output, REGIONS, found)
     return 0

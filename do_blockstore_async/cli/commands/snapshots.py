@@ -17,12 +17,15 @@ async def list_(*, volume: str | None = None) -> int:
     Args:
         volume: the volume's id.
     """
+    from ..completion.cache import remember, row_of_snapshot
     from ..output.columns import SNAPSHOTS
     from ..output.tables import show_rows
     from ..session import open_session
 
     async with open_session() as session:
         found = [s async for s in session.store.snapshots.list(volume)]
+    if volume is None:
+        remember(session.account, "snapshots", map(row_of_snapshot, found))
     show_rows(current().output, SNAPSHOTS, found)
     return 0
 

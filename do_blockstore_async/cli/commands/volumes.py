@@ -25,12 +25,15 @@ async def list_(*, region: str | None = None, name: str | None = None) -> int:
         region: only of this region, such as nyc3.
         name: only with this name; at most one in each region.
     """
+    from ..completion.cache import remember, row_of_volume
     from ..output.columns import VOLUMES
     from ..output.tables import show_rows
     from ..session import open_session
 
     async with open_session() as session:
         found = [v async for v in session.store.volumes.list(region=region, name=name)]
+    if region is None and name is None:
+        remember(session.account, "volumes", map(row_of_volume, found))
     show_rows(current().output, VOLUMES, found)
     return 0
 

@@ -19,6 +19,7 @@ from ..exit_codes import CommandError, ExitCode, UsageError
 from ..options import Settings
 
 _OPTIONS = {
+    "Config.ca_file": "--ca-file",
     "max_items": "--max-items",
     "max_share": "--max-share",
     "retry_failed": "--retry-failed",

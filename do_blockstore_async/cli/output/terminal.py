@@ -12,8 +12,6 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..._export import visible
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -68,6 +66,8 @@ def is_live(console: Console) -> bool:
 
 def print_stderr(message: str) -> None:
     """Print a few lines for the user to stderr."""
+    from ..._export import visible
+
     for line in message.splitlines():
         sys.stderr.write(f"{redact(visible(line))}\n")
     sys.stderr.flush()
