@@ -71,7 +71,7 @@ def usage_table() -> str:
         function, arguments = arguments_of(command)
         shown = [each for each in arguments if each.parse and each.show]
         table["" if command is None else command.words] = {
-            "text": (inspect.getdoc(function) or "").partition("\n\nArgs:")[0],
+            "text": (inspect.getdoc(function) or "").partition("\n\nArgs:")[0] if command else "",
             "arguments": [_argument(each) for each in shown if each.is_positional_only()],
             "options": [_option(each) for each in shown if not each.is_positional_only()],
         }

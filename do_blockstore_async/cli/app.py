@@ -104,9 +104,9 @@ def _parsed_call(head: list[str], tail: list[str]) -> Call | PageRequest:
     from .everywhere import everywhere
 
     if any(word.startswith("-") for word in head):
-        settings, rest = _parsed(everywhere, head)()
+        settings, rest, has_output = _parsed(everywhere, head)()
     else:
-        settings, rest = everywhere(*head)
+        settings, rest, has_output = everywhere(*head)
     if not rest:
         return PageRequest()
     if rest[0].startswith("-"):
@@ -119,6 +119,9 @@ def _parsed_call(head: list[str], tail: list[str]) -> Call | PageRequest:
     command = _REFRESH if is_refresh else find(" ".join(found))
     if command is None:
         return PageRequest(found, mistaken=True)
+    # Whoever mends the configuration needs its commands.
+    if not has_output and not command.words.startswith("config"):
+        settings = _with_usual_output(settings)
     function = _imported(command)
     return Call(command, settings, _parsed(function, [*rest[len(found) :], *tail], command))
 
@@ -161,6 +164,26 @@ def _unknown(word: str, group: str | None) -> MistypedError:
         if inside:
             hint = f"; did you mean {' or '.join(inside)}?"
     return MistypedError(f"unknown command: {word}{hint}", group or "")
+
+
+def _with_usual_output(settings: Settings) -> Settings:
+    """The settings with the configuration file's output, if it names one."""
+    from typing import get_args
+
+    import attrs
+
+    from .config_file import load
+    from .options import Output
+
+    file = load()
+    named = file.defaults.output
+    if named is None:
+        return settings
+    for choice in get_args(Output):
+        if choice == named:
+            return attrs.evolve(settings, output=choice)
+    choices = ", ".join(get_args(Output))
+    raise UsageError(f"{file.path}: output is one of {choices}, not {named!r}")
 
 
 def _imported(command: Command) -> Callable[..., Any]:

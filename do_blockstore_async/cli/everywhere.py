@@ -7,7 +7,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .exit_codes import UsageError
 from .options import Output, Settings
 
 __all__ = ["everywhere"]
@@ -25,8 +24,10 @@ def everywhere(
     timeout: float | None = None,
     ca_file: Path | None = None,
     verbose: Annotated[bool, Parameter(alias="-v")] = False,
-) -> tuple[Settings, tuple[str, ...]]:
+) -> tuple[Settings, tuple[str, ...], bool]:
     """Take the options that every command has, before or after its name.
+
+    Returns the settings, the words left for the command, and whether `--output` was given.
 
     Args:
         simulate: use an embedded simulator with 120 volumes; no token needed.
@@ -45,7 +46,7 @@ def everywhere(
     settings = Settings(
         simulate=simulate,
         api_url=api_url,
-        output=output or _usual_output(),
+        output=output or "table",
         verbose=verbose,
         token_file=token_file,
         context=context,
@@ -54,21 +55,4 @@ def everywhere(
         timeout_s=timeout,
         ca_file=ca_file,
     )
-    return settings, tokens
-
-
-def _usual_output() -> Output:
-    """The configuration file's output, or a table."""
-    from typing import get_args
-
-    from .config_file import load
-
-    file = load()
-    named = file.defaults.output
-    if named is None:
-        return "table"
-    for choice in get_args(Output):
-        if named == choice:
-            return choice  # type: ignore[no-any-return]
-    choices = ", ".join(get_args(Output))
-    raise UsageError(f"{file.path}: output is one of {choices}, not {named!r}")
+    return settings, tokens, output is not None
