@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...errors import ConfigError
-from ...jobs import read_token_file
 from ..config_file import Context
 from ..exit_codes import UsageError
 from ..options import Settings
@@ -69,6 +66,9 @@ def read_token(source: Source, environ: Mapping[str, str] | None = None) -> str:
 
 
 def _from_file(path: Path) -> str:
+    from ...errors import ConfigError
+    from ...jobs import read_token_file
+
     try:
         return read_token_file(path, sys.stdin if str(path) == "-" else None)
     except ConfigError as error:
@@ -77,6 +77,8 @@ def _from_file(path: Path) -> str:
 
 def _from_command(context: Context, command: tuple[str, ...]) -> str:
     """Run a command that prints the token; it may ask for a password at the terminal."""
+    import subprocess
+
     where = f"{_of(context)}: {command[0]}"
     try:
         done = subprocess.run(  # noqa: S603 -- the user's own command, without a shell
