@@ -28,6 +28,7 @@ __all__ = [
     "aligned_text",
     "ascii_json",
     "builtins_of",
+    "csv_rows",
     "csv_text",
     "iso_time",
     "json_text",
@@ -61,9 +62,17 @@ def csv_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
         columns: the header.
         rows: for each row its values, as many as there are columns.
     """
+    return csv_rows([columns]) + csv_rows(rows)
+
+
+def csv_rows(rows: Iterable[Iterable[Any]]) -> str:
+    """Return lines of CSV, one for each row.
+
+    Args:
+        rows: for each row its values.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
     writer.writerows([_csv_field(value) for value in row] for row in rows)
     return text.getvalue()
 

@@ -87,7 +87,12 @@ class AttemptFinished:
 
 @attrs.frozen
 class RetryScheduled:
-    """The call will be attempted again after `delay_s`."""
+    """The call will be attempted again after `delay_s`.
+
+    Attributes:
+        reason: `refused` after attempts that provably changed nothing; else the class of the error
+            that left it in doubt.
+    """
 
     call_id: int
     method: str
@@ -95,6 +100,11 @@ class RetryScheduled:
     attempt: int
     delay_s: float
     reason: str
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether an earlier attempt may have taken effect, or may still."""
+        return self.reason != "refused"
 
 
 @attrs.frozen

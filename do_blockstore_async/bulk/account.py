@@ -12,12 +12,14 @@ import attrs
 from .._http.engine import Engine
 from .._http.request import Request
 from .._schema.json_to_models import Codec
-from ..errors import ListingChangedError, NotFoundError
+from ..errors import ListingChangedError, NotFoundError, PermissionDeniedError
 from ..models import Volume, VolumeSnapshot
+from ..resources.regions import RegionManager
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager
 from .errors import PlanError
 from .model.plan import Plan
+from .model.selection import Selection
 
 __all__ = ["AccountReader", "AccountView", "AccountWriter", "another_account", "is_account_of"]
 
@@ -85,12 +87,39 @@ class AccountReader:
 
     Requests: max(1, ceil(V / 200)) for V volumes of the account (or of the one region asked for),
     max(1, ceil(S / 200)) for S snapshots of the account: never one for each volume or region.
-    Scopes: `block_storage:read`, `snapshot:read`.
+    Scopes: `block_storage:read`, `snapshot:read`; `regions:read` only to check the name of a region
+    that has no volume.
     """
 
-    def __init__(self, volumes: VolumeManager, snapshots: SnapshotManager) -> None:
+    def __init__(
+        self, volumes: VolumeManager, snapshots: SnapshotManager, regions: RegionManager
+    ) -> None:
         self._volumes = volumes
         self._snapshots = snapshots
+        self._regions = regions
+
+    async def check_regions(self, named: Iterable[str], volumes: Iterable[Volume]) -> None:
+        """Reject slugs that are no region with block storage.
+
+        Requests: one, where a named region has none of `volumes`. A token that may not read
+        regions checks nothing.
+
+        Raises:
+            PlanError: names the unknown ones, and those that there are.
+        """
+        unsure = dict.fromkeys(named).keys() - {volume.region.slug for volume in volumes}
+        if not unsure:
+            return
+        try:
+            found = [region async for region in self._regions.list()]
+        except PermissionDeniedError:
+            return
+        known = sorted(each.slug for each in found if "storage" in each.features)
+        unknown = sorted(unsure.difference(known))
+        if unknown:
+            raise PlanError(
+                f"unknown region {', '.join(unknown)}; regions with volumes: {', '.join(known)}"
+            )
 
     async def listings(
         self, *, volumes: bool, snapshots: bool, region: str | None = None
@@ -144,6 +173,16 @@ class AccountReader:
     async def volumes(self, region: str | None = None) -> list[Volume]:
         """List every volume, or those of one region."""
         return [volume async for volume in self._volumes.list(region=region)]
+
+    async def volumes_in(self, selection: Selection) -> list[Volume]:
+        """List the volumes of the regions that are selected, or of all.
+
+        Raises:
+            PlanError: a region does not exist: half of a job would be missing in silence.
+        """
+        volumes = await self.volumes(selection.only_region)
+        await self.check_regions(selection.regions, volumes)
+        return volumes
 
     async def snapshots(self) -> list[VolumeSnapshot]:
         """List every volume snapshot of the account."""

@@ -89,10 +89,10 @@ class Bulk:
         actions: ActionManager,
         regions: RegionManager,
     ) -> None:
-        # Neither actions nor regions are listed by any job: that would be requests for nothing.
+        # Actions are not listed by any job: that would be requests for nothing.
         self._engine = engine
         self._throttle = throttle
-        self._account = AccountReader(volumes, snapshots)
+        self._account = AccountReader(volumes, snapshots, regions)
         self._plans = PlanBuilder(engine, throttle, self._account)
         self._executor = Executor(engine.clock, AccountWriter(engine, codec, volumes, snapshots))
 
@@ -423,7 +423,7 @@ class Bulk:
         """
         chosen = _or_all(selection)
         with self._throttle.background(check_job(job)):
-            listed = await self._account.volumes(chosen.only_region)
+            listed = await self._account.volumes_in(chosen)
             found = await self._account.snapshots() if snapshots else []
         return take_inventory(
             [volume for volume in listed if chosen.matches(volume)],

@@ -181,7 +181,7 @@ def _with_usual_output(settings: Settings) -> Settings:
         return settings
     for choice in get_args(Output):
         if choice == named:
-            return attrs.evolve(settings, output=choice)
+            return attrs.evolve(settings, shown=choice)
     choices = ", ".join(get_args(Output))
     raise UsageError(f"{file.path}: output is one of {choices}, not {named!r}")
 

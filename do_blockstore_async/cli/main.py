@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from .exit_codes import ExitCode, UsageError
-from .output.terminal import print_stderr, tidy_streams
+from .output.terminal import print_error, tidy_streams
 from .registry import PROGRAM
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def run(argv: Sequence[str]) -> int:
             code = _run(list(argv))
             sys.stdout.flush()
         except KeyboardInterrupt as error:
-            print_stderr("terminated" if ended else "interrupted")
+            print_error("terminated" if ended else "interrupted")
             _tell_notes(error)
             return ExitCode.TERMINATED if ended else ExitCode.INTERRUPTED
         except BrokenPipeError:
@@ -50,7 +50,7 @@ def run(argv: Sequence[str]) -> int:
         except OSError as error:
             # Only stdout is left to fail here: a full disk behind a `>`.
             _silence(sys.stdout)
-            print_stderr(f"cannot write the results: {error.strerror or error}")
+            print_error(f"cannot write the results: {error.strerror or error}")
             return ExitCode.FAILED
     return code
 
@@ -62,10 +62,10 @@ def _run(words: list[str]) -> int:
         asked = read(words)
     except MistypedError as error:
         at = f"{PROGRAM} {error.where}".strip()
-        print_stderr(f"{at}: {error}\nTry: {at} --help")
+        print_error(f"{at}: {error}\nTry: {at} --help")
         return ExitCode.USAGE
     except UsageError as error:
-        print_stderr(f"{PROGRAM}: {error}")
+        print_error(f"{PROGRAM}: {error}")
         return ExitCode.USAGE
     if isinstance(asked, PageRequest):
         return _page(asked)
@@ -105,8 +105,8 @@ def _failed(error: Exception, settings: Settings) -> int:
     if settings.verbose and not isinstance(error, UsageError):
         import traceback
 
-        print_stderr("".join(traceback.format_exception(error)))
-    print_stderr(f"{PROGRAM}: {describe(error, settings)}")
+        print_error("".join(traceback.format_exception(error)))
+    print_error(f"{PROGRAM}: {describe(error, settings)}")
     _tell_notes(error)
     return exit_code(error)
 
@@ -115,7 +115,7 @@ def _tell_notes(error: BaseException) -> None:
     """Print the notes of the exception: what became of a request that was cut off."""
     for link in _chain(error):
         for text in getattr(link, "__notes__", ()):
-            print_stderr(f"{PROGRAM}: {text}")
+            print_error(f"{PROGRAM}: {text}")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -69,7 +69,7 @@ def test_no_alias_hides_a_command() -> None:
     ("typed", "words"),
     [
         ("volumes ls", "volumes list"),
-        ("vol rm --name a --region nyc3", "volumes delete"),
+        ("vol rm a --region nyc3", "volumes delete"),
         ("volume show 506f78a4-e098-11e5-ad9f-000f53306ae1", "volumes get"),
         ("snap ls", "snapshots list"),
         ("bulk snapshot", "bulk snapshot"),
@@ -116,12 +116,16 @@ def test_pages_instead_of_commands(typed: str, page: PageRequest) -> None:
         ("-o", "-o needs a value", ""),
         ("volumes list -o yaml", "-o takes table, ", "volumes list"),
         ("volumes list --output jsno", "did you mean json?", "volumes list"),
-        ("quota --interval often", "--interval takes a number, not 'often'", "quota"),
+        ("jobs worker a.toml --concurrency many", "--concurrency takes a whole number, not 'many'",
+         "jobs worker"),
+        ("volumes create db --regin nyc3", "unknown option: --regin; did you mean --region?",
+         "volumes create"),
         ("actions get 1 two", "ACTION_ID takes a whole number, not 'two'", "actions get"),
         ("volumes list --regin nyc3", "unknown option: --regin; did you mean --region?",
          "volumes list"),
         ("volumes list --zebra", "unknown option: --zebra", "volumes list"),
-        ("volumes list --region a --region b", "--region is given more than once", "volumes list"),
+        ("volumes create db --region a --region b", "--region is given more than once",
+         "volumes create"),
         ("volumz list", "unknown command: volumz; did you mean volumes?", ""),
         ("volumes lisst", "unknown command: lisst; did you mean list?", "volumes"),
         ("prune", "unknown command: prune; did you mean bulk prune?", ""),
@@ -143,7 +147,7 @@ def test_mistypings_are_named_in_a_persons_words(typed: str, says: str, where: s
 
 def completed(text: str) -> list[str]:
     words = program_words(text)
-    values = {"regions": [("nyc3", "New York 3")], "volume_ids": [("506f", "db-1")]}
+    values = {"regions": [("nyc3", "New York 3")], "volumes": [("db-1", "10 GiB")]}
     answer = candidates(read_line(words[:-1]), words[-1], lambda kind: values.get(kind, []))
     return [value for value, _ in answer.found]
 
@@ -158,10 +162,10 @@ def completed(text: str) -> list[str]:
         ("do-blockstore volumes list --outp", ["--output"]),
         ("do-blockstore volumes list --region ", ["nyc3"]),
         ("do-blockstore volumes list --region=n", ["--region=nyc3"]),
-        ("do-blockstore volumes list --region nyc3 --reg", []),
+        ("do-blockstore volumes create db --region nyc3 --reg", []),
         ("do-blockstore bulk snapshot --region nyc3 --reg", ["--region"]),
         ("do-blockstore volumes 'list' --region \"n", ["nyc3"]),
-        ("do-blockstore actions list ", ["506f"]),
+        ("do-blockstore actions list ", ["db-1"]),
         ("do-blockstore actions list 506f ", []),
         ("do-blockstore volumes create --filesystem-type ", ["ext4", "xfs"]),
         ("do-blockstore help bulk pr", ["prune"]),
@@ -202,6 +206,7 @@ def test_completion_and_help_load_neither_the_parser_nor_the_client() -> None:
     heavy = "{'cyclopts', 'attrs', 'attr', 'rich', 'aiohttp', 'asyncio', 'subprocess'}"
     script = (
         "import sys; sys.argv = ['do-blockstore', *sys.argv[1:]]\n"
+        "import os; os._exit = lambda code: None\n"
         "from do_blockstore_async.cli import main\n"
         f"main(); print('LOADED', sorted({heavy} & set(sys.modules)))"
     )

@@ -365,10 +365,10 @@ def test_every_example_parses() -> None:
 
 def test_help_and_usage_errors_load_no_http_client() -> None:
     script = (
-        "import sys; sys.argv = ['do-blockstore', *sys.argv[1:]]\n"
-        "from do_blockstore_async.cli import main\n"
-        "code = main()\n"
-        "heavy = {'aiohttp', 'msgspec', 'cattrs', 'asyncio', 'yaml', 'rich.console'}\n"
+        "import sys\n"
+        "from do_blockstore_async.cli.main import run\n"
+        "code = run(sys.argv[1:])\n"
+        "heavy = {'aiohttp', 'msgspec', 'cattrs', 'asyncio', 'rich.console'}\n"
         "heavy = heavy & set(sys.modules)\n"
         "print('LOADED', sorted(heavy), code)"
     )

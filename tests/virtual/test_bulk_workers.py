@@ -25,6 +25,7 @@ from do_blockstore_async.bulk.execution.journal_state import (
     decode_fact,
     encode_fact,
 )
+from do_blockstore_async.events import Event, RetryScheduled, observing
 from do_blockstore_async.simulator import FaultInjector, World, connect_in_process
 from tests.support.virtual_time import run_virtual
 
@@ -330,6 +331,39 @@ def test_failures_are_counted_over_all_workers(monkeypatch: pytest.MonkeyPatch) 
         assert 5 < failed <= 5 + 3 * 2
 
     run_fleet(monkeypatch, test, volumes=120)
+
+
+def test_what_a_stopped_worker_gave_up_after_a_429_needs_no_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet = Fleet(monkeypatch, FILE, volumes=60, limits="25/6,5000/3600")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        plan = await fleet.plan(lambda bulk: bulk.plan_snapshots())
+        stopped_at = 0.0
+
+        def stop_at_the_first_retry(event: Event) -> None:
+            nonlocal stopped_at
+            if isinstance(event, RetryScheduled) and not stopped_at:
+                stopped_at = loop.time()
+                loop.call_later(0.5, fleet.runs[0].stop)
+
+        with observing(stop_at_the_first_retry):
+            first = await fleet.work(plan)
+        assert stopped_at
+        assert loop.time() - stopped_at < 3, "nothing waits for the next window"
+        assert len(fleet.world.snapshots) == len(fleet.outcomes) < 60
+        assert first.report().remaining == 60 - len(fleet.outcomes)
+        started_at = loop.time()
+        again = await fleet.work(None, Config(windows=((25, 6.0), (5000, 3600.0))))
+        # Without what was noted: 40 s until a request that was in flight cannot arrive any more.
+        assert loop.time() - started_at < 30
+        assert again.report().conclusion == "done"
+        assert len(fleet.world.snapshots) == 60
+        fleet.judge()
+
+    run_virtual(main())
 
 
 def test_a_worker_that_stops_leaves_the_rest_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from do_blockstore_async import BlockStore, Config, InvalidArgumentError
@@ -37,6 +39,41 @@ def test_listings_without_tags_are_warned_of_and_a_full_volume_ends_as_failed() 
             )
             assert named.counts == {"delete_snapshot": 24, "create_snapshot": 1}
             assert not named.warnings
+
+    run_virtual(main())
+
+
+def test_a_night_without_one_snapshot_is_a_failure_and_says_why() -> None:
+    async def main() -> None:
+        world = World(volumes=0, limits="none")
+        full, old = world.add_volume("full"), world.add_volume("old")
+        for day in range(1, 26):
+            world.add_snapshot(full, f"full-{day}", age_s=day * 86400.0)
+        async with connected(world) as store:
+            for day in range(3):  # enough for retention to have something to prune
+                world.add_snapshot(old, f"o-{day}", age_s=3 * 86400.0 + day, tags=("bulk-job:n",))
+            # Somebody else's, a minute ago: the API would refuse another one.
+            world.add_snapshot(old, "by-hand", age_s=60.0)
+            plan = await store.bulk.plan_snapshots(job="n", keep=Retention(last=2))
+            assert plan.counts == {"delete_snapshot": 1}
+            run = store.bulk.run(plan)
+            async with run:
+                assert [outcome.status async for outcome in run] == ["done"]
+            report = run.report()
+            assert report.conclusion == "failed"
+            assert report.warning.startswith("0 of 2 snapshots taken (1: it has 25 snapshots")
+            assert "less than ten minutes old" in report.warning
+            assert report.summary()["warning"] == report.warning
+            await asyncio.sleep(3600)
+            plan = await store.bulk.plan_snapshots(job="n", keep=Retention(last=2))
+            async with (run := store.bulk.run(plan)):
+                assert "done" in [outcome.status async for outcome in run]
+            assert (run.report().conclusion, run.report().warning) == ("partial", "")
+            # Once more at once: the snapshot of this run is there.
+            plan = await store.bulk.plan_snapshots(job="n")
+            async with (run := store.bulk.run(plan)):
+                assert [outcome async for outcome in run] == []
+            assert run.report().warning == ""
 
     run_virtual(main())
 

@@ -17,7 +17,7 @@ __all__ = ["Executor", "StepsTakenError", "outcome_of"]
 
 
 class StepsTakenError(Exception):
-    """Steps were not granted to this worker: the transmission was not made."""
+    """Steps were not granted to this worker, or it stops: the transmission was not made."""
 
 
 class Executor:
@@ -34,7 +34,7 @@ class Executor:
             An outcome for each, whatever happens.
 
         Raises:
-            StepsTakenError: others have the steps.
+            StepsTakenError: others have the steps, or the run stops.
             JournalError: the intent could not be written.
         """
         started_s = self._clock.monotonic()

@@ -91,6 +91,7 @@ class Journal(JournalReader):
         self.changed: Callable[[Collection[str]], None] = lambda keys: None
         self.finished_here: set[str] = set()
         self._others: dict[str, None] = {}
+        self._given_up: set[str] = set()
         self._entries: list[_Entry] = []
         self._flusher: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -183,6 +184,8 @@ class Journal(JournalReader):
             elif isinstance(fact, Finished):
                 self.finished_here.update(keys)
         elif isinstance(fact, Left | WorkerGone) and fact.worker not in self.mine:
+            if isinstance(fact, Left):
+                self._others.update(dict.fromkeys(fact.refused))
             self._others.update(
                 (key, None)
                 for key in self.state.in_flight
@@ -254,6 +257,17 @@ class Journal(JournalReader):
 
         await self._written(make)
         return frozenset(self.finished_here.intersection(outcomes))
+
+    def give_up(self, keys: Iterable[str]) -> None:
+        """Note steps that this worker will not send again, and whose requests had no effect.
+
+        It is written when the worker leaves: whoever goes on need not wait for these requests.
+        """
+        self._given_up.update(keys)
+
+    def _leaving(self) -> Left:
+        who = self.mine[-1]
+        return Left(who, tuple(key for key in self._given_up if self.state.is_mine(key, (who,))))
 
     async def _written(self, make: Callable[[], JournalFact | None]) -> JournalFact | None:
         """Wait until what `make` makes has reached the disk (J1), or does not hold (J2)."""
@@ -388,7 +402,7 @@ class Journal(JournalReader):
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
         with suppress(JournalError):
-            await self._written(lambda: Left(self.mine[-1]))
+            await self._written(self._leaving)
         while self._flusher is not None:
             await asyncio.wait([self._flusher])
         await self.store.aclose()

@@ -116,7 +116,14 @@ class Finished(_Fact, frozen=True, array_like=True, tag="finished"):
 
 
 class Left(_Fact, frozen=True, array_like=True, tag="left"):
-    """The worker ended."""
+    """The worker ended.
+
+    Attributes:
+        refused: steps that it had begun and given up: none of their requests had an effect. Written
+            since 0.2; without it they are in doubt.
+    """
+
+    refused: tuple[str, ...] = ()
 
 
 class WorkerGone(_Fact, frozen=True, array_like=True, tag="lost"):
@@ -220,10 +227,18 @@ class JournalState:
                 self._ended.append((entry.at_s, len(outcomes)))
                 while self._ended[0][0] < entry.at_s - _PACE_S:
                     self._ended.popleft()
-            case Left() | WorkerGone():
-                if worker is not None:
-                    worker.is_present = False
+            case Left(who, refused):
+                for key in refused:
+                    if self.is_mine(key, (who,)):
+                        del self.in_flight[key], self.claims[key]
+                self._part_with(who)
+            case WorkerGone(who):
+                self._part_with(who)
         return fact
+
+    def _part_with(self, who: str) -> None:
+        if who in self.workers:
+            self.workers[who].is_present = False
 
     @property
     def present(self) -> dict[str, WorkerState]:

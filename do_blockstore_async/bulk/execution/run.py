@@ -19,7 +19,8 @@ X3. Each step is started at most once in a run, by one of its workers. In all ru
     repeated only if the account does not show them.
 X4. A step with `depends_on` only starts once that step was done (`step_queue.py`, G1).
 X5. However a run ends, each step whose request has left has an outcome, `unknown` at worst.
-    Stopping gives up those whose request still waits for quota: they remain to be done.
+    Stopping gives up those whose request waits: for quota, or to be sent again. What the server
+    has provably refused, or never received, remains to be done; the rest is `unknown`.
 X6. A run that is not stopped ends when every step that it is about has an outcome, this worker's or
     another's; `max_failures` and `per_region` count those of all workers.
 """
@@ -46,7 +47,14 @@ from ..._http.engine import Engine
 from ..._interop.habits import AsyncOnly
 from ..._ratelimit.throttle import Throttle
 from ...errors import InvalidArgumentError
-from ...events import AttemptFinished, AttemptSent, Event, observing
+from ...events import (
+    AttemptFinished,
+    AttemptSent,
+    CallStarted,
+    Event,
+    RetryScheduled,
+    observing,
+)
 from ..account import AccountReader
 from ..concurrency.map import check_bounds
 from ..concurrency.pool import TaskPool
@@ -140,9 +148,12 @@ class Run(AsyncOnly):
         self._pool: TaskPool[RequestGroup, list[Outcome[Step]]] | None = None
         self._steps = StepQueue()
         self._unread: deque[Outcome[Step]] = deque()
-        # What waits for the budget here, and what is under way here in all, by key.
-        self._unsent: dict[asyncio.Task[Any], RequestGroup] = {}
+        # What is under way here, by task and by key. Of the tasks, those whose request waits, for
+        # quota or to be sent again: nothing of theirs can take effect, or that is in doubt.
+        self._groups: dict[asyncio.Task[Any], RequestGroup] = {}
         self._in_hand: set[str] = set()
+        self._unsent: set[asyncio.Task[Any]] = set()
+        self._in_doubt: set[asyncio.Task[Any]] = set()
         self._claimed: set[str] = set()
         self._regions: dict[str, str] = {}
         # Steps that other workers have begun, or that are in doubt, by key.
@@ -339,8 +350,7 @@ class Run(AsyncOnly):
             self._stopped = why
             if self._pool is not None:
                 self._pool.stop()
-            # These wait for quota only; nothing of theirs can take effect.
-            for task in self._unsent:
+            for task in self._unsent | self._in_doubt:
                 task.cancel()
             self._stirred.set()
 
@@ -399,8 +409,8 @@ class Run(AsyncOnly):
                 steps.finished.pop(key, None)
                 if key in steps.open:
                     self._parked.add(key)
-        for task, group in self._unsent.items():
-            if not any(self._may(step.key) for step in group):
+        for task in self._unsent:
+            if not any(self._may(step.key) for step in self._groups[task]):
                 task.cancel()
         self._check_failures(state.failures)
         self._stirred.set()
@@ -471,15 +481,27 @@ class Run(AsyncOnly):
     # One request group.
 
     def _observe(self, event: Event) -> None:
-        """Count the requests of the run, and note which task's request has left.
+        """Count the requests of the run, and note which tasks wait before a request that changes.
 
-        From then on stopping must not cancel that task: its step would be `unknown` for nothing.
+        While such a request is in flight, stopping must not cancel its task: its step would be
+        `unknown` for nothing. Between two of them it must: the second would be something new.
         """
         if isinstance(event, AttemptSent):
             self._requests += 1
-            self._unsent.pop(asyncio.current_task(), None)  # type: ignore[arg-type] # never None
         elif isinstance(event, AttemptFinished):
             self._rate_limited += event.status == _TOO_MANY
+        if not isinstance(event, AttemptSent | CallStarted | RetryScheduled):
+            return
+        task = asyncio.current_task()
+        if task not in self._groups or event.method == "GET":
+            return
+        self._unsent.discard(task)
+        self._in_doubt.discard(task)
+        if not isinstance(event, AttemptSent):
+            is_doubtful = isinstance(event, RetryScheduled) and event.is_in_doubt
+            (self._in_doubt if is_doubtful else self._unsent).add(task)
+            if self._stopped is not None:
+                task.cancel()
 
     async def _work(self, group: RequestGroup) -> list[Outcome[Step]]:
         # Since it was put into the queue, another worker may have begun it.
@@ -500,15 +522,20 @@ class Run(AsyncOnly):
     async def _work_on(self, group: RequestGroup) -> list[Outcome[Step]]:
         outcomes: list[Outcome[Step]] = []
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment] # TaskPool's
-        self._unsent[task] = group
+        self._groups[task] = group
+        self._unsent.add(task)
         try:
             await self._execute(group, outcomes)
-        except (asyncio.CancelledError, JournalError) as error:
+        except (asyncio.CancelledError, JournalError, StepsTakenError) as error:
             # Ended before its request left (X5): no outcome, so the step remains to be done.
-            is_sent = self._unsent.pop(task, None) is None
+            is_sent = task not in self._unsent
+            if not is_sent and self._journal is not None:
+                self._journal.give_up(step.key for step in group)
             if isinstance(error, JournalError):
                 self._fail(error, "journal")
                 why = str(error)
+            elif task in self._in_doubt:
+                why = "the response was lost, and the run stopped before it was sent again"
             else:
                 why = "cancelled while in flight"
             text = "; ".join([why, *getattr(error, "__notes__", ())])
@@ -519,7 +546,9 @@ class Run(AsyncOnly):
                 if step.key not in known
             )
         finally:
-            self._unsent.pop(task, None)
+            self._unsent.discard(task)
+            self._in_doubt.discard(task)
+            del self._groups[task]
         outcomes = await self._write(outcomes)
         # After the journal: a dependent must not start before this outcome would survive a crash.
         for outcome in outcomes:
@@ -553,7 +582,8 @@ class Run(AsyncOnly):
         journal = self._journal
         if journal is None:
             if live:
-                outcomes.extend(await self._executor.execute(live))
+                with gated(self._check_stopped):
+                    outcomes.extend(await self._executor.execute(live))
             return
         # Without a journal that can be written, no intent can be recorded: nothing more is sent.
         while live and journal.broken is None:
@@ -562,11 +592,19 @@ class Run(AsyncOnly):
                 with gated(self._gate(journal, [step.key for step in live])):
                     outcomes.extend(await self._executor.execute(live))
             except StepsTakenError:
+                if self._stopped is not None:
+                    raise
                 # Nothing was sent. What is free all the same waits for room, or for the journal.
                 live = [step for step in live if self._may(step.key)]
                 self._claimed.difference_update(step.key for step in group)
             else:
                 return
+
+    async def _check_stopped(self) -> Callable[[], bool]:
+        """Let nothing more be sent once the run is stopped, nor anything sent again."""
+        if self._stopped is not None:
+            raise StepsTakenError
+        return lambda: False
 
     def _gate(self, journal: Journal, keys: Sequence[str]) -> Gate:
         """Claim steps once their permit is granted: a step may wait for that for an hour."""
@@ -574,6 +612,7 @@ class Run(AsyncOnly):
 
         async def claim() -> Callable[[], bool]:
             nonlocal is_first
+            await self._check_stopped()
             began_s = boot_s()
             try:
                 # Once something was sent, only the engine knows what may have become of it.

@@ -91,6 +91,27 @@ class Report:
         return sum(row.code in _BLOCKED for row in self.rows)
 
     @property
+    def warning(self) -> str:
+        """Say so where snapshots were to be taken and none was: how many, and why; else empty.
+
+        A volume that has its snapshot of this run already counts as taken.
+        """
+        if self.kind != "snapshots" or self.stopped is not None or self.remaining:
+            return ""
+        wanted = [
+            row
+            for row in self.rows
+            if row.action == "create_snapshot" or (row.planned and row.code != "prune_guard")
+        ]
+        if not wanted or any(row.status == "done" or row.code == "exists" for row in wanted):
+            return ""
+        reasons = Counter(row.code or row.reason for row in wanted)
+        example = {row.code or row.reason: row.reason for row in reversed(wanted)}
+        why = "; ".join(f"{count:,}: {example[code]}" for code, count in reasons.most_common(3))
+        more = f"; and {len(reasons) - 3} more reasons" if len(reasons) > 3 else ""
+        return f"0 of {len(wanted):,} snapshots taken ({why}{more})"
+
+    @property
     def by_region(self) -> dict[str, dict[Status, int]]:
         """The same for each region, by slug."""
         regions: dict[str, Counter[Status]] = {}
@@ -124,11 +145,14 @@ class Report:
     def conclusion(self) -> Conclusion:
         """In a word: `done`, `partial`, `failed` or `stopped`.
 
-        Partial: some failed or were blocked. Failed: so, and none was done.
+        Partial: some failed or were blocked. Failed: so, and none was done; or snapshots were to be
+        taken, and none was (see `warning`).
         """
         counts = self.counts
         if self.stopped is not None or self.remaining:
             return "stopped"
+        if self.warning:
+            return "failed"
         if not (counts["failed"] or counts["unknown"] or self.blocked):
             return "done"
         return "partial" if counts["done"] else "failed"
@@ -159,6 +183,7 @@ class Report:
             "stopped": self.stopped,
             "counts": self.counts,
             "blocked": self.blocked,
+            "warning": self.warning,
             "remaining": self.remaining,
             "by_action": self.by_action,
             "by_region": self.by_region,

@@ -11,8 +11,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -32,6 +33,7 @@ __all__ = ["VolumeSpec", "parse_specs", "read_specs"]
 
 _SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".csv"})
 _MAX_SPECS: Final = 100_000
+_MOST_PROBLEMS: Final = 20
 
 
 def _texts(value: Iterable[str] | None) -> tuple[str, ...]:
@@ -97,17 +99,16 @@ def parse_specs(text: str, suffix: str) -> list[VolumeSpec]:
         suffix: of the file's name: `.json`, `.jsonl`, `.ndjson` or `.csv`.
 
     Raises:
-        PlanError: it cannot be read; says in which entry.
+        PlanError: it cannot be read, or as `read_specs`; names the lines.
     """
     if suffix not in _SUFFIXES:
         raise PlanError(f"files end in .json, .jsonl, .ndjson or .csv, not {suffix!r}")
     try:
-        if suffix == ".json":
-            rows = json.loads(text)
-        elif suffix == ".csv":
-            rows = [_from_csv(row) for row in csv.DictReader(io.StringIO(text))]
-        else:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        if suffix == ".csv":
+            return _read(_csv_rows(text))
+        if suffix != ".json":
+            return _read(_json_rows(text))
+        rows = json.loads(text)
     except PlanError:
         raise
     except (ValueError, csv.Error, RecursionError) as error:
@@ -117,9 +118,47 @@ def parse_specs(text: str, suffix: str) -> list[VolumeSpec]:
     return read_specs(rows)
 
 
+def read_specs(rows: Iterable[VolumeSpec | Mapping[str, Any]]) -> list[VolumeSpec]:
+    """Check specs, or make them out of mappings.
+
+    Raises:
+        PlanError: there are none or too many; or some are invalid, or have the same name in the
+            same region: says which, all of them at once.
+    """
+    return _read((f"volume {at}", partial(_given, row)) for at, row in enumerate(rows, 1))
+
+
+# Where a volume stands in what the user gave, and what makes its row.
+_Row: TypeAlias = tuple[str, Callable[[], VolumeSpec | Mapping[str, Any]]]
+
+
+def _given(row: VolumeSpec | Mapping[str, Any]) -> VolumeSpec | Mapping[str, Any]:
+    return row
+
+
+def _loaded(line: str) -> Mapping[str, Any]:
+    try:
+        row: Mapping[str, Any] = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgumentError(f"cannot be read: {error}") from None
+    return row
+
+
+def _json_rows(text: str) -> Iterator[_Row]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            yield f"line {number}", partial(_loaded, line)
+
+
+def _csv_rows(text: str) -> Iterator[_Row]:
+    reader = csv.DictReader(io.StringIO(text))
+    for row in reader:
+        yield f"line {reader.line_num}", partial(_from_csv, row)
+
+
 def _from_csv(row: Mapping[str | None, Any]) -> dict[str, Any]:
     if None in row:
-        raise PlanError("a line of the file has more cells than the header")
+        raise InvalidArgumentError("more cells than the header")
     values: dict[str, Any] = {str(name): cell for name, cell in row.items() if cell}
     if "tags" in values:
         values["tags"] = [tag.strip() for tag in values["tags"].split(";") if tag.strip()]
@@ -129,34 +168,40 @@ def _from_csv(row: Mapping[str | None, Any]) -> dict[str, Any]:
     return values
 
 
-def read_specs(rows: Iterable[VolumeSpec | Mapping[str, Any]]) -> list[VolumeSpec]:
-    """Check specs, or make them out of mappings.
-
-    Raises:
-        PlanError: there are none or too many, one is invalid, or two have the same name in the
-            same region. Says which.
-    """
+def _read(rows: Iterable[_Row]) -> list[VolumeSpec]:
     specs: list[VolumeSpec] = []
-    for number, row in enumerate(rows, 1):
+    problems: list[str] = []
+    first: dict[tuple[str, str], str] = {}
+    for number, (where, make) in enumerate(rows, 1):
         if number > _MAX_SPECS:
             raise PlanError(f"more than {_MAX_SPECS} volumes in one plan: make several plans")
         try:
+            row = make()
             spec = row if isinstance(row, VolumeSpec) else _from_mapping(row)
             spec.check()
         except (InvalidArgumentError, TypeError) as error:
-            raise PlanError(f"volume {number}: {error}") from None
+            problems.append(f"{where}: {error}")
+            continue
+        other = first.setdefault((spec.name, spec.region), where)
+        if other != where:
+            problems.append(
+                f"{where}: {spec.name!r} in {spec.region} is the name of {other} too; a name is "
+                "unique in a region"
+            )
         specs.append(spec)
+    if problems:
+        raise PlanError(_in_words(problems))
     if not specs:
         raise PlanError("nothing to create: give at least one volume")
-    seen: dict[tuple[str, str], int] = {}
-    for number, spec in enumerate(specs, 1):
-        first = seen.setdefault((spec.name, spec.region), number)
-        if first != number:
-            raise PlanError(
-                f"volumes {first} and {number} are both named {spec.name!r} in {spec.region}; "
-                "a name is unique in a region"
-            )
     return specs
+
+
+def _in_words(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    more = len(problems) - _MOST_PROBLEMS
+    shown = [*problems[:_MOST_PROBLEMS], *([f"... and {more:,} more"] if more > 0 else [])]
+    return "\n  ".join([f"{len(problems):,} volumes cannot be created:", *shown])
 
 
 def _from_mapping(row: Mapping[str, Any]) -> VolumeSpec:

@@ -114,7 +114,7 @@ class PlanBuilder:
             )
         sighting = self._sighting()
         with self._throttle.background(policy.job):
-            volumes = await self._account.volumes(selection.only_region)
+            volumes = await self._account.volumes_in(selection)
             fleet = selected(volumes, selection)
             snapshots = await self._account.snapshots()
         policy = self._on_server_time(policy)
@@ -135,7 +135,7 @@ class PlanBuilder:
         fleet: Sequence[Volume] | None = None
         with self._throttle.background(policy.job):
             if policy.by_name or not selection.is_everything:
-                volumes = await self._account.volumes(selection.only_region)
+                volumes = await self._account.volumes_in(selection)
                 fleet = selected(volumes, selection)
             snapshots = await self._account.snapshots()
         policy = self._on_server_time(policy)
@@ -153,7 +153,7 @@ class PlanBuilder:
             raise PlanError("this would delete every volume: say which, by region, tag or name")
         sighting = self._sighting()
         with self._throttle.background(policy.job):
-            volumes = await self._account.volumes(selection.only_region)
+            volumes = await self._account.volumes_in(selection)
             fleet = selected(volumes, selection)
             snapshots = await self._account.snapshots() if snapshot_first else None
         policy = self._on_server_time(policy)
@@ -168,6 +168,7 @@ class PlanBuilder:
         sighting = self._sighting()
         with self._throttle.background(policy.job):
             volumes = await self._account.volumes()
+            await self._account.check_regions((spec.region for spec in specs), volumes)
         steps, skips = creation_steps(specs, volumes, policy.tags, policy.prices)
         return self._plan(
             "creations", policy, Selection(), steps, skips, volumes, None, sighting, {}
@@ -179,7 +180,7 @@ class PlanBuilder:
         """See `Bulk.plan_orphan_tags`."""
         sighting = self._sighting()
         with self._throttle.background(policy.job):
-            volumes = await self._account.volumes(selection.only_region)
+            volumes = await self._account.volumes_in(selection)
         policy = self._on_server_time(policy)
         steps, skips = mark_steps(selected(volumes, selection), prefix, policy.at)
         options = {"prefix": prefix}
@@ -199,7 +200,7 @@ class PlanBuilder:
         """See `Bulk.plan_orphan_deletions`."""
         sighting = self._sighting()
         with self._throttle.background(policy.job):
-            volumes = await self._account.volumes(selection.only_region)
+            volumes = await self._account.volumes_in(selection)
             fleet = selected(volumes, selection)
             snapshots = await self._account.snapshots() if snapshot_first else None
         policy = self._on_server_time(policy)

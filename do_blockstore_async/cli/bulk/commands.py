@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exit_codes import UsageError
-from ..options import current
+from ..options import TableOptions, current
 from .options import Job, Keep, Pick, RunFlags
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _JOB = Job()
 _KEEP = Keep()
 _PICK = Pick()
 _RUNNING = RunFlags()
+_TABLE = TableOptions()
 
 
 async def snapshot(
@@ -137,34 +138,48 @@ async def create(
     return await run_bulk_command("create", plan, running)
 
 
-async def inventory(*, pick: Pick = _PICK, no_snapshots: bool = False) -> int:
+async def inventory(
+    *, pick: Pick = _PICK, no_snapshots: bool = False, table: TableOptions = _TABLE
+) -> int:
     """List volumes with their sizes, ages, snapshots and what they cost in a month.
 
     Args:
         no_snapshots: leave the snapshots out, which saves their listing.
     """
-    from ..output.tables import show_table, write, write_json
+    from ..commands.targets import check_regions
+    from ..output.columns import inventory_columns
+    from ..output.tables import show_rows, write, write_json
     from ..session import open_session
 
     async with open_session(patient=True) as session:
         found = await session.store.bulk.inventory(pick.selection(), snapshots=not no_snapshots)
-    output = current().output
-    if output == "json":
+        if pick.region and not found.rows:
+            await check_regions(session.store, *pick.region)
+    output = current().shown
+    if output in ("json", "json-full"):
         write_json(found.to_json())
-    elif output == "csv":
+    elif output == "csv" and table == _TABLE:
         write(found.to_csv())
     else:
         total = found.total
-        header, rows = found.table()
-        totals = (
-            "all",
-            f"{total.volumes} volumes",
-            f"{total.size_gigabytes:,}",
-            "",
-            f"{total.attached} attached",
-            f"{total.snapshots:,}",
-            f"{total.snapshots_gigabytes:,.0f}",
-            f"{total.monthly_cost:,.2f}",
+        totals = {
+            "id": "all",
+            "name": f"{total.volumes:,} volumes",
+            "size": f"{total.size_gigabytes:,}",
+            "droplet": f"{total.attached:,} attached",
+            "snapshots": f"{total.snapshots:,}",
+            "snapshot_size": f"{total.snapshots_gigabytes:,.0f}",
+            "cost": f"{total.monthly_cost:,.2f}",
+        }
+        # The id of a deleted volume is of no use to a command.
+        rows = [row for row in found.rows if output != "name" or not row.orphaned]
+        show_rows(
+            output,
+            inventory_columns(found.currency),
+            rows,
+            noun="volumes",
+            is_filtered=pick != _PICK,
+            options=table,
+            totals=totals,
         )
-        show_table(header, rows, totals=totals)
     return 0

@@ -46,6 +46,7 @@ async def run_bulk_command(
     running.check()
     check_can_ask(yes=running.yes or running.dry_run or running.resume)
     settings = current()
+    settings.check_no_names()
     async with open_session(patient=True) as session:
         if running.resume and running.journal is not None:
             run = running.resumed(session.store.bulk, running.journal)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..._export import csv_text, json_text, visible
 from ..options import Output
 from ..output.tables import show_table, write, write_json
-from ..output.terminal import errors, print_stderr
+from ..output.terminal import errors, print_error
 from ..output.text import clock_text
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ _COLUMNS = {
     "untag_volume": "untagged",
 }
 _STEP_COLUMNS = ("action", "region", "volume", "name", "monthly", "why")
+_STEP_PRIORITIES = (0, 1, 0, 0, 3, 2)
 _MOST_FAILURES = 10
 
 
@@ -105,7 +106,7 @@ def show_steps(output: Output, plan: Plan) -> None:
     elif output == "csv":
         write(csv_text(_STEP_COLUMNS, _step_rows(plan)))
     else:
-        show_table(*plan.table())
+        show_table(*plan.table(), priorities=_STEP_PRIORITIES)
 
 
 def _step_rows(plan: Plan) -> Iterator[tuple[object, ...]]:
@@ -143,10 +144,10 @@ def print_failures(report: Report) -> None:
     bad = [row for row in report.rows if row.status in ("failed", "unknown")]
     for row in bad[:_MOST_FAILURES]:
         what = row.volume or row.name
-        print_stderr(f"{row.status}: {row.action} {row.region} {what}: {row.reason}")
+        print_error(f"{row.status}: {row.action} {row.region} {what}: {row.reason}")
     if len(bad) > _MOST_FAILURES:
         more = len(bad) - _MOST_FAILURES
-        print_stderr(f"... and {more:,} more; --report FILE or --output json has all")
+        print_error(f"... and {more:,} more; --report FILE or --output json has all")
 
 
 def summary_line(report: Report) -> str:

@@ -2,60 +2,77 @@
 
 from __future__ import annotations
 
-from ..options import current
+from ..options import TableOptions, current
 
 __all__ = ["get", "list_", "wait"]
 
 _WAIT_S = 120.0
+_TABLE = TableOptions()
 
 
-async def list_(volume_id: str, /) -> int:
+async def list_(volume: str, /, *, region: str | None = None, table: TableOptions = _TABLE) -> int:
     """List the actions of a volume.
 
     Args:
-        volume_id: the volume's id.
+        volume: the volume's name or id.
+        region: the name's region, where the name is not unique.
     """
-    from ..output.columns import ACTIONS
-    from ..output.tables import show_rows
+    from ..output.columns import ACTIONS, lean_json
+    from ..output.tables import RowWriter
     from ..session import open_session
+    from .targets import id_or_volume, told_what_is_near
 
+    rows = RowWriter(current().shown, ACTIONS, noun="actions", options=table, json_of=lean_json)
     async with open_session() as session:
-        found = [a async for a in session.store.actions.list(volume_id)]
-    show_rows(current().output, ACTIONS, found)
+        store = session.store
+        target = await id_or_volume(store, volume, region)
+        async with told_what_is_near(store, volume):
+            async for page in store.actions.list(target).pages():
+                rows.add(page.items, is_last=len(page.items) >= page.total)
+    rows.end()
     return 0
 
 
-async def get(volume_id: str, action_id: int, /) -> int:
+async def get(volume: str, action_id: int, /, *, region: str | None = None) -> int:
     """Show one action, as it stands.
 
     Args:
-        volume_id: the volume's id.
+        volume: the volume's name or id.
         action_id: the action's number.
+        region: the name's region, where the name is not unique.
     """
-    from ..output.columns import ACTIONS
+    from ..output.columns import ACTIONS, lean_json
     from ..output.tables import show_one
     from ..session import open_session
+    from .targets import id_or_volume, told_what_is_near
 
     async with open_session() as session:
-        action = await session.store.actions.get(volume_id, action_id)
-    show_one(current().output, ACTIONS, action)
+        store = session.store
+        target = await id_or_volume(store, volume, region)
+        async with told_what_is_near(store, volume):
+            action = await store.actions.get(target, action_id)
+    show_one(current().shown, ACTIONS, action, json_of=lean_json)
     return 0
 
 
-async def wait(volume_id: str, action_id: int, /) -> int:
+async def wait(volume: str, action_id: int, /, *, region: str | None = None) -> int:
     """Wait until an action has finished: at most 120 s, or --timeout.
 
     Args:
-        volume_id: the volume's id.
+        volume: the volume's name or id.
         action_id: the action's number.
+        region: the name's region, where the name is not unique.
     """
-    from ..output.columns import ACTIONS
+    from ..output.columns import ACTIONS, lean_json
     from ..output.tables import show_one
     from ..session import open_session
+    from .targets import id_or_volume, told_what_is_near
 
     async with open_session() as session:
-        actions = session.store.actions
-        action = await actions.get(volume_id, action_id)
-        action = await actions.wait(action, timeout=current().timeout_s or _WAIT_S)
-    show_one(current().output, ACTIONS, action)
+        store = session.store
+        target = await id_or_volume(store, volume, region)
+        async with told_what_is_near(store, volume):
+            action = await store.actions.get(target, action_id)
+        action = await store.actions.wait(action, timeout=current().timeout_s or _WAIT_S)
+    show_one(current().shown, ACTIONS, action, json_of=lean_json)
     return 0

@@ -26,6 +26,7 @@ def show() -> int:
     """Show the settings in force, and where each comes from. No token is read or shown."""
     from ..output.tables import Column, show_rows
 
+    current().check_no_names()
     rows = _rows()
     columns = [Column(name, attrgetter(name)) for name in ("setting", "value", "source")]
     show_rows(current().output, columns, rows)
@@ -81,7 +82,7 @@ def _rows() -> list[_Row]:
             "250/60,5000/3600"),
         row("timeout_s", given.timeout_s, None, None, defaults.timeout_s, "-"),
         row("ca_file", given.ca_file, "SSL_CERT_FILE", None, defaults.ca_file, "-"),
-        row("output", None, None, None, defaults.output, given.output),
+        row("output", None, None, None, defaults.output, given.shown),
         _Row("refresh_completions", str(file.refresh_completions).lower(),
              str(file.path) if file.exists else "default"),
     ]  # fmt: skip

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from ..options import current
+from ..options import TableOptions, current
 
 __all__ = ["list_"]
 
+_TABLE = TableOptions()
 
-async def list_(*, storage: bool = False) -> int:
+
+async def list_(*, storage: bool = False, table: TableOptions = _TABLE) -> int:
     """List the regions.
 
     Args:
         storage: only those with block storage.
     """
     from ..completion.cache import remember
-    from ..output.columns import REGIONS
-    from ..output.tables import show_rows
+    from ..output.columns import REGIONS, lean_json
+    from ..output.tables import RowWriter
     from ..session import open_session
 
+    rows = RowWriter(current().shown, REGIONS, noun="regions", options=table, json_of=lean_json)
+    seen: list[tuple[str, str]] = []
     async with open_session() as session:
-        found = [
-            region
-            async for region in session.store.regions.list()
-            if not storage or "storage" in region.features
-        ]
-    # Volumes can be in these only.
-    kept = ((each.slug, each.name) for each in found if "storage" in each.features)
-    remember(session.account, "regions", kept)
-    show_rows(current().output, REGIONS, found)
+        async for page in session.store.regions.list().pages():
+            found = [each for each in page.items if not storage or "storage" in each.features]
+            rows.add(found, is_last=len(page.items) >= page.total)
+            # Volumes can be in these only.
+            seen += [(each.slug, each.name) for each in found if "storage" in each.features]
+    rows.end()
+    remember(session.account, "regions", seen)
     return 0

@@ -6,70 +6,95 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from ..exit_codes import CommandError, UsageError
-from ..options import current
+from ..exit_codes import UsageError
+from ..options import TableOptions, current, gigabytes_of
 
 if TYPE_CHECKING:
     from ...client import BlockStore
     from ...models import Action
 
-__all__ = ["attach", "create", "delete", "detach", "find", "get", "list_", "resize"]
+__all__ = ["attach", "create", "delete", "detach", "get", "list_", "resize"]
 
 _WAIT_S = 120.0
+_TABLE = TableOptions()
 
 
-async def list_(*, region: str | None = None, name: str | None = None) -> int:
+async def list_(
+    *,
+    region: tuple[str, ...] = (),
+    tag: tuple[str, ...] = (),
+    name: str | None = None,
+    attached: bool = False,
+    unattached: bool = False,
+    older_than: str | None = None,
+    table: TableOptions = _TABLE,
+) -> int:
     """List volumes, in all regions at once.
 
     Args:
-        region: only of this region, such as nyc3.
-        name: only with this name; at most one in each region.
+        region: only of this region, such as nyc3; repeat it for more.
+        tag: only with this tag; repeat it: with all of them.
+        name: only whose name matches this pattern, such as 'db-*'.
+        attached: only those attached to a Droplet.
+        unattached: only those that are not.
+        older_than: only those made longer ago than this, such as 30d, 12h or 1y6m.
     """
-    from ..completion.cache import remember, row_of_volume
-    from ..output.columns import VOLUMES
-    from ..output.tables import show_rows
+    from ..completion.cache import MAX_ROWS, remember, row_of_volume
+    from ..output.columns import VOLUMES, lean_json
+    from ..output.tables import RowWriter
     from ..session import open_session
+    from .filters import Filter
+    from .targets import check_regions
 
+    wanted = Filter(
+        regions=region,
+        tags=tag,
+        name=name,
+        attached=attached,
+        unattached=unattached,
+        older_than=older_than,
+    )
+    rows = RowWriter(
+        current().shown,
+        VOLUMES,
+        noun="volumes",
+        is_filtered=not wanted.is_everything,
+        options=table,
+        json_of=lean_json,
+    )
     async with open_session() as session:
-        found = [v async for v in session.store.volumes.list(region=region, name=name)]
-    if region is None and name is None:
-        remember(session.account, "volumes", map(row_of_volume, found))
-    show_rows(current().output, VOLUMES, found)
+        volumes = session.store.volumes
+        is_empty = True
+        seen: list[tuple[object, ...]] = []
+        # What the API can filter by is left to it: one region, and a name without wildcards.
+        async for page in volumes.pages(region=wanted.only_region, name=wanted.only_name):
+            found = [volume for volume in page.items if wanted.takes_volume(volume)]
+            is_empty = is_empty and not found
+            rows.add(found, is_last=len(page.items) >= page.total)
+            seen.extend(map(row_of_volume, found[: MAX_ROWS - len(seen)]))
+        if is_empty and region:
+            await check_regions(session.store, *region)
+    rows.end()
+    if wanted.is_everything:
+        remember(session.account, "volumes", seen)
     return 0
 
 
-async def get(volume_id: str, /) -> int:
+async def get(volume: str, /, *, region: str | None = None) -> int:
     """Show one volume.
 
     Args:
-        volume_id: the volume's id.
+        volume: its name or id.
+        region: the name's region, where the name is not unique.
     """
-    from ..output.columns import VOLUME
+    from ..output.columns import VOLUMES, lean_json
     from ..output.tables import show_one
     from ..session import open_session
+    from .targets import find_volume
 
     async with open_session() as session:
-        volume = await session.store.volumes.get(volume_id)
-    show_one(current().output, VOLUME, volume)
-    return 0
-
-
-async def find(name: str, /, *, region: str) -> int:
-    """Show the volume with this name in this region; exit code 1 when there is none.
-
-    Args:
-        name: the exact name.
-        region: the region's slug; names are unique in a region only.
-    """
-    from ..output.columns import VOLUME
-    from ..output.tables import show_one
-    from ..session import open_session
-
-    async with open_session() as session:
-        volume = await session.store.volumes.find(name, region=region)
-    if volume is None:
-        raise CommandError(f"no volume {name!r} in {region}")
-    show_one(current().output, VOLUME, volume)
+        found = await find_volume(session.store, volume, region)
+    show_one(current().shown, VOLUMES, found, json_of=lean_json)
     return 0
 
 
@@ -78,7 +103,7 @@ async def create(
     /,
     *,
     region: str,
-    size_gigabytes: Annotated[int | None, Parameter(alias="--size")] = None,
+    size: Annotated[str | None, Parameter(alias="--size-gigabytes")] = None,
     description: str | None = None,
     filesystem_type: Literal["ext4", "xfs"] | None = None,
     filesystem_label: str | None = None,
@@ -90,166 +115,153 @@ async def create(
     Args:
         name: lower-case letters, digits and hyphens, a letter first, at most 64.
         region: the region's slug, such as nyc3.
-        size_gigabytes: 1 to 16384 GiB; with --snapshot the snapshot's size counts.
+        size: 1 to 16384 GiB: 100, 100GB, 100GiB or 1TiB; GB of the vendor are GiB. With --snapshot
+            the snapshot's size counts.
         description: free text.
         filesystem_type: format it.
         filesystem_label: at most 16 characters on ext4, 12 on xfs.
-        snapshot: id of the volume snapshot to start from.
+        snapshot: id or name of the volume snapshot to start from.
         tag: a tag; repeat it for more.
     """
-    from ..output.columns import VOLUME
+    from ...errors import UnprocessableEntityError
+    from ..output.columns import VOLUMES, lean_json
     from ..output.tables import show_one
     from ..session import open_session
+    from .targets import check_regions, find_snapshot
 
+    if size is None and snapshot is None:
+        raise UsageError("pass --size or --snapshot")
+    gigabytes = None if size is None else gigabytes_of(size, "--size")
     async with open_session() as session:
-        volume = await session.store.volumes.create(
-            name,
-            region=region,
-            size_gigabytes=size_gigabytes,
-            description=description,
-            filesystem_type=filesystem_type,
-            filesystem_label=filesystem_label,
-            snapshot_id=snapshot,
-            tags=tag,
-        )
-    show_one(current().output, VOLUME, volume)
+        store = session.store
+        source = None if snapshot is None else await find_snapshot(store, snapshot)
+        try:
+            volume = await store.volumes.create(
+                name,
+                region=region,
+                size_gigabytes=gigabytes,
+                description=description,
+                filesystem_type=filesystem_type,
+                filesystem_label=filesystem_label,
+                snapshot_id=source,
+                tags=tag,
+            )
+        except UnprocessableEntityError:
+            await check_regions(store, region)
+            raise
+    show_one(current().shown, VOLUMES, volume, json_of=lean_json)
     return 0
 
 
 async def delete(
-    volume_id: str | None = None,
+    volume: str,
     /,
     *,
-    name: str | None = None,
     region: str | None = None,
     yes: Annotated[bool, Parameter(alias="-y")] = False,
 ) -> int:
     """Delete a volume and its data permanently. Its snapshots are kept.
 
+    It is deleted by its id, the one that the question shows: never another of the same name.
+
     Args:
-        volume_id: the volume's id; or give --name and --region.
-        name: the volume's exact name.
-        region: the name's region.
+        volume: its name or id.
+        region: the name's region, where the name is not unique.
         yes: do not ask.
     """
     from ..output.prompts import check_can_ask, confirm
     from ..output.terminal import print_stderr
     from ..session import open_session
+    from .targets import find_volume, is_id, told_what_is_near
 
-    target = _one_of(volume_id, name, region)
     check_can_ask(yes=yes)
     async with open_session() as session:
-        volumes = session.store.volumes
-        if isinstance(target, str):
-            label = f"volume {target}"
-            if not yes:
-                found = await volumes.get(target)
-                label = f"volume {found.name!r} ({found.size_gigabytes} GiB, {found.region.slug})"
-            confirm(f"Delete {label} and its data permanently?", yes=yes)
-            await volumes.delete(target)
-        else:
-            label = f"volume {target[0]!r} in {target[1]}"
-            confirm(f"Delete {label} and its data permanently?", yes=yes)
-            await volumes.delete_by_name(target[0], region=target[1])
+        volume_id, label = volume, f"volume {volume}"
+        if not (yes and is_id(volume)):
+            found = await find_volume(session.store, volume, region, to_delete=True)
+            volume_id = found.id
+            label = (
+                f"volume {found.name} ({found.id}, {found.size_gigabytes} GiB, {found.region.slug})"
+            )
+            attached = ", ".join(map(str, found.droplet_ids))
+            label += f", attached to Droplet {attached}," if attached else ""
+        confirm(f"Delete {label} and its data permanently?", yes=yes)
+        async with told_what_is_near(session.store, volume):
+            await session.store.volumes.delete(volume_id)
     print_stderr(f"deleted {label}")
     return 0
 
 
-def _one_of(volume_id: str | None, name: str | None, region: str | None) -> str | tuple[str, str]:
-    """The volume's id, or its name and region."""
-    if volume_id is not None and name is None:
-        return volume_id
-    if volume_id is not None or name is None:
-        raise UsageError("give either the volume's id, or --name and --region")
-    if region is None:
-        raise UsageError("--name needs --region: names are unique in a region only")
-    return name, region
-
-
 async def attach(
-    volume_id: str | None = None,
-    /,
-    *,
-    droplet: int,
-    name: str | None = None,
-    region: str | None = None,
-    wait: bool = False,
+    volume: str, /, *, droplet: int, region: str | None = None, wait: bool = False
 ) -> int:
     """Attach a volume to a Droplet of the same region.
 
     Args:
-        volume_id: the volume's id; or give --name and --region.
+        volume: its name or id.
         droplet: the Droplet's number.
-        name: the volume's exact name.
-        region: the region's slug.
+        region: the name's region, where the name is not unique.
         wait: until the action has finished; at most 120 s, or --timeout.
     """
     from ..session import open_session
+    from .targets import id_or_volume, told_what_is_near
 
-    target = _one_of(volume_id, name, region)
     async with open_session() as session:
-        volumes = session.store.volumes
-        if isinstance(target, str):
-            action = await volumes.attach(target, droplet, region=region)
-        else:
-            action = await volumes.attach_by_name(target[0], droplet, region=target[1])
+        target = await id_or_volume(session.store, volume, region)
+        async with told_what_is_near(session.store, volume):
+            action = await session.store.volumes.attach(target, droplet, region=region)
         return await _finish(session.store, action, wait)
 
 
 async def detach(
-    volume_id: str | None = None,
-    /,
-    *,
-    droplet: int,
-    name: str | None = None,
-    region: str | None = None,
-    wait: bool = False,
+    volume: str, /, *, droplet: int, region: str | None = None, wait: bool = False
 ) -> int:
     """Detach a volume from a Droplet.
 
     Args:
-        volume_id: the volume's id; or give --name and --region.
+        volume: its name or id.
         droplet: the Droplet's number.
-        name: the volume's exact name.
-        region: the region's slug.
+        region: the name's region, where the name is not unique.
         wait: until the action has finished; at most 120 s, or --timeout.
     """
     from ..session import open_session
+    from .targets import id_or_volume, told_what_is_near
 
-    target = _one_of(volume_id, name, region)
     async with open_session() as session:
-        volumes = session.store.volumes
-        if isinstance(target, str):
-            action = await volumes.detach(target, droplet, region=region)
-        else:
-            action = await volumes.detach_by_name(target[0], droplet, region=target[1])
+        target = await id_or_volume(session.store, volume, region)
+        async with told_what_is_near(session.store, volume):
+            action = await session.store.volumes.detach(target, droplet, region=region)
         return await _finish(session.store, action, wait)
 
 
 async def resize(
-    volume_id: str, size_gigabytes: int, /, *, region: str | None = None, wait: bool = False
+    volume: str, size: str, /, *, region: str | None = None, wait: bool = False
 ) -> int:
     """Make a volume larger. Volumes never shrink; the filesystem has to be grown separately.
 
     Args:
-        volume_id: the volume's id.
-        size_gigabytes: the new size in GiB, at most 16384.
-        region: the region's slug.
+        volume: its name or id.
+        size: the new size: 200, 200GB, 200GiB or 1TiB, at most 16384 GiB; GB of the vendor are GiB.
+        region: the name's region, where the name is not unique.
         wait: until the action has finished; at most 120 s, or --timeout.
     """
     from ..session import open_session
+    from .targets import id_or_volume, told_what_is_near
 
+    gigabytes = gigabytes_of(size, "SIZE")
     async with open_session() as session:
-        action = await session.store.volumes.resize(volume_id, size_gigabytes, region=region)
+        target = await id_or_volume(session.store, volume, region)
+        async with told_what_is_near(session.store, volume):
+            action = await session.store.volumes.resize(target, gigabytes, region=region)
         return await _finish(session.store, action, wait)
 
 
 async def _finish(store: BlockStore, action: Action, wait: bool) -> int:
     """Show an action, after waiting for it if the user wants."""
-    from ..output.columns import ACTIONS
+    from ..output.columns import ACTIONS, lean_json
     from ..output.tables import show_one
 
     if wait:
         action = await store.actions.wait(action, timeout=current().timeout_s or _WAIT_S)
-    show_one(current().output, ACTIONS, action)
+    show_one(current().shown, ACTIONS, action, json_of=lean_json)
     return 0

@@ -93,16 +93,22 @@ def _dynamic(source: str, line: Line, current: str) -> Iterator[tuple[str, str]]
     kind = f"{kind}s" if only_ids else source
     if file.refresh_completions and ask_once(account, kind, env):
         _refresh(kind, line, chosen)
-    for row in known(account, kind, env):
-        if kind == "regions":
-            yield row[0], row[1] if len(row) > 1 else ""
+    rows = known(account, kind, env)
+    if kind == "regions":
+        yield from ((row[0], " ".join(row[1:])) for row in rows)
+        return
+    region = given.get("--region")
+    names: dict[str, list[str]] = {}
+    for identity, name, *more in rows:
+        if region and kind == "volumes" and region not in more:
             continue
-        identity, name, *more = row
         text = " ".join(more)
-        if not only_ids:
-            yield name, text
+        names.setdefault(name, []).append(text)
         if only_ids or (current and _ID.fullmatch(current)):
             yield identity, f"{name} {text}".rstrip()
+    if not only_ids:
+        # One candidate for a name that is in several regions.
+        yield from ((name, ", ".join(texts)) for name, texts in names.items())
 
 
 def _journals() -> Iterator[tuple[str, str]]:

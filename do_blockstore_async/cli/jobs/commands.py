@@ -17,7 +17,7 @@ from ...config import Config
 from ...jobs import JobsFile, JobsFileError, load_jobs, read_tokens
 from ..exit_codes import CommandError, ExitCode, UsageError
 from ..options import current
-from ..output.terminal import print_stderr
+from ..output.terminal import print_error, print_stderr
 from ..session import settled
 from ..signals import interruptible
 
@@ -34,6 +34,7 @@ _DATABASE = "DO_BLOCKSTORE_DATABASE"
 def _load(file: Path) -> JobsFile:
     """Read the jobs file; its mistakes go to stderr, a line for each."""
     given = current()
+    given.check_no_names()
     for option, value, said in (
         ("--token-file", given.token_file, "token_file or token_env for each account"),
         ("--context", given.context, "token_file or token_env for each account"),
@@ -46,7 +47,7 @@ def _load(file: Path) -> JobsFile:
         return load_jobs(file)
     except JobsFileError as error:
         for line in error.lines():
-            print_stderr(line)
+            print_error(line)
         number = len(error.problems)
         mistakes = "1 mistake" if number == 1 else f"{number} mistakes"
         raise UsageError(f"{file} has {mistakes}; nothing was done") from None

@@ -94,18 +94,27 @@ def show_runs(output: Output, runs: Sequence[_Shown]) -> None:
     if not runs:
         print_stderr("no run is under way")
     columns: list[Column[_Shown]] = [
-        Column("account", lambda run: run.account, whole=True),
-        Column("job", lambda run: run.job, whole=True),
-        Column("due", lambda run: run.due_at),
+        Column("account", lambda run: run.account),
+        Column("job", lambda run: run.job),
+        Column("due", lambda run: run.due_at, priority=1),
         Column("state", lambda run: run.state),
         *(
-            Column(name, lambda run, name=name: (run.counts or {}).get(name), right=True)  # type: ignore[misc]
+            Column(
+                name,
+                lambda run, name=name: (run.counts or {}).get(name),  # type: ignore[misc]
+                right=True,
+                priority=1,
+            )
             for name in _COUNTS
         ),
-        Column("workers", lambda run: run.workers),
-        Column("to go", lambda run: None if run.ends_in_s is None else clock_text(run.ends_in_s)),
-        Column("journal", lambda run: run.journal),
-        Column("error", lambda run: run.error),
+        Column("workers", lambda run: run.workers, priority=4),
+        Column(
+            "to go",
+            lambda run: None if run.ends_in_s is None else clock_text(run.ends_in_s),
+            priority=2,
+        ),
+        Column("journal", lambda run: run.journal, priority=5),
+        Column("error", lambda run: run.error, priority=3),
     ]
     if output == "json":
         write_json(json_text([attrs.asdict(run) for run in runs]))

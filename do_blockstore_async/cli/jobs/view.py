@@ -39,11 +39,11 @@ def show_jobs(output: Output, file: JobsFile) -> None:
     """Show each job of a file, and when it is due next."""
     now = Clock().utc_now()
     columns: list[Column[Job]] = [
-        Column("job", lambda job: job.name, whole=True),
-        Column("does", _purpose),
-        Column("accounts", lambda job: job.accounts),
-        Column("schedule", lambda job: str(job.schedule or ""), whole=True),
-        Column("next", lambda job: job.schedule and job.schedule.next_after(now), whole=True),
+        Column("job", lambda job: job.name),
+        Column("does", _purpose, priority=3),
+        Column("accounts", lambda job: job.accounts, priority=2),
+        Column("schedule", lambda job: str(job.schedule or ""), priority=1),
+        Column("next", lambda job: job.schedule and job.schedule.next_after(now), priority=1),
     ]
     jobs = list(file.jobs.values())
     if output == "json":
@@ -77,8 +77,8 @@ def show_results(output: Output, results: Sequence[JobResult]) -> None:
         write_json(json_text(rows))
         return
     columns: list[Column[JobResult]] = [
-        Column("account", lambda result: result.account, whole=True),
-        Column("job", lambda result: result.job, whole=True),
+        Column("account", lambda result: result.account),
+        Column("job", lambda result: result.job),
         Column("conclusion", lambda result: result.conclusion),
         *(
             Column(name, lambda result, name=name: result.counts[name], right=True)  # type: ignore[misc]

@@ -56,12 +56,16 @@ def _bulk_code(error: BlockStoreError) -> int:
 
 
 def describe(error: BaseException, settings: Settings) -> str:
-    """Describe `error` in one line."""
+    """Describe `error`, mostly in one line."""
+    from ...bulk.errors import PlanError
+
     if isinstance(error, UsageError | CommandError):
         return str(error)
     if isinstance(error, BlockStoreError):
         advice = _advice(error, settings)
-        text = _for_the_shell(_one_line(str(error)))
+        # Ours may say one thing a line; what comes from the API is one.
+        is_ours = isinstance(error, PlanError)
+        text = _for_the_shell(str(error) if is_ours else _one_line(str(error)))
         return f"{text}; {advice}" if advice else text
     if isinstance(error, OSError):
         # Without a file name it is stdout that failed, such as a full disk behind a `>`.

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from ..._export import visible
 from ..exit_codes import CommandError, ExitCode, UsageError
+from ..options import current
 
 __all__ = ["check_can_ask", "confirm"]
 
@@ -17,8 +18,10 @@ def check_can_ask(*, yes: bool) -> None:
     """Fail early, before anything is sent, if nobody can confirm.
 
     Raises:
-        UsageError: not a terminal, and no `--yes`.
+        UsageError: not a terminal, or nothing shown to confirm, and no `--yes`.
     """
+    if not yes and current().quiet:
+        raise UsageError("--quiet does not show what to confirm: pass --yes to confirm")
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("not a terminal, so cannot ask: pass --yes to confirm")
 

@@ -9,13 +9,26 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["errors", "is_live", "pages", "print_stderr", "redact", "results", "tidy_streams"]
+__all__ = [
+    "bold",
+    "errors",
+    "is_live",
+    "pages",
+    "print_error",
+    "print_stderr",
+    "redact",
+    "results",
+    "styled",
+    "terminal_width",
+    "tidy_streams",
+]
 
 _TOKEN = re.compile(r"\b(do[a-z]_v1_)\w+")
 # Wide enough that no table is ever cut in a file or a pipe.
@@ -45,8 +58,10 @@ def _console(**how: Any) -> Console:
 
 
 def errors() -> Console:
-    """The console for everything that is not a result."""
-    return _console(stderr=True)
+    """The console for what is neither a result nor an error; silent with `--quiet`."""
+    from ..options import current
+
+    return _console(stderr=True, quiet=current().quiet)
 
 
 def pages() -> Console:
@@ -59,15 +74,40 @@ def results() -> Console:
     return _console() if sys.stdout.isatty() else _console(width=_UNBOUNDED)
 
 
+def terminal_width() -> int | None:
+    """How many columns stdout has; None where it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def styled(text: str, codes: str) -> str:
+    """Return `text` for stdout in a style of ECMA-48, such as `1` for bold, where it may be one."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{codes}m{text}\x1b[0m"
+
+
+def bold(text: str) -> str:
+    """Return `text` in bold where stdout shows styles."""
+    return styled(text, "1")
+
+
 def is_live(console: Console) -> bool:
     """Whether a display may be redrawn in place."""
     return console.is_terminal and not console.is_dumb_terminal
 
 
-def print_stderr(message: str) -> None:
-    """Print a few lines for the user to stderr."""
+def print_error(message: str) -> None:
+    """Print what went wrong to stderr, a few lines at most."""
     from ..._export import visible
 
     for line in message.splitlines():
         sys.stderr.write(f"{redact(visible(line))}\n")
     sys.stderr.flush()
+
+
+def print_stderr(message: str) -> None:
+    """Print what is neither a result nor an error to stderr, unless `--quiet` is given."""
+    from ..options import current
+
+    if not current().quiet:
+        print_error(message)

@@ -85,6 +85,10 @@ def _missing(error: MissingArgumentError) -> str:
         return "an argument is missing"
     if error.keyword is not None or argument.tokens:
         return f"{error.keyword or argument.tokens[-1].keyword or argument.name} needs a value"
+    for typed in error.unused_tokens or ():
+        # A typing error leaves two things behind: what is missing, and what is unknown.
+        if typed.startswith("-") and difflib.get_close_matches(typed, argument.names):
+            return f"unknown option: {typed}; did you mean {argument.name}?"
     return f"missing {_name(argument)}"
 
 
