@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from datetime import timedelta
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -125,6 +127,12 @@ def _proxy(_: Any, __: attrs.Attribute[Any], value: str | None) -> None:
         raise ConfigError("proxy must be a URL such as http://proxy:3128")
 
 
+def _optional_path(value: str | PathLike[str] | None) -> str | None:
+    if value is None or (isinstance(value, str | PathLike) and os.fspath(value)):
+        return None if value is None else os.fspath(value)
+    raise ConfigError(f"ca_file must be a path or None, not {value!r}")
+
+
 REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 POSTGRES_SCHEMES: Final = frozenset({"postgresql", "postgres"})
 
@@ -205,6 +213,8 @@ class Config:
         proxy: URL of an HTTP proxy for everything, such as `http://user:password@proxy:3128`.
         trust_env: whether the proxy is taken from the environment (HTTPS_PROXY, HTTP_PROXY,
             NO_PROXY) where `proxy` is not given. Off by default. `.netrc` is never read.
+        ca_file: a PEM file of certificate authorities to trust instead of the system's. It is read
+            when a client opens, and not for an own `session`, which has its connector.
         user_agent: the User-Agent header.
         jitter_seed: makes the jitter of retries reproducible, for tests.
         hooks: called with each event (see `do_blockstore_async.events`): one, or several.
@@ -245,6 +255,7 @@ class Config:
     max_connections: int = attrs.field(default=100, validator=_count)
     proxy: str | None = attrs.field(default=None, validator=_proxy, repr=_without_credentials)
     trust_env: bool = attrs.field(default=False, validator=_boolean)
+    ca_file: str | None = attrs.field(default=None, converter=_optional_path)
     user_agent: str = attrs.field(default=f"do-blockstore-async/{__version__}", validator=_text)
     jitter_seed: int | None = attrs.field(default=None, validator=_optional_integer)
     hooks: tuple[Hook, ...] = attrs.field(default=(), converter=_hooks)
@@ -260,6 +271,7 @@ _CALLED_ELSEWHERE: Final = {
     "rate_limit": "windows=((250, 60.0), (5000, 3600.0))",
     "limits": "windows=((250, 60.0), (5000, 3600.0))",
     "proxies": "proxy=, one URL",
+    "verify": "ca_file=, a PEM file",
     "hook": "hooks=",
     "event_hooks": "hooks=",
 }

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, urlencode, urlsplit
@@ -157,7 +158,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host's name could not be resolved"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return "the server's certificate is not valid"
+        return "the server's certificate is not valid (own authorities: Config.ca_file)"
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return "TLS could not be set up"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -383,10 +384,22 @@ def _sent(attempt: Attempt) -> bool:
 
 
 def _make_session(config: Config) -> ClientSession:
+    trusted = True if config.ca_file is None else _trusting(config.ca_file)
     return ClientSession(
-        connector=aiohttp.TCPConnector(limit=config.max_connections),
+        connector=aiohttp.TCPConnector(limit=config.max_connections, ssl=trusted),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    """Trust the certificate authorities in a PEM file, and no others."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        reason = "it holds no certificates in PEM form"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise ConfigError(f"cannot use the CA file {ca_file}: {reason}")
 
 
 def _slots_of(session: ClientSession) -> asyncio.Semaphore | None:
@@ -402,12 +415,24 @@ def _proxy_from_env(base_url: str) -> str | None:
     """Return the proxy that the environment names for the API, by the rules of `urllib`.
 
     Not by aiohttp's `trust_env`, which would read credentials from .netrc too.
+
+    Raises:
+        ConfigError: it is a proxy of another kind. The message does not quote it.
     """
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     if host in _LOOPBACK or proxy_bypass(host):
         return None
-    return getproxies().get(parts.scheme)
+    found = getproxies()
+    proxy = found.get(parts.scheme) or found.get("all")
+    if not proxy:
+        return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    if not proxy.lower().startswith(("http://", "https://")):
+        kind = proxy.partition("://")[0]
+        raise ConfigError(f"the environment names a {kind} proxy: only HTTP proxies can be used")
+    return proxy
 
 
 def _letter(escape: re.Match[bytes]) -> bytes:

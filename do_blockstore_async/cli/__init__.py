@@ -1,20 +1,6 @@
 """The command line `do-blockstore`: commands and rendering over the public API, nothing else.
 
-It needs the extra `cli`: rich and cyclopts. Why cyclopts and not typer (read and measured in
-November 2026: cyclopts 5.4, typer 0.29):
-
-- Global options. `do-blockstore volumes list --output json` and `do-blockstore --output json
-  volumes list` must both work. A cyclopts meta app takes its options anywhere on the line; with
-  typer an option of the callback is unknown after the subcommand (fastapi/typer#153, #166: answered
-  with "repeat it on every command").
-- Start-up. A cyclopts command is registered as `module:function` with its help text, so `--help`
-  imports no command at all (BrianPugh/cyclopts#710, #761). Importing costs about the same: 115 ms
-  against 93 ms here; a help page of 30 commands 278 ms against 217 ms, a subcommand's help page
-  288 ms against 357 ms, with `import rich, aiohttp` at 288 ms.
-- Both have frequent releases and answer their issues. Both complete in bash, zsh, fish and
-PowerShell.
-- Weight: cyclopts brings attrs (ours already), docstring-parser and rich-rst; typer brings
-  shellingham and annotated-doc.
+It needs the extra `cli`: rich and cyclopts (docs/decisions/cyclopts.md says why cyclopts).
 
 This module imports nothing heavy: the console script imports it before it parses the arguments.
 """
@@ -41,6 +27,11 @@ def main() -> int:
     # Importing makes tens of thousands of objects and no garbage: looking for it there, at the
     # usual threshold of 700, takes a tenth of a short command's time.
     gc.set_threshold(100_000, 10, 10)
+    words = sys.argv[1:]
+    if words[:1] == ["__complete"] and len(words) > 2:
+        from .completion.answer import complete
+
+        return complete(words[1], words[2:])
     try:
         from .main import run
     except ModuleNotFoundError as error:
@@ -50,7 +41,7 @@ def main() -> int:
             f"do-blockstore needs {error.name}: pip install 'do-blockstore-async[cli]'\n"
         )
         return 1
-    code = run(sys.argv[1:])
+    code = run(words)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()

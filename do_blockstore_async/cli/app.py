@@ -1,117 +1,224 @@
-"""The command line: the commands of `registry.py`, the global options, what `--help` says."""
+"""From the words typed to a command and its settings.
+
+Only the command that is asked for is imported and inspected: the registry says which one that is.
+Its options, and those that every command has, are functions' parameters, parsed by cyclopts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import Annotated, Any
+import difflib
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cyclopts import App, Group, Parameter
+from .exit_codes import UsageError
+from .registry import ALIASES, GROUPS, PROGRAM, Command, find, resolve, words_of
 
-from .options import Output, Settings, seconds_of
-from .registry import COMMANDS, GROUPS, PROGRAM
+if TYPE_CHECKING:
+    from cyclopts import App
+    from cyclopts.argument import ArgumentCollection
 
-__all__ = ["build"]
+    from .options import Settings
 
-_PACKAGE = "do_blockstore_async.cli"
+__all__ = ["Call", "MistypedError", "PageRequest", "arguments_of", "read"]
 
-Launch = Callable[[Settings, Callable[[], Coroutine[Any, Any, int] | int]], int]
-
-
-_ABOUT = """DigitalOcean Block Storage, within the token's request budget.
-
-Try it without an account: do-blockstore --simulate bulk snapshot --keep-last 2 --yes"""
-
-_EXITS = (
-    "Exit codes: 0 done, 1 failed, 2 usage or an unusable plan, journal or setting, 3 partly done "
-    "or stopped, 4 stopped by a guard, by --max-failures or declined at the prompt, 5 quota, "
-    "130 interrupted, 143 terminated."
-)
+_HELP = ("--help", "-h")
+_VERSION = ("--version", "-V")
+_HELP_GLOBAL = "--help-global"
+_END = "--"
+# What completion starts in the background; no command for people.
+_REFRESH = Command("__refresh", "completion.refresh:refresh", "", "")
 
 
-def _version() -> str:
-    from importlib.metadata import version
+class Call(NamedTuple):
+    """A command with its arguments, ready to be run under its settings."""
 
-    return f"{PROGRAM} {version('do-blockstore-async')}"
+    command: Command
+    settings: Settings
+    run: Callable[[], Coroutine[Any, Any, int] | int]
 
 
-def build(launch: Launch) -> App:
-    """Build the whole command line.
+class PageRequest(NamedTuple):
+    """A page instead of a command.
 
-    Args:
-        launch: runs a parsed command under its settings and returns the exit code.
+    Attributes:
+        words: the command or group whose help is wanted; none for the program's.
+        kind: which page.
+        mistaken: a group was named and no command of it.
     """
-    everywhere = Group("Options for every command", sort_key=90)
+
+    words: tuple[str, ...] = ()
+    kind: str = "help"
+    mistaken: bool = False
+
+
+class MistypedError(UsageError):
+    """What was typed names no command, or not what it takes; `where` is the command or group."""
+
+    def __init__(self, message: str, where: str) -> None:
+        super().__init__(message)
+        self.where = where
+
+
+def read(words: Sequence[str]) -> Call | PageRequest:
+    """Find out what is asked for.
+
+    Raises:
+        MistypedError: there is no such command, or it does not take what was typed.
+        UsageError: a setting of the configuration file is unusable.
+    """
+    head, tail = list(words), []
+    if _END in head:
+        cut = head.index(_END)
+        head, tail = head[:cut], head[cut:]
+    if not words:
+        return PageRequest()
+    if _HELP_GLOBAL in head:
+        return PageRequest(kind="global")
+    if head and head[0] in _VERSION:
+        return PageRequest(kind="version")
+    if any(word in _HELP for word in head):
+        return PageRequest(_command_words(_without_options(head)))
+    if not tail and all(word in GROUPS or word in ALIASES for word in head):
+        # Known without the parser: a group without a command, most likely.
+        found = _command_words(head)
+        if find(" ".join(found)) is None:
+            return PageRequest(found, mistaken=True)
+    return _call(head, tail)
+
+
+def _call(head: list[str], tail: list[str]) -> Call | PageRequest:
+    """A command with what follows its name, `tail` after `--`."""
+    from cyclopts import CycloptsError
+
+    try:
+        return _parsed_call(head, tail)
+    except CycloptsError as error:
+        from .output.usage import where_of, wording
+
+        raise MistypedError(wording(error, head), where_of(error)) from None
+
+
+def _parsed_call(head: list[str], tail: list[str]) -> Call | PageRequest:
+    from .everywhere import everywhere
+
+    if any(word.startswith("-") for word in head):
+        settings, rest, has_output = _parsed(everywhere, head)()
+    else:
+        settings, rest, has_output = everywhere(*head)
+    if not rest:
+        return PageRequest()
+    if rest[0].startswith("-"):
+        name = rest[0].partition("=")[0]
+        raise MistypedError(
+            f"{name} does not come first: the options of a command follow its name", ""
+        )
+    is_refresh = rest[0] == _REFRESH.words
+    found = (rest[0],) if is_refresh else _command_words(rest)
+    command = _REFRESH if is_refresh else find(" ".join(found))
+    if command is None:
+        return PageRequest(found, mistaken=True)
+    # Whoever mends the configuration needs its commands.
+    if not has_output and not command.words.startswith("config"):
+        settings = _with_usual_output(settings)
+    function = _imported(command)
+    return Call(command, settings, _parsed(function, [*rest[len(found) :], *tail], command))
+
+
+def _command_words(words: Sequence[str]) -> tuple[str, ...]:
+    """The words of the command or group at the beginning, aliases resolved."""
+    if not words:
+        return ()
+    first = resolve(words[0])
+    if first is None:
+        raise _unknown(words[0], None)
+    if first not in GROUPS:
+        return (first,)
+    if len(words) == 1 or words[1].startswith("-"):
+        return (first,)
+    second = resolve(words[1], first)
+    if second is None:
+        raise _unknown(words[1], first)
+    return first, second
+
+
+def _without_options(words: Sequence[str]) -> list[str]:
+    """The first words that are no options nor values of those that every command has."""
+    from .help.table import EVERYWHERE, usages
+
+    valued = {name for option in usages()[EVERYWHERE].options if option.value
+              for name in option.names}  # fmt: skip
+    left = list(words)
+    while left and left[0].startswith("-"):
+        del left[: 2 if left[0] in valued else 1]
+    return left
+
+
+def _unknown(word: str, group: str | None) -> MistypedError:
+    near = difflib.get_close_matches(word, words_of(group), n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    if not near and group is None:
+        # The command may be known, and its group forgotten.
+        inside = [f"{name} {word}" for name in GROUPS if resolve(word, name) == word]
+        if inside:
+            hint = f"; did you mean {' or '.join(inside)}?"
+    return MistypedError(f"unknown command: {word}{hint}", group or "")
+
+
+def _with_usual_output(settings: Settings) -> Settings:
+    """The settings with the configuration file's output, if it names one."""
+    from typing import get_args
+
+    import attrs
+
+    from .config_file import load
+    from .options import Output
+
+    file = load()
+    named = file.defaults.output
+    if named is None:
+        return settings
+    for choice in get_args(Output):
+        if choice == named:
+            return attrs.evolve(settings, shown=choice)
+    choices = ", ".join(get_args(Output))
+    raise UsageError(f"{file.path}: output is one of {choices}, not {named!r}")
+
+
+def _imported(command: Command) -> Callable[..., Any]:
+    module, _, name = command.target.partition(":")
+    function: Callable[..., Any] = getattr(import_module(f".{module}", __package__), name)
+    return function
+
+
+def _app(function: Callable[..., Any], command: Command | None = None) -> App:
+    from cyclopts import App, Group, Parameter
+
     app = App(
-        name=PROGRAM,
-        help=_ABOUT,
-        help_format="plaintext",
-        help_epilogue=_EXITS,
-        version=_version,
-        result_action="return_value",
-        exit_on_error=False,
-        print_error=False,
-        suppress_keyboard_interrupt=False,
+        name=f"{PROGRAM} {command.words}" if command else PROGRAM,
+        help_flags=(),
+        version_flags=(),
+        group_arguments=Group("Arguments"),
+        group_parameters=Group("Options"),
         # `--no-x` and `--empty-x` for every flag and list would double the help.
         default_parameter=Parameter(negative=(), show_default=False, show_env_var=False),
     )
-    app.meta.group_parameters = everywhere
-    app.meta.suppress_keyboard_interrupt = False
-    groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
-    for group in groups.values():
-        app.command(group)
-    for command in COMMANDS:
-        *parent, name = command.words.split()
-        (groups[parent[0]] if parent else app).command(
-            f"{_PACKAGE}.{command.target}",
-            name=name,
-            help=command.summary,
-            help_epilogue=f"Example: {PROGRAM} {command.example}",
-        )
-
-    @app.meta.default
-    def meta(
-        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-        simulate: bool = False,
-        output: Annotated[Output, Parameter(alias="-o")] = "table",
-        api_url: str | None = None,
-        token_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
-        context: str | None = None,
-        limits: str | None = None,
-        budget_store: str | None = None,
-        timeout: str | None = None,
-        quiet: Annotated[bool, Parameter(alias="-q")] = False,
-        verbose: Annotated[bool, Parameter(alias="-v")] = False,
-    ) -> int:
-        """Take the options that every command has, before or after its name.
-
-        Args:
-            simulate: use an embedded simulator with 120 volumes; no token needed.
-            output: how results are written (default table): wide has all columns, name only ids,
-                json-full the API's own shape.
-            api_url: where the API is; also DIGITALOCEAN_API_URL.
-            token_file: a file that holds the token and nothing else; - is standard input.
-            context: take the token of this doctl context.
-            limits: REQUESTS/SECONDS,... (default 250/60,5000/3600); none for a simulator.
-            budget_store: who shares the token's budget: process, machine (default), or a redis://
-                or postgresql:// URL; also DO_BLOCKSTORE_BUDGET.
-            timeout: 30s, 5m, 1h for each call, the wait for the budget included; not for bulk jobs.
-            quiet: nothing but results and errors.
-            verbose: events on stderr, and tracebacks of failures.
-        """
-        settings = Settings(
-            simulate=simulate,
-            api_url=api_url,
-            shown=output,
-            quiet=quiet,
-            verbose=verbose,
-            token_file=token_file,
-            context=context,
-            limits=limits,
-            budget=budget_store,
-            timeout_s=None if timeout is None else seconds_of(timeout, "--timeout"),
-        )
-        function, bound, _ = app.parse_args(tokens, print_error=False, exit_on_error=False)
-        return launch(settings, lambda: function(*bound.args, **bound.kwargs))
-
+    app.default(function)
     return app
+
+
+def _parsed(
+    function: Callable[..., Any], words: Iterable[str], command: Command | None = None
+) -> Callable[[], Any]:
+    app = _app(function, command)
+    bound = app.parse_args(list(words), print_error=False, exit_on_error=False)[1]
+    return partial(function, *bound.args, **bound.kwargs)
+
+
+def arguments_of(command: Command | None) -> tuple[Callable[..., Any], ArgumentCollection]:
+    """Return a command's function and its arguments, or those of every command, for the help."""
+    from .everywhere import everywhere
+
+    function = everywhere if command is None else _imported(command)
+    return function, _app(function, command).assemble_argument_collection(parse_docstring=True)

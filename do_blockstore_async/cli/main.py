@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import CycloptsError
-
-from .._export import visible
-from .app import build
 from .exit_codes import ExitCode, UsageError
-from .options import Settings, using
-from .output.terminal import pages, print_error, print_stderr, redact, tidy_streams
-from .output.usage import usage_text
+from .output.terminal import print_error, tidy_streams
 from .registry import PROGRAM
-from .signals import ending_on_sigterm
+from .signals import terminable
+
+if TYPE_CHECKING:
+    from .app import PageRequest
+    from .options import Settings
 
 __all__ = ["run"]
 
-_TOKEN_OPTIONS = ("--token", "--access-token", "--api-token", "-t")
 
-
-@ending_on_sigterm
 def run(argv: Sequence[str]) -> int:
     """Run the command line.
 
@@ -38,43 +33,45 @@ def run(argv: Sequence[str]) -> int:
         The exit code.
     """
     tidy_streams()
-    app = build(_launch)
-    words = list(argv) or ["--help"]
-    if not {"--help", "-h"}.isdisjoint(words):
-        # Help pages are drawn by rich, which costs a tenth of a short command's start.
-        app.console = pages()
+    with terminable() as ended:
+        try:
+            code = _run(list(argv))
+            sys.stdout.flush()
+        except KeyboardInterrupt as error:
+            print_error("terminated" if ended else "interrupted")
+            _tell_notes(error)
+            return ExitCode.TERMINATED if ended else ExitCode.INTERRUPTED
+        except BrokenPipeError:
+            # The reader of the output closed it (`| head`): no failure.
+            _silence(sys.stdout)
+            return ExitCode.DONE
+        except OSError as error:
+            # Only stdout is left to fail here: a full disk behind a `>`.
+            _silence(sys.stdout)
+            print_error(f"cannot write the results: {error.strerror or error}")
+            return ExitCode.FAILED
+    return ExitCode.TERMINATED if ended and code == ExitCode.INTERRUPTED else code
+
+
+def _run(words: list[str]) -> int:
+    from .app import MistypedError, PageRequest, read
+
     try:
-        # `--help` returns None; a command returns its exit code.
-        code = int(app.meta(words) or ExitCode.DONE)
-        sys.stdout.flush()
-    except CycloptsError as error:
-        print_stderr(_usage_line(error, words))
+        asked = read(words)
+    except MistypedError as error:
+        at = f"{PROGRAM} {error.where}".strip()
+        print_error(f"{at}: {error}\nTry: {at} --help")
         return ExitCode.USAGE
     except UsageError as error:
-        # Of a global option: a command's own are met in `_launch`.
-        print_stderr(f"{PROGRAM}: {error}")
+        print_error(f"{PROGRAM}: {error}")
         return ExitCode.USAGE
-    except KeyboardInterrupt as error:
-        print_stderr("interrupted")
-        _tell_notes(error)
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of the output closed it (`| head`): no failure.
-        _silence(sys.stdout)
-        return ExitCode.DONE
-    except OSError as error:
-        # Only stdout is left to fail here: a full disk behind a `>`.
-        _silence(sys.stdout)
-        print_stderr(f"cannot write the results: {error.strerror or error}")
-        return ExitCode.FAILED
-    return code
+    if isinstance(asked, PageRequest):
+        return _page(asked)
+    from .options import using
 
-
-def _launch(settings: Settings, call: Callable[[], Coroutine[Any, Any, int] | int]) -> int:
-    """Run one parsed command; its failures become a line and an exit code."""
-    with using(settings):
+    with using(asked.settings):
         try:
-            result = call()
+            result = asked.run()
             if isinstance(result, int):
                 return result
             import asyncio
@@ -83,7 +80,21 @@ def _launch(settings: Settings, call: Callable[[], Coroutine[Any, Any, int] | in
         except (BrokenPipeError, KeyboardInterrupt, SystemExit):
             raise
         except Exception as error:  # noqa: BLE001 -- the last line of defence before the user
-            return _failed(error, settings)
+            return _failed(error, asked.settings)
+
+
+def _page(asked: PageRequest) -> int:
+    from .help.pages import global_page, page_of, write_page
+
+    if asked.kind == "version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"{PROGRAM} {version('do-blockstore-async')}\n")
+    elif asked.kind == "global":
+        write_page(global_page())
+    else:
+        write_page(page_of(asked.words), to_stderr=asked.mistaken)
+    return ExitCode.USAGE if asked.mistaken else ExitCode.DONE
 
 
 def _failed(error: Exception, settings: Settings) -> int:
@@ -111,20 +122,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _usage_line(error: CycloptsError, words: Sequence[str]) -> str:
-    asked = {word.split("=", 1)[0] for word in words}
-    for option in _TOKEN_OPTIONS:
-        if option in asked and tuple(error.command_chain or ()) != ("simulator",):
-            return (
-                f"{PROGRAM}: {option} is no option: arguments are visible to others "
-                "and kept in the history; use --token-file FILE or DIGITALOCEAN_TOKEN"
-            )
-    chain = " ".join(error.command_chain or ())
-    where = f"{PROGRAM} {chain}".strip()
-    text = redact(visible(usage_text(error)))
-    return f"{where}: {text}\nTry: {where} --help"
 
 
 def _silence(stream: Any) -> None:

@@ -49,6 +49,7 @@ class Settings:
         budget: what shares the token's budget: `process`, `machine` or a URL; None means the
             environment's choice, or `machine`.
         timeout_s: for each call of a single command, the wait for quota included.
+        ca_file: certificate authorities to trust instead of the system's.
     """
 
     simulate: bool = False
@@ -61,6 +62,7 @@ class Settings:
     limits: str | None = None
     budget: str | None = None
     timeout_s: float | None = None
+    ca_file: Path | None = None
 
     @property
     def output(self) -> _Format:

@@ -1,20 +1,29 @@
 """The commands of the program: their words, where each lives, its line in the help, an example.
 
-Commands are named as `module:function` and imported when they are run or asked for help, so this
-table costs nothing. A test runs through all examples.
+Commands are named as `module:function` and imported when they are run, so this table costs
+nothing; completion and help pages read it with nothing else loaded. A test runs all examples.
 """
 
 from __future__ import annotations
 
-import attrs
+from typing import NamedTuple
 
-__all__ = ["COMMANDS", "GROUPS", "PROGRAM", "Command"]
+__all__ = [
+    "ALIASES",
+    "COMMANDS",
+    "GROUPS",
+    "PROGRAM",
+    "SECTIONS",
+    "Command",
+    "find",
+    "resolve",
+    "words_of",
+]
 
 PROGRAM = "do-blockstore"
 
 
-@attrs.frozen
-class Command:
+class Command(NamedTuple):
     """One command: its words, where it lives, its line in the help and an example."""
 
     words: str
@@ -31,6 +40,37 @@ GROUPS = {
     "bulk": "Jobs over many volumes: planned, guarded, resumable.",
     "journals": "Journals of bulk jobs: how far each is, and how to resume it.",
     "jobs": "Jobs of a file, for many accounts: here and now, or by workers on many machines.",
+    "config": "The configuration file.",
+    "contexts": "Contexts: which token goes to which API.",
+}
+
+# How the first page of the help lists groups and commands.
+SECTIONS = {
+    "Resources": ("volumes", "snapshots", "actions", "regions"),
+    "Many volumes at once": ("bulk", "jobs", "journals"),
+    "The account": ("quota", "contexts", "config"),
+    "Trying and setting up": ("simulator", "completion", "man", "help"),
+}
+
+# What people type who come from a shell, doctl, gh or kubectl; a command's own word comes first.
+ALIASES = {
+    "action": "actions",
+    "context": "contexts",
+    "del": "delete",
+    "describe": "get",
+    "find": "get",
+    "inspect": "get",
+    "job": "jobs",
+    "ls": "list",
+    "region": "regions",
+    "remove": "delete",
+    "rm": "delete",
+    "show": "get",
+    "snap": "snapshots",
+    "snapshot": "snapshots",
+    "use-context": "use",
+    "vol": "volumes",
+    "volume": "volumes",
 }
 
 _ID = "506f78a4-e098-11e5-ad9f-000f53306ae1"
@@ -202,6 +242,36 @@ COMMANDS = (
         "quota --watch --interval 5",
     ),
     Command(
+        "contexts list",
+        "commands.contexts:list_",
+        "List the contexts of the configuration file and of doctl.",
+        "contexts list",
+    ),
+    Command(
+        "contexts use",
+        "commands.contexts:use",
+        "Choose the context to use when none is named.",
+        "contexts use production",
+    ),
+    Command(
+        "config show",
+        "commands.config:show",
+        "Show the settings in force, and where each comes from.",
+        "config show",
+    ),
+    Command(
+        "config path",
+        "commands.config:path",
+        "Print where the configuration file is.",
+        "config path",
+    ),
+    Command(
+        "config init",
+        "commands.config:init",
+        "Write a configuration file to start from.",
+        "config init",
+    ),
+    Command(
         "simulator",
         "commands.simulator:simulator",
         "Run a local simulator of the API.",
@@ -209,8 +279,46 @@ COMMANDS = (
     ),
     Command(
         "completion",
-        "completion:completion",
+        "commands.shell:completion",
         "Print a completion script for your shell.",
-        "completion bash > ~/.local/share/bash-completion/completions/do-blockstore",
+        "completion bash",
     ),
+    Command("man", "commands.shell:man", "Print the manual page.", "man > do-blockstore.1"),
+    Command("help", "commands.shell:help_", "Show the help of a command.", "help bulk snapshot"),
 )
+
+
+def find(words: str) -> Command | None:
+    """Return the command with these words."""
+    return next((command for command in COMMANDS if command.words == words), None)
+
+
+def resolve(word: str, group: str | None = None) -> str | None:
+    """Return the word that a user's word stands for: itself, or what it is an alias of.
+
+    Args:
+        word: what was typed.
+        group: the group it follows; None at the top.
+    """
+    known = words_of(group)
+    for each in (word, ALIASES.get(word)):
+        if each in known:
+            return each
+    return None
+
+
+def words_of(group: str | None = None) -> dict[str, str]:
+    """Return the words that may come next, each with its line of help.
+
+    Args:
+        group: the group they follow; None for those at the top.
+    """
+    if group is None:
+        single = {each.words: each.summary for each in COMMANDS if " " not in each.words}
+        return {**GROUPS, **single}
+    inside = f"{group} "
+    return {
+        each.words.removeprefix(inside): each.summary
+        for each in COMMANDS
+        if each.words.startswith(inside)
+    }

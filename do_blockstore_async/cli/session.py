@@ -16,44 +16,77 @@ from ..client import BlockStore
 from ..config import Config
 from ..errors import StoreUnusableError
 from ..events import Event
-from .auth.credentials import find_token
+from .auth.credentials import read_token, source_of
+from .auth.source import account_key
+from .config_file import load
 from .exit_codes import UsageError
 from .options import Settings, current
 from .output.terminal import print_stderr, redact
 
-__all__ = ["SIMULATED_VOLUMES", "Session", "open_session", "windows_of"]
+__all__ = ["SIMULATED_VOLUMES", "Session", "open_session", "settled", "windows_of"]
 
 SIMULATED_VOLUMES = 120
 _SEED = 7
 # About what the real API's responses take, so that a first run feels like the real thing.
 _LATENCY_S = (0.04, 0.16)
-_API = "https://api.digitalocean.com"
 _UNLIMITED = ((1_000_000, 60.0), (20_000_000, 3600.0))
 
 
 @attrs.frozen
 class Session:
-    """An open client, and what a command wants to know about it; `host` is for messages."""
+    """An open client, and what a command wants to know about it.
+
+    Attributes:
+        host: for messages.
+        account: names the account for what is remembered between runs; None for a simulated one.
+    """
 
     store: BlockStore
     host: str
+    account: str | None = None
 
 
 def windows_of(settings: Settings) -> tuple[tuple[int, float], ...]:
-    """Return the budget that `--limits` names.
+    """Return the budget that `--limits` names, or the configuration file.
 
     Raises:
         UsageError: it is not one.
     """
-    if settings.limits is None:
+    named, where = settings.limits, "--limits"
+    if named is None and not settings.simulate:
+        context = source_of(settings).context
+        named = (context and context.limits) or load().defaults.limits
+        where = "limits in the configuration file"
+    if named is None:
         return Config().windows
     try:
-        windows = parse_limits(settings.limits)
+        windows = parse_limits(named)
     except ValueError as error:
-        raise UsageError(f"--limits: {error}") from None
+        raise UsageError(f"{where}: {error}") from None
     if not windows and not settings.simulate:
-        raise UsageError("--limits none needs --simulate: the real API always has limits")
+        raise UsageError(f"{where}: none needs --simulate: the real API always has limits")
     return windows or _UNLIMITED
+
+
+def settled(settings: Settings) -> Config:
+    """Return the library's settings for the options, the environment and the configuration file.
+
+    Raises:
+        UsageError: an option or the configuration file is unusable.
+    """
+    defaults = load().defaults
+    timeout_s = settings.timeout_s
+    if timeout_s is not None and not timeout_s > 0:
+        raise UsageError(f"--timeout must be seconds, more than 0, not {timeout_s:g}")
+    ca_file = settings.ca_file
+    if ca_file is None and not os.environ.get("SSL_CERT_FILE"):
+        ca_file = defaults.ca_file
+    return Config(
+        windows=windows_of(settings),
+        timeout_s=defaults.timeout_s if timeout_s is None else timeout_s,
+        ca_file=ca_file,
+        trust_env=True,  # HTTPS_PROXY, as in every other tool of a terminal
+    )
 
 
 def _printer() -> Callable[[Event], None]:
@@ -106,27 +139,21 @@ async def open_session(
     settings = current()
     if settings.verbose:
         hooks = (*hooks, _printer())
-    timeout_s = settings.timeout_s
-    if timeout_s is not None and not timeout_s > 0:
-        raise UsageError(f"--timeout must be seconds, more than 0, not {timeout_s:g}")
-    config = Config(
-        windows=windows_of(settings),
-        hooks=hooks,
-        timeout_s=None if patient else timeout_s,
-        trust_env=True,  # HTTPS_PROXY, as in every other tool of a terminal
-    )
+    config = attrs.evolve(settled(settings), hooks=hooks)
+    if patient:
+        config = attrs.evolve(config, timeout_s=None)
     if not settings.simulate:
-        url = settings.api_url or os.environ.get("DIGITALOCEAN_API_URL") or _API
-        token = find_token(settings)
+        source = source_of(settings)
+        token = read_token(source)
+        url = source.api_url
         async with AsyncExitStack() as stack:
-            if settings.budget is None and not os.environ.get("DO_BLOCKSTORE_BUDGET"):
+            if source.budget_store is None:
                 store = await _open_store(stack, token, url, config)
             else:
-                named = settings.budget or os.environ["DO_BLOCKSTORE_BUDGET"]
-                config = attrs.evolve(config, budget=named)
+                config = attrs.evolve(config, budget=source.budget_store)
                 client = BlockStore(token, base_url=url, config=config)
                 store = await stack.enter_async_context(client)
-            yield Session(store, url.split("//")[-1])
+            yield Session(store, url.split("//")[-1], account_key(source, os.environ))
         return
     if settings.api_url is not None or settings.token_file or settings.context is not None:
         raise UsageError("--simulate has its own API and token: drop the other option")

@@ -14,46 +14,36 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import wraps
-from types import FrameType
-from typing import Any, ParamSpec
+from typing import Any
 
 from .exit_codes import ExitCode
 
-__all__ = ["Interrupts", "ending_on_sigterm", "interruptible"]
-
-P = ParamSpec("P")
+__all__ = ["Interrupts", "interruptible", "terminable"]
 
 _SHOW_CURSOR = "\x1b[?25h"
 
 
-def ending_on_sigterm(run: Callable[P, int]) -> Callable[P, int]:
-    """Make SIGTERM end `run` as Ctrl-C does; what then returns `INTERRUPTED` is `TERMINATED`.
+@contextmanager
+def terminable() -> Iterator[list[int]]:
+    """End on SIGTERM as on Ctrl-C; the list yielded tells afterwards which of them it was.
 
-    Outside of the main thread nothing changes.
+    A command that handles SIGTERM itself, such as a bulk job, takes the signal over.
     """
+    came: list[int] = []
 
-    @wraps(run)
-    def ending(*args: P.args, **kwargs: P.kwargs) -> int:
-        is_terminated = False
+    def ended(number: int, _: object) -> None:
+        came.append(number)
+        signal.raise_signal(signal.SIGINT)
 
-        def terminate(number: int, frame: FrameType | None) -> None:
-            nonlocal is_terminated
-            is_terminated = True
-            signal.raise_signal(signal.SIGINT)
-
-        try:
-            before = signal.signal(signal.SIGTERM, terminate)
-        except ValueError:
-            return run(*args, **kwargs)
-        try:
-            code = run(*args, **kwargs)
-        finally:
+    before = None
+    # Only the main thread has signals.
+    with suppress(ValueError):
+        before = signal.signal(signal.SIGTERM, ended)
+    try:
+        yield came
+    finally:
+        if before is not None:
             signal.signal(signal.SIGTERM, before)
-        is_terminated = is_terminated and code == ExitCode.INTERRUPTED
-        return ExitCode.TERMINATED if is_terminated else code
-
-    return ending
 
 
 class Interrupts:

@@ -22,7 +22,7 @@ from tests.support.documentation import ROOT
 NAME = "do_blockstore_async"
 IMPORTS = {
     "": f"import {NAME} as d; [getattr(d, name) for name in d.__all__]",
-    "cli": f"from {NAME}.cli.app import build",
+    "cli": f"from {NAME}.cli.app import read",
     "cli,pages": f"from {NAME}.cli.pages.rendering import check_extra; check_extra()",
     "fastapi": f"import {NAME}.integrations.fastapi",
     "prometheus": f"import {NAME}.integrations.prometheus",

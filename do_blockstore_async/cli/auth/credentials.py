@@ -1,9 +1,4 @@
-"""Find the token. It is never an argument's value and is never printed.
-
-In this order: `--token-file`, `--context` (doctl's), DIGITALOCEAN_TOKEN, DIGITALOCEAN_ACCESS_TOKEN,
-the current context of doctl. An option on the line beats the environment, the
-environment beats a file that another program wrote.
-"""
+"""Read the token. It is never an argument's value and is never printed."""
 
 from __future__ import annotations
 
@@ -12,12 +7,26 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...errors import ConfigError
+from ..config_file import Context
 from ..exit_codes import UsageError
 from ..options import Settings
 from . import doctl
+from .source import Source, SourceOptions, find_source
 
-__all__ = ["find_token"]
+__all__ = ["find_token", "read_token", "source_of"]
+
+_COMMAND_MAY_TAKE_S = 120
+
+
+def source_of(settings: Settings, environ: Mapping[str, str] | None = None) -> Source:
+    """Return where the token for these settings is, and the address and budget that go with it.
+
+    Raises:
+        UsageError: the settings exclude each other, or the configuration file is unusable.
+    """
+    env = os.environ if environ is None else environ
+    asked = SourceOptions(settings.token_file, settings.context, settings.api_url, settings.budget)
+    return find_source(asked, env)
 
 
 def find_token(settings: Settings, environ: Mapping[str, str] | None = None) -> str:
@@ -26,19 +35,30 @@ def find_token(settings: Settings, environ: Mapping[str, str] | None = None) -> 
     Raises:
         UsageError: there is none, or the file named cannot be used; the message says what to do.
     """
+    return read_token(source_of(settings, environ), environ)
+
+
+def read_token(source: Source, environ: Mapping[str, str] | None = None) -> str:
+    """Return the token of a source; runs the command that has it.
+
+    Raises:
+        UsageError: it has none; the message says what to do.
+    """
     env = os.environ if environ is None else environ
-    if settings.token_file is not None:
-        if settings.context is not None:
-            raise UsageError("--token-file and --context exclude each other")
-        return _from_file(settings.token_file)
-    if settings.context is not None:
-        return doctl.token_of(settings.context, env)
-    token = env.get("DIGITALOCEAN_TOKEN") or env.get("DIGITALOCEAN_ACCESS_TOKEN")
-    if token:
-        return token.strip()
-    token = doctl.current_token(env)
-    if token:
+    if source.token_command is not None and source.context is not None:
+        return _from_command(source.context, source.token_command)
+    if source.token_file is not None:
+        return _from_file(source.token_file)
+    if source.token_env is not None:
+        token = env.get(source.token_env, "").strip()
+        if not token:
+            raise UsageError(f"{_of(source.context)}: the variable {source.token_env} is not set")
         return token
+    if source.doctl:
+        return doctl.token_of(source.doctl, env)
+    found = doctl.current_token(env)
+    if found:
+        return found
     raise UsageError(
         "no token: set DIGITALOCEAN_TOKEN, or give --token-file FILE, or log in with "
         "`doctl auth init`; --simulate needs none"
@@ -46,10 +66,36 @@ def find_token(settings: Settings, environ: Mapping[str, str] | None = None) -> 
 
 
 def _from_file(path: Path) -> str:
-    # Imported late: it comes with all of what a jobs file can say.
+    from ...errors import ConfigError
     from ...jobs import read_token_file
 
     try:
         return read_token_file(path, sys.stdin if str(path) == "-" else None)
     except ConfigError as error:
         raise UsageError(str(error)) from None
+
+
+def _from_command(context: Context, command: tuple[str, ...]) -> str:
+    """Run a command that prints the token; it may ask for a password at the terminal."""
+    import subprocess
+
+    where = f"{_of(context)}: {command[0]}"
+    try:
+        done = subprocess.run(  # noqa: S603 -- the user's own command, without a shell
+            command, stdout=subprocess.PIPE, timeout=_COMMAND_MAY_TAKE_S, check=False
+        )
+    except OSError as error:
+        raise UsageError(f"{where} cannot be run: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"{where} gave no token within {_COMMAND_MAY_TAKE_S} s") from None
+    if done.returncode:
+        raise UsageError(f"{where} failed with exit code {done.returncode}")
+    lines = [line.strip() for line in done.stdout.decode(errors="replace").splitlines()]
+    lines = [line for line in lines if line]
+    if len(lines) != 1:
+        raise UsageError(f"{where} must print the token and nothing else, not {len(lines)} lines")
+    return lines[0]
+
+
+def _of(context: Context | None) -> str:
+    return "context" if context is None else f"context {context.name!r}"

@@ -15,7 +15,14 @@ from typing import Any
 from ..._log.places import home_folder
 from ..exit_codes import UsageError
 
-__all__ = ["config_paths", "current_token", "parse", "token_of"]
+__all__ = [
+    "config_paths",
+    "contexts",
+    "current_context",
+    "current_token",
+    "parse",
+    "token_of",
+]
 
 _DEFAULT = "default"
 
@@ -49,7 +56,10 @@ def token_of(context: str, env: Mapping[str, str]) -> str:
     path, config = _load(env)
     if path is None:
         looked = ", ".join(str(path) for path in config_paths(env))
-        raise UsageError(f"--context needs doctl's configuration; there is none at {looked}")
+        raise UsageError(
+            f"there is no context {context!r} in the configuration file, and none of doctl: there "
+            f"is none at {looked}"
+        )
     tokens = _tokens(config)
     # doctl's own library keeps keys in lower case.
     token = tokens.get(context) or tokens.get(context.lower())
@@ -62,10 +72,22 @@ def token_of(context: str, env: Mapping[str, str]) -> str:
 def current_token(env: Mapping[str, str]) -> str | None:
     """Return the token of the context that doctl uses now, or None without one."""
     path, config = _load(env)
-    if path is None:
-        return None
-    context = env.get("DIGITALOCEAN_CONTEXT") or config.get("context") or _DEFAULT
-    return _tokens(config).get(str(context).lower())
+    return None if path is None else _tokens(config).get(_chosen(config, env))
+
+
+def contexts(env: Mapping[str, str]) -> list[str]:
+    """Return the names of doctl's contexts that have a token."""
+    return sorted(_tokens(_load(env)[1]))
+
+
+def current_context(env: Mapping[str, str]) -> str | None:
+    """Return the name of the context that doctl uses now, or None without a configuration."""
+    path, config = _load(env)
+    return None if path is None else _chosen(config, env)
+
+
+def _chosen(config: Mapping[str, Any], env: Mapping[str, str]) -> str:
+    return str(env.get("DIGITALOCEAN_CONTEXT") or config.get("context") or _DEFAULT).lower()
 
 
 def _tokens(config: Mapping[str, Any]) -> dict[str, str]:

@@ -31,6 +31,7 @@ async def list_(
         name: only whose name matches this pattern, such as 'db-*'.
         older_than: only those taken longer ago than this, such as 30d, 12h or 1y6m.
     """
+    from ..completion.cache import MAX_ROWS, remember, row_of_snapshot
     from ..output.columns import SNAPSHOTS, lean_json
     from ..output.tables import RowWriter
     from ..session import open_session
@@ -52,14 +53,18 @@ async def list_(
         if volume is not None:
             target = await id_or_volume(store, volume, wanted.only_region)
         is_empty = True
+        seen: list[tuple[object, ...]] = []
         async with told_what_is_near(store, volume or ""):
             async for page in store.snapshots.pages(target):
                 found = [snapshot for snapshot in page.items if wanted.takes_snapshot(snapshot)]
                 is_empty = is_empty and not found
                 rows.add(found, is_last=len(page.items) >= page.total)
+                seen.extend(map(row_of_snapshot, found[: MAX_ROWS - len(seen)]))
         if is_empty and region:
             await check_regions(store, *region)
     rows.end()
+    if volume is None and wanted.is_everything:
+        remember(session.account, "snapshots", seen)
     return 0
 
 

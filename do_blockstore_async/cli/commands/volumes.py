@@ -39,6 +39,7 @@ async def list_(
         unattached: only those that are not.
         older_than: only those made longer ago than this, such as 30d, 12h or 1y6m.
     """
+    from ..completion.cache import MAX_ROWS, remember, row_of_volume
     from ..output.columns import VOLUMES, lean_json
     from ..output.tables import RowWriter
     from ..session import open_session
@@ -64,14 +65,18 @@ async def list_(
     async with open_session() as session:
         volumes = session.store.volumes
         is_empty = True
+        seen: list[tuple[object, ...]] = []
         # What the API can filter by is left to it: one region, and a name without wildcards.
         async for page in volumes.pages(region=wanted.only_region, name=wanted.only_name):
             found = [volume for volume in page.items if wanted.takes_volume(volume)]
             is_empty = is_empty and not found
             rows.add(found, is_last=len(page.items) >= page.total)
+            seen.extend(map(row_of_volume, found[: MAX_ROWS - len(seen)]))
         if is_empty and region:
             await check_regions(session.store, *region)
     rows.end()
+    if wanted.is_everything:
+        remember(session.account, "volumes", seen)
     return 0
 
 

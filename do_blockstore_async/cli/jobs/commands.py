@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import attrs
 from cyclopts import Parameter
 
 from ...config import Config
@@ -17,7 +18,7 @@ from ...jobs import JobsFile, JobsFileError, load_jobs, read_tokens
 from ..exit_codes import CommandError, ExitCode, UsageError
 from ..options import current
 from ..output.terminal import print_error, print_stderr
-from ..session import windows_of
+from ..session import settled
 from ..signals import interruptible
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _database(file: JobsFile) -> str | None:
 
 
 def _config() -> Config:
-    return Config(windows=windows_of(current()), trust_env=True)
+    return attrs.evolve(settled(current()), timeout_s=None)
 
 
 async def check(file: Path, /) -> int:

@@ -24,6 +24,7 @@ _OPTIONS = {
     "match_by name": "--match-by name",
     "max_pruned_share": "--max-pruned-share",
     "time_zone": "--time-zone",
+    "Config.ca_file": "--ca-file",
     "max_items": "--max-items",
     "max_share": "--max-share",
     "retry_failed": "--retry-failed",

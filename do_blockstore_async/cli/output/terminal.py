@@ -13,9 +13,6 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..._export import visible
-from ..options import current
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -81,6 +78,8 @@ def _console(**how: Any) -> Console:
 
 def errors() -> Console:
     """The console for what is neither a result nor an error; silent with `--quiet`."""
+    from ..options import current
+
     return _console(stderr=True, quiet=current().quiet)
 
 
@@ -118,6 +117,8 @@ def is_live(console: Console) -> bool:
 
 def print_error(message: str) -> None:
     """Print what went wrong to stderr, a few lines at most."""
+    from ..._export import visible
+
     for line in message.splitlines():
         sys.stderr.write(f"{redact(visible(line))}\n")
     sys.stderr.flush()
@@ -125,5 +126,7 @@ def print_error(message: str) -> None:
 
 def print_stderr(message: str) -> None:
     """Print what is neither a result nor an error to stderr, unless `--quiet` is given."""
+    from ..options import current
+
     if not current().quiet:
         print_error(message)

@@ -1,0 +1,108 @@
+"""`do-blockstore contexts ...`"""
+
+from __future__ import annotations
+
+import os
+import re
+from operator import attrgetter
+
+import attrs
+
+from ..exit_codes import UsageError
+from ..options import current
+
+__all__ = ["list_", "use"]
+
+
+@attrs.frozen
+class _Row:
+    """A context as it is listed."""
+
+    name: str
+    used: str
+    token: str
+    api_url: str
+
+
+def list_() -> int:
+    """List the contexts of the configuration file and of doctl, and which one is used.
+
+    No token is read, and none is shown.
+    """
+    from ..auth import doctl
+    from ..auth.source import SourceOptions, find_source
+    from ..config_file import load
+    from ..output.tables import Column, show_rows
+
+    file = load()
+    source = find_source(SourceOptions(), os.environ, file)
+    used = "*"
+    rows = [
+        _Row(
+            each.name,
+            used if source.context == each else "",
+            _place(each.token_file, each.token_env, each.token_command),
+            each.api_url or "",
+        )
+        for each in file.contexts.values()
+    ]
+    chosen = doctl.current_context(os.environ) if source.doctl == "" else None
+    rows += [
+        _Row(name, used if name == chosen else "", "doctl", "")
+        for name in doctl.contexts(os.environ)
+        if name not in file.contexts
+    ]
+    names = ("name", "used", "token", "api_url")
+    columns = [Column(name, attrgetter(name)) for name in names]
+    show_rows(current().output, columns, rows)
+    return 0
+
+
+def _place(file: object, variable: str | None, command: tuple[str, ...] | None) -> str:
+    if file is not None:
+        return f"file {file}"
+    return f"variable {variable}" if variable is not None else f"command {(command or ('',))[0]}"
+
+
+def use(context: str, /) -> int:
+    """Write into the configuration file which context is used when none is named.
+
+    Args:
+        context: one of the configuration file; `doctl auth switch` chooses among those of doctl.
+    """
+    from ..config_file import load
+    from ..output.terminal import print_stderr
+
+    file = load()
+    if file.path is None or context not in file.contexts:
+        known = ", ".join(file.contexts) or "none"
+        raise UsageError(f"{file.path} has no context {context!r}; it has: {known}")
+    text = file.path.read_text(encoding="utf-8-sig")
+    line = f"context = {_quoted(context)}"
+    # Only a line before the first table is the file's own key.
+    head, table, tail = re.match(r"(?s)(.*?)(^[ \t]*\[|\Z)(.*)", text, re.MULTILINE).groups()  # type: ignore[union-attr]
+    changed, times = re.subn(r"(?m)^[ \t]*context[ \t]*=.*$", lambda _: line, head, count=1)
+    if not times:
+        changed = f"{line}\n{head}"
+    _write(file.path, f"{changed}{table}{tail}")
+    print_stderr(f"{context} is used when no context is named")
+    return 0
+
+
+def _quoted(text: str) -> str:
+    import json
+
+    return json.dumps(text)
+
+
+def _write(path: os.PathLike[str], text: str) -> None:
+    from pathlib import Path
+
+    place = Path(path).resolve()
+    beside = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.chmod(place.stat().st_mode & 0o777)
+        beside.replace(place)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Help pages and the manual page, made from a table of every command's options."""
