@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import sys
 
+from .._lazy import needs_extra
+
 __all__ = ["main"]
 
 
@@ -37,7 +39,7 @@ def main() -> int:
         if error.name not in ("cyclopts", "rich"):
             raise
         sys.stderr.write(
-            f"do-blockstore needs {error.name}: pip install 'do-blockstore-async[cli]'\n"
+            f"{needs_extra('do-blockstore needs', 'cli')} (there is no {error.name})\n"
         )
         return 1
     return run(sys.argv[1:])
