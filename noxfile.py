@@ -125,12 +125,10 @@ def changelog(session: nox.Session) -> None:
     session.run("towncrier", "build", "--draft", "--version", "next")
     for base in session.posargs:
         session.run("towncrier", "check", "--compare-with", base)
-        form = "--format=%h %s%x00%(trailers:key=Signed-off-by,valueonly)%x01"
-        log = session.run(
-            "git", "log", "--no-merges", form, f"{base}..", external=True, silent=True
-        )
-        commits = [each.strip().split("\0") for each in str(log).split("\1") if each.strip()]
-        unsigned = [title for title, signed in commits if not signed.strip()]
+        form = "--format=%(trailers:key=Signed-off-by,valueonly,separator=%x2C)|%h %s"
+        asked = ("git", "log", "--no-merges", form, f"{base}..")
+        commits = str(session.run(*asked, external=True, silent=True)).splitlines()
+        unsigned = [each[1:] for each in commits if each.startswith("|")]
         if unsigned:
             session.error("not signed off (git commit -s): " + "; ".join(unsigned))
 
