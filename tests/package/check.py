@@ -12,6 +12,7 @@ install from.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -62,8 +63,15 @@ IN_SDIST = (
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
     """Run a command to its end, and return what it printed."""
+    # A PYTHONPATH would put this tree before what is installed.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(  # noqa: S603 -- commands of this file
-        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False
+        [str(word) for word in command],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         sys.exit(f"{command}\n{done.stdout}{done.stderr}")
@@ -122,9 +130,9 @@ def check_sdist(tree: Path, folder: Path) -> None:
 def check_core(wheel: Path, folder: Path) -> None:
     """Without extras every name is there, and whatever needs an extra says which."""
     python = environment(folder / "core", str(wheel))
-    run(python, "-W", "error", "-c", EVERY_NAME, cwd=folder)
+    run(python, "-I", "-W", "error", "-c", EVERY_NAME, cwd=folder)
     bare = subprocess.run(  # noqa: S603 -- the program of the wheel
-        [str(folder / "core" / "bin" / "do-blockstore"), "--help"],
+        [str(python), "-I", str(folder / "core" / "bin" / "do-blockstore"), "--help"],
         capture_output=True,
         text=True,
         check=False,
@@ -150,7 +158,7 @@ def check_extras(wheel: Path, folder: Path) -> None:
         if extra == "test":
             continue
         python = environment(folder / extra, f"{wheel}[{extra}]")
-        run(python, "-W", "error", "-c", PROGRAMS[extra], cwd=folder)
+        run(python, "-I", "-W", "error", "-c", PROGRAMS[extra], cwd=folder)
         print(f"extra {extra}: fine")
     check_refusals(folder / "cli" / "bin" / "python", folder, ("cli",))
 

@@ -37,6 +37,7 @@ OLD, NEW = "0.1.0+rehearsal", "0.2.0+rehearsal"
 VOLUMES = 40
 JOB = "rehearsal"
 _PATIENCE_S = 120.0
+_IMPORT = "import do_blockstore_async as d"
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
@@ -114,7 +115,7 @@ def simulator(record: Path) -> Iterator[dict[str, str]]:
 def install(python: Path, url: str, version: str) -> None:
     words = ("-q", "--upgrade", "--extra-index-url", f"{url}/simple/")
     run(python, "-m", "pip", "install", *words, f"do-blockstore-async[cli]=={version}")
-    installed = run(python, "-c", "import do_blockstore_async as d; print(d.__version__)").strip()
+    installed = run(python, "-I", "-c", f"{_IMPORT}; print(d.__version__)").strip()
     assert installed == version, installed
 
 
