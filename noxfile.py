@@ -6,6 +6,7 @@ Python versions that are not installed are skipped.
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import nox
 
@@ -39,7 +40,9 @@ def lowest(session: nox.Session) -> None:
     """Run the tests with the lowest versions that are declared."""
     session.install("uv")
     session.run("uv", "pip", "install", "--resolution", "lowest-direct", "-e", ".[test]")
-    session.run("pytest", *(session.posargs or ["-n", "2"]))
+    # Old releases use what newer ones of their own dependencies have deprecated since.
+    quiet = ("-W", "ignore::DeprecationWarning")
+    session.run("pytest", *quiet, *(session.posargs or ["-n", "2"]))
 
 
 @nox.session
@@ -90,6 +93,44 @@ def package(session: nox.Session) -> None:
     """Build wheel and sdist as for a release, and install and check both."""
     install(session, "package")
     session.run("python", "-m", "tests.package.check")
+
+
+@nox.session
+def rehearse(session: nox.Session) -> None:
+    """Release two versions to an index of this machine, and upgrade in the middle of a job."""
+    install(session, "package")
+    session.run("python", "-m", "tests.package.rehearse", *session.posargs)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Ask whether the newest of what the core and the extras bring has known vulnerabilities."""
+    session.install(*nox.project.dependency_groups(GROUPS, "release"))
+    project = GROUPS["project"]
+    extras = project["optional-dependencies"]
+    wanted = [
+        *project["dependencies"],
+        *(each for name in extras if name != "test" for each in extras[name]),
+    ]
+    listed = Path(session.create_tmp()) / "requirements.txt"
+    listed.write_text("\n".join(wanted))
+    # Without --strict what could not be asked about would count as fine.
+    session.run("pip-audit", "--strict", "--progress-spinner", "off", "-r", str(listed))
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Show the next version's section; after `--` a branch: it has a fragment and is signed off."""
+    session.install(*nox.project.dependency_groups(GROUPS, "release"))
+    session.run("towncrier", "build", "--draft", "--version", "next")
+    for base in session.posargs:
+        session.run("towncrier", "check", "--compare-with", base)
+        form = "--format=%(trailers:key=Signed-off-by,valueonly,separator=%x2C)|%h %s"
+        asked = ("git", "log", "--no-merges", form, f"{base}..")
+        commits = str(session.run(*asked, external=True, silent=True)).splitlines()
+        unsigned = [each[1:] for each in commits if each.startswith("|")]
+        if unsigned:
+            session.error("not signed off (git commit -s): " + "; ".join(unsigned))
 
 
 @nox.session

@@ -5,8 +5,9 @@
             print(volume.name)
 
 Everything public is importable from here; `do_blockstore_async.simulator` holds the simulator of
-the API, `do_blockstore_async.bulk` what bulk jobs are made of, `do_blockstore_async.events` what
-happens inside a client, and `do_blockstore_async.integrations` the ways into web frameworks.
+the API, `do_blockstore_async.bulk` what bulk jobs are made of, `do_blockstore_async.jobs` the jobs
+of a file, `do_blockstore_async.events` what happens inside a client, and
+`do_blockstore_async.integrations` the ways into web frameworks.
 
 Each name is imported when it is first used (PEP 562): a pytest run that merely has the package
 installed, or `do-blockstore --help`, need not pay for an HTTP client.
@@ -20,9 +21,11 @@ from ._lazy import lazy_names
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import accounts as accounts
     from . import bulk as bulk
     from . import errors as errors
     from . import events as events
+    from . import jobs as jobs
     from . import models as models
     from . import simulator as simulator
     from ._interop.model import json_default
@@ -163,5 +166,5 @@ __getattr__, __dir__ = lazy_names(
         "json_default": "._interop.model",
         "make_converter": "._schema.cattrs_hooks",
     },
-    modules=("bulk", "errors", "events", "models", "simulator"),
+    modules=("accounts", "bulk", "errors", "events", "jobs", "models", "simulator"),
 )

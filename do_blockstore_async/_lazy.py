@@ -1,7 +1,8 @@
-"""Import public names when they are first used (PEP 562).
+"""Import names when they are first used (PEP 562), and say what to install where one is missing.
 
 A pytest run that merely has the package installed, or `do-blockstore --help`, need not pay for an
-HTTP client; a program that only makes single calls needs nothing of bulk jobs.
+HTTP client; a program that only makes single calls needs nothing of bulk jobs; and what an extra
+brings is imported by the part that needs it, which names the extra where it is missing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
-__all__ = ["lazy_names"]
+__all__ = ["lazy_names", "missing_module", "needs_extra"]
 
 
 def lazy_names(
@@ -38,3 +39,26 @@ def lazy_names(
         return sorted({*names, *public})
 
     return get, names_of_module
+
+
+def needs_extra(what: str, extra: str) -> str:
+    """Say what to install.
+
+    Args:
+        what: subject and verb: `a queue needs`, `cron expressions need`.
+        extra: as in pyproject.toml.
+    """
+    return f"{what} an extra: pip install 'do-blockstore-async[{extra}]'"
+
+
+def missing_module(module: str, extra: str, error: ModuleNotFoundError) -> ModuleNotFoundError:
+    """Return what a module raises on import where its extra is not installed.
+
+    Args:
+        module: its `__name__`.
+        extra: as in pyproject.toml.
+        error: what was missing.
+    """
+    return ModuleNotFoundError(
+        needs_extra(f"{module} needs", extra), name=error.name, path=error.path
+    )

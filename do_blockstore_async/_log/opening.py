@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from .._clock import boot_s, new_name, wall_s
+from .._lazy import needs_extra
 from ..config import POSTGRES_SCHEMES, REDIS_SCHEMES
 from ..errors import StoreUnusableError
 from .places import boot_id, state_folder
@@ -39,7 +40,7 @@ def open_store(setting: str, key: str) -> LogStore:
         try:
             from .redis import RedisStore
         except ImportError:
-            raise _missing("redis") from None
+            raise StoreUnusableError(needs_extra("a budget in Redis needs", "redis")) from None
         try:
             return RedisStore(setting, key, clock=boot_s, new_id=new_name)
         except (ValueError, TypeError):
@@ -88,7 +89,9 @@ def _postgres_class() -> type[PostgresStore]:
     try:
         from .postgres import PostgresStore
     except ImportError:
-        raise _missing("postgres") from None
+        raise StoreUnusableError(
+            needs_extra("a budget or journal in PostgreSQL needs", "postgres")
+        ) from None
     return PostgresStore
 
 
@@ -120,9 +123,3 @@ def _forget_former_boots(folder: Path, boot: str) -> None:
         for path in folder.glob("*-*.db*"):
             if f"-{boot}.db" not in path.name:
                 path.unlink(missing_ok=True)
-
-
-def _missing(extra: str) -> StoreUnusableError:
-    return StoreUnusableError(
-        f"this store needs an extra: pip install 'do-blockstore-async[{extra}]'"
-    )

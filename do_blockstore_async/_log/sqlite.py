@@ -310,6 +310,11 @@ class SqliteStore:
                 database.execute(statement)
             database.execute("insert into log values (?, ?, 0, 0.0)", (self._new_id(), _FORMAT))
         found, at_s = database.execute("select format, at_s from log").fetchone()
+        if found != _FORMAT:
+            raise StoreUnusableError(
+                f"the log {self.path} has format {found}, this version reads {_FORMAT}: "
+                "use one version of the package for all processes"
+            )
         if self._boot is not None:
             database.execute(_BOOT)
             row = database.execute("select id, base_s from boot").fetchone()
@@ -319,11 +324,6 @@ class SqliteStore:
                 database.execute("insert into boot values (?, ?)", row)
             self._base_s = row[1]
         database.execute("commit")
-        if found != _FORMAT:
-            raise StoreUnusableError(
-                f"the log {self.path} has format {found}, this version reads {_FORMAT}: "
-                "use one version of the package for all processes"
-            )
 
     def _close(self) -> None:
         if self._database is not None:

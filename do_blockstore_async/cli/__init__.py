@@ -12,6 +12,8 @@ import os
 import sys
 from contextlib import suppress
 
+from .._lazy import needs_extra
+
 __all__ = ["main"]
 
 
@@ -34,14 +36,15 @@ def main() -> int:
         return complete(words[1], words[2:])
     try:
         from .main import run
+
+        code = run(words)
     except ModuleNotFoundError as error:
         if error.name not in ("cyclopts", "rich"):
             raise
         sys.stderr.write(
-            f"do-blockstore needs {error.name}: pip install 'do-blockstore-async[cli]'\n"
+            f"{needs_extra('do-blockstore needs', 'cli')} (there is no {error.name})\n"
         )
         return 1
-    code = run(words)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()

@@ -5,7 +5,7 @@
     asgi           around any other ASGI app: Litestar, Quart, Django
     logging        events as structured records of the standard library
     prometheus     events as metrics, the budget as gauges; extra `prometheus`
-    rich           a progress view of a bulk run, in a terminal and a notebook; extra `cli`
+    procrastinate  jobs of a file on many machines; extra `procrastinate`
     opentelemetry  one span for each call; extra `opentelemetry`
 
 What the web integrations share needs no framework: `_web.problem_details` (errors as problem+json),

@@ -21,11 +21,16 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import timedelta
 from typing import Annotated, Any, TypeAlias
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.params import Depends as DependsParam
-from starlette.applications import Starlette
-from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse, Response
+from .._lazy import missing_module
+
+try:
+    from fastapi import APIRouter, Depends, Request
+    from fastapi.params import Depends as DependsParam
+    from starlette.applications import Starlette
+    from starlette.requests import HTTPConnection
+    from starlette.responses import JSONResponse, Response
+except ModuleNotFoundError as error:
+    raise missing_module(__name__, "fastapi", error) from None
 
 from .. import BlockStore, BlockStoreError
 from ._web.health import budget_report

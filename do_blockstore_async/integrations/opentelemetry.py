@@ -23,9 +23,15 @@ from contextvars import Token
 from typing import Final
 
 import attrs
-from opentelemetry import context, trace
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+
+from .._lazy import missing_module
+
+try:
+    from opentelemetry import context, trace
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+except ModuleNotFoundError as error:
+    raise missing_module(__name__, "opentelemetry", error) from None
 
 from ..events import (
     AttemptFinished,

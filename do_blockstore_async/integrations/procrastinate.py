@@ -32,10 +32,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
-import procrastinate
-import psycopg
-from procrastinate import exceptions
-from psycopg_pool import PoolTimeout
+
+from .._lazy import missing_module
+
+try:
+    import procrastinate
+    import psycopg
+    from procrastinate import exceptions
+    from psycopg_pool import PoolTimeout
+except ModuleNotFoundError as error:
+    raise missing_module(__name__, "procrastinate", error) from None
 
 from .._clock import new_name, pause, wait_for_event, wall_s
 from ..bulk import JournalError, remove_journal

@@ -39,9 +39,14 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.metrics import MetricWrapperBase
+from .._lazy import missing_module
+
+try:
+    from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.metrics import MetricWrapperBase
+except ModuleNotFoundError as error:
+    raise missing_module(__name__, "prometheus", error) from None
 
 from .. import BlockStore, ConfigError, QuotaStatus
 from ..events import (

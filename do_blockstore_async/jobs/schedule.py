@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from .._lazy import needs_extra
 from ..errors import ConfigError
 
 __all__ = ["Schedule", "zone_named"]
@@ -68,9 +69,7 @@ class Schedule:
         try:
             from cronsim import CronSim, CronSimError
         except ImportError:
-            raise ConfigError(
-                "cron expressions need an extra: pip install 'do-blockstore-async[cli]'"
-            ) from None
+            raise ConfigError(needs_extra("cron expressions need", "cli")) from None
         try:
             found = CronSim(self.cron, at.astimezone(self._zone))
         except CronSimError as error:

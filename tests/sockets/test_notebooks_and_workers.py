@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import jedi
@@ -103,6 +104,17 @@ async def test_tasks_of_several_workers_share_one_budget(
     assert statuses.count(429) == 0
 
 
+INTEGRATIONS = (
+    "aiohttp",
+    "asgi",
+    "fastapi",
+    "logging",
+    "opentelemetry",
+    "procrastinate",
+    "prometheus",
+)
+
+
 def completions(source: str) -> set[str]:
     lines = source.splitlines()
     script = jedi.Script(source)
@@ -112,10 +124,15 @@ def completions(source: str) -> set[str]:
 def test_an_editor_completes_every_public_name() -> None:
     names = completions("import do_blockstore_async as d\nd.")
     assert {*do_blockstore_async.__all__} <= names
-    assert {"bulk", "errors", "events", "models", "simulator"} <= names
-    for module in ("bulk", "events", "errors", "simulator"):
+    modules = ("accounts", "bulk", "errors", "events", "jobs", "models", "simulator")
+    assert {*modules} <= names
+    for module in modules:
         public = {*getattr(do_blockstore_async, module).__all__}
         assert public <= completions(f"import do_blockstore_async as d\nd.{module}.")
+    assert {*INTEGRATIONS} <= completions("from do_blockstore_async.integrations import ")
+    for name in INTEGRATIONS:
+        public = {*import_module(f"do_blockstore_async.integrations.{name}").__all__}
+        assert public <= completions(f"from do_blockstore_async.integrations.{name} import ")
     methods = completions(
         "from do_blockstore_async import BlockStore\n"
         "async def main(store: BlockStore):\n"

@@ -109,7 +109,8 @@ async def test_cancelled_in_the_middle_of_a_create() -> None:
             with pytest.raises(TimeoutError) as caught:
                 async with asyncio.timeout(0.2):
                     await store.volumes.create("db", region="nyc3", size_gigabytes=10)
-            cancelled = caught.value.__cause__
+            # Python 3.11.0 to 3.11.2 give it as the context only.
+            cancelled = caught.value.__cause__ or caught.value.__context__
             assert cancelled is not None
             assert cancelled.__notes__ == [
                 "POST /v2/volumes may have taken effect: check for a volume 'db' in nyc3"

@@ -45,8 +45,9 @@ from ..._context import Gate, gated
 from ..._export import visible
 from ..._http.engine import Engine
 from ..._interop.habits import AsyncOnly
+from ..._lazy import needs_extra
 from ..._ratelimit.throttle import Throttle
-from ...errors import InvalidArgumentError
+from ...errors import ConfigError, InvalidArgumentError
 from ...events import (
     AttemptFinished,
     AttemptSent,
@@ -268,8 +269,14 @@ class Run(AsyncOnly):
 
         Returns:
             An async iterator of the outcomes, as of the run itself.
+
+        Raises:
+            ConfigError: rich is not installed.
         """
-        from ..._interop.progress import shown
+        try:
+            from ..._interop.progress import shown
+        except ModuleNotFoundError:
+            raise ConfigError(needs_extra("run.progress() needs", "cli")) from None
 
         def waits_for() -> str:
             kind = self._throttle.explain(background=True).kind

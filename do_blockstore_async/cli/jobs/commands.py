@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import attrs
 from cyclopts import Parameter
 
+from ..._lazy import needs_extra
 from ...config import Config
 from ...jobs import JobsFile, JobsFileError, load_jobs, read_tokens
 from ..exit_codes import CommandError, ExitCode, UsageError
@@ -178,12 +179,10 @@ async def migrate(file: Path, /) -> int:
     Args:
         file: a TOML file with accounts and jobs.
     """
-    from ...integrations.procrastinate import JobQueue
-
     database = _database(_load(file))
     if database is None:
         raise UsageError(_no_database(file))
-    done = await JobQueue.migrate(database)
+    done = await _queue_class().migrate(database)
     print_stderr("the tables were created or upgraded" if done else "the tables are up to date")
     return ExitCode.DONE
 
@@ -202,14 +201,16 @@ async def _queue(file: JobsFile) -> AsyncIterator[JobQueue]:
     database = _database(file)
     if database is None:
         raise UsageError(_no_database(file.path))
+    async with _queue_class()(file, database, os.environ, config=_config()) as queue:
+        yield queue
+
+
+def _queue_class() -> type[JobQueue]:
     try:
         from ...integrations.procrastinate import JobQueue
     except ImportError:
-        raise CommandError(
-            "a queue needs an extra: pip install 'do-blockstore-async[procrastinate]'"
-        ) from None
-    async with JobQueue(file, database, os.environ, config=_config()) as queue:
-        yield queue
+        raise CommandError(needs_extra("a queue needs", "procrastinate")) from None
+    return JobQueue
 
 
 async def _serve(
