@@ -133,7 +133,7 @@ def check_core(wheel: Path, folder: Path) -> None:
     python = environment(folder / "core", str(wheel))
     run(python, "-I", "-W", "error", "-c", EVERY_NAME, cwd=folder)
     bare = subprocess.run(  # noqa: S603 -- the program of the wheel
-        [str(python), "-I", str(folder / "core" / "bin" / "do-blockstore"), "--help"],
+        [str(python), "-I", str(folder / "core" / "bin" / "do-blockstore"), "volumes", "list"],
         capture_output=True,
         text=True,
         check=False,

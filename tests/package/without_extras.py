@@ -57,7 +57,7 @@ COMMANDS = (
     "jobs worker fleet.toml",
     "simulator",
 )
-CORE = tuple((words, "" if words in {"", "--version"} else "cli") for words in COMMANDS)
+CORE = tuple((words, "" if words in {"", "--help", "--version"} else "cli") for words in COMMANDS)
 """Commands, and what they need; pages of help need nothing."""
 WITH_CLI = (
     ("--budget-store redis://localhost volumes list", "redis"),
