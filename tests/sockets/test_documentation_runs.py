@@ -233,7 +233,13 @@ async def test_alerts_and_dashboard_ask_for_metrics_that_exist(simulator: Simula
         }
     dashboard = (ROOT / "docs" / "grafana-dashboard.json").read_text()
     assert json.loads(dashboard)["panels"]
-    alerts = (ROOT / "docs" / "howto" / "observability.md").read_text()
+    alerts = (ROOT / "docs" / "prometheus-alerts.yaml").read_text()
+    for group in yaml.safe_load(alerts)["groups"]:
+        assert all({"alert", "expr", "annotations"} <= rule.keys() for rule in group["rules"])
     asked = set(re.findall(r"\bblockstore_\w+", dashboard + alerts))
     assert len(asked) > 10
     assert {re.sub("_bucket$", "", name) for name in asked} <= exported
+    described = str(sys.modules[PrometheusHook.__module__].__doc__)
+    for name in {name for name in exported if not name.endswith("_created")}:
+        short = name.removeprefix("blockstore_quota")
+        assert f"`{name}`" in described or f"`{short}`" in described, name
