@@ -147,6 +147,8 @@ def _tables(lines: list[str]) -> list[str]:
 def _prepare(
     _app: object, what: str, _name: str, _obj: object, _opts: object, lines: list[str]
 ) -> None:
+    if what == "data" and lines and lines[0] == "Represent a PEP 604 union type":
+        lines[:] = ["Any of those on this page."]
     lines[:] = _rst("\n".join(lines))
     if what in {"attribute", "property"} and lines:
         # Napoleon takes what stands before a colon for the type.

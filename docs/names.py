@@ -39,12 +39,16 @@ class LinkNames(SphinxPostTransform):
             if not re.fullmatch(r"[A-Za-z_][\w.]+", name) or isinstance(literal.parent, within):
                 continue
             full = self._full(name, known)
-            if full is None or known[full].docname == self.env.docname:
+            if full is None:
                 continue
             found = known[full]
             literal.replace_self(
                 make_refnode(
-                    self.app.builder, self.env.docname, found.docname, found.node_id, literal.copy()
+                    self.app.builder,
+                    self.env.docname,
+                    found.docname,
+                    found.node_id,
+                    literal.deepcopy(),
                 )
             )
 

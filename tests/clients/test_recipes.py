@@ -133,7 +133,9 @@ def is_there(path: Path) -> bool:
 
 
 def test_the_scenario() -> None:
-    scenario = parse_scenario(shown("testing.md", "toml"))
+    page = HOW_TO / "testing.md"
+    shows = [block.code for block in all_blocks(page) if block.language == "toml"]
+    scenario = parse_scenario(shows[-1])
     assert scenario.options["contents"].volumes[0].snapshots[0].name == "nightly-1"
     assert scenario.frozen
 

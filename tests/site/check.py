@@ -1,9 +1,9 @@
 """Look at the built site in a headless Chromium: `python -m tests.site.check [--site FOLDER]`.
 
 Each page is opened at 390 pixels in a light scheme and at 1400 in a dark one. It fails where a page
-scrolls sideways, where anything is asked of another host, where a picture does not load, and where
-text has too little contrast to its background. `--screenshots FOLDER` keeps pictures of the pages
-at both widths in both schemes.
+scrolls sideways, where anything is asked of another host, where a picture does not load, where a
+link has no words, and where text has too little contrast to its background. `--screenshots FOLDER`
+keeps pictures of the pages at both widths in both schemes.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ FINDINGS = r"""
   }
   for (const entry of performance.getEntriesByType("resource"))
     if (/^https?:/.test(entry.name)) found.push(`asks another host for ${entry.name}`);
+  for (const link of document.querySelectorAll("article a[href]:not(.headerlink)"))
+    if (!link.textContent.trim() && !link.querySelector("img, svg"))
+      found.push(`a link without a word to ${link.href}`);
   for (const image of document.images)
     if (image.complete && image.naturalWidth === 0) found.push(`no picture at ${image.src}`);
   const channels = (color) => color.match(/[\d.]+/g).map(Number);
