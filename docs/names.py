@@ -62,7 +62,11 @@ class LinkNames(SphinxPostTransform):
             if not name[0].isupper() and "." not in name:
                 return None
         places = ("", PACKAGE, f"{PACKAGE}bulk.", f"{PACKAGE}simulator.", f"{PACKAGE}events.")
-        return next((place + name for place in places if place + name in known), None)
+        found = next((place + name for place in places if place + name in known), None)
+        if found is None and name[0].isupper():
+            same = [full for full in known if full.endswith(f".{name}")]
+            found = same[0] if len(same) == 1 else None
+        return found
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
