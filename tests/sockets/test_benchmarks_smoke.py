@@ -50,7 +50,7 @@ def test_quick_runs_every_case_and_prints_its_tables(tmp_path: Path) -> None:
             if client == "project":
                 assert re.fullmatch(r"[\d,]+(\.\d+)?", figure), (case.name, figure)
         picture = tmp_path / f"{case.name}.png"
-        assert picture.read_bytes().startswith(b"<svg")
+        assert picture.read_bytes().startswith(b"\x89PNG")
     assert rows(done.stdout, "throttle")[-1][:2] == ["**this throttle**", "0 · 190"]
     assert (tmp_path / "budget.svg").read_bytes().startswith(b"<svg")
 
