@@ -83,9 +83,10 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation site into `docs/_build/html`; warnings are errors."""
+    """Build the documentation site into `docs/_build/html`, and look at it in a browser."""
     install(session, "docs")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "docs", "docs/_build/html")
+    session.run("python", "-m", "tests.site.check")
 
 
 @nox.session

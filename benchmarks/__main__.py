@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
         if with_budget:
             from .quota.plot import draw
 
-            pictures.append(options.plot / f"{_BUDGET}.png")
+            pictures.append(options.plot / f"{_BUDGET}.svg")
             draw(pictures[-1])
         for path in pictures:
             print(path, file=sys.stderr)

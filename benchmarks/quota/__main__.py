@@ -247,7 +247,7 @@ def cost_rows(table: Table) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quota", description=__doc__)
-    parser.add_argument("--plot", type=Path, help="also draw the comparison as a PNG")
+    parser.add_argument("--plot", type=Path, help="also draw the comparison as an SVG")
     parser.add_argument("--quick", action="store_true", help="fewer seeds")
     options = parser.parse_args()
     seeds = 2 if options.quick else 10

@@ -9,6 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from pathlib import Path
 
+from tests.support.svg import Drawing
+
 from .rivals import NestedLimiters, RetryOnly, SmoothedLimiter
 from .scenarios import Case, Outcome, ours, run_case
 
@@ -16,7 +18,8 @@ __all__ = ["draw"]
 
 LIMIT, WINDOW_S = 250, 60.0
 SHOWN_S = 250.0
-INK, GRID, FINE, BAD = "#1f2933", "#d9dee3", "#0b7285", "#c92a2a"
+# Of a panel, in pixels, and what the axes reach.
+WIDTH, HEIGHT, MOST = 330.0, 150.0, 540
 
 PANELS = {
     "This throttle": ours,
@@ -37,48 +40,47 @@ def _in_last_minute(arrivals: list[float], times: list[float]) -> list[int]:
     ]
 
 
+def _panel(drawing: Drawing, left: float, top: float, name: str, outcome: Outcome) -> None:
+    """Draw one way to send them, with its verdict."""
+
+    def at(time: float, count: float) -> tuple[float, float]:
+        return left + time / SHOWN_S * WIDTH, top + HEIGHT - count / MOST * HEIGHT
+
+    for time in range(0, 241, 60):
+        drawing.line([at(time, 0), at(time, MOST)], "grid")
+        drawing.text(at(time, 0)[0], top + HEIGHT + 17, str(time), "quiet", 12, "middle")
+    for count in range(0, 501, 125):
+        drawing.line([at(0, count), at(SHOWN_S, count)], "grid")
+        drawing.text(left - 6, at(0, count)[1] + 4, str(count), "quiet", 12, "end")
+    times = [float(second) for second in range(int(outcome.seconds) + 1)]
+    counts = _in_last_minute(_arrivals(outcome), times)
+    held = [at(time, min(count, LIMIT)) for time, count in zip(times, counts, strict=True)]
+    drawing.area([at(0, 0), *held, at(times[-1], 0)])
+    over = [at(time, max(count, LIMIT)) for time, count in zip(times, counts, strict=True)]
+    drawing.area([at(0, LIMIT), *over, at(times[-1], LIMIT)], "over")
+    drawing.line([at(time, n) for time, n in zip(times, counts, strict=True)], "curve", 1.6)
+    drawing.line([at(0, LIMIT), at(SHOWN_S, LIMIT)], "ink dashed")
+    drawing.text(left, top - 24, name, "bold", 14)
+    refused = f"{outcome.refused:,} rejected" if outcome.refused else "none rejected"
+    style = "bad" if outcome.refused else "fine"
+    drawing.text(left, top - 7, f"{refused}, done in {outcome.seconds:.0f} s", style, 13)
+
+
 def draw(path: Path) -> None:
-    """Write the picture to `path` as a PNG."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 3.4), sharex=True, sharey=True)
-    times = [step / 4 for step in range(int(SHOWN_S * 4))]
-    for axis, (name, make) in zip(axes, PANELS.items(), strict=True):
+    """Write the picture to `path` as an SVG."""
+    drawing = Drawing(780, 500, "Requests in each sliding minute, four ways to keep the limit")
+    for index, (name, make) in enumerate(PANELS.items()):
+        row, column = divmod(index, 2)
         outcome = run_case(Case(requests=1000), make)
-        counts = _in_last_minute(_arrivals(outcome), times)
-        shown = [n if t <= outcome.seconds else None for n, t in zip(counts, times, strict=True)]
-        values = [float("nan") if n is None else n for n in shown]
-        axis.fill_between(times, 0, [min(n, LIMIT) for n in values], color=FINE, alpha=0.18, lw=0)
-        over = [n > LIMIT for n in values]
-        axis.fill_between(times, LIMIT, values, where=over, color=BAD, alpha=0.35, lw=0)
-        axis.plot(times, values, color=FINE, lw=1.4)
-        axis.axhline(LIMIT, color=INK, lw=1, ls=(0, (4, 3)))
-        axis.set_title(name, fontsize=10.5, color=INK, loc="left", fontweight="bold", pad=20)
-        verdict = "none refused" if outcome.refused == 0 else f"{outcome.refused:,} refused"
-        axis.text(
-            0, 1.035, f"{verdict}, done in {outcome.seconds:.0f} s", transform=axis.transAxes,
-            fontsize=9.5, color=FINE if outcome.refused == 0 else BAD,
-        )  # fmt: skip
-        axis.axvline(outcome.seconds, color=INK, lw=0.8, alpha=0.5)
-        axis.set_xlim(0, SHOWN_S)
-        axis.set_ylim(0, 540)
-        axis.set_xticks(range(0, 241, 60))
-        axis.set_yticks(range(0, 501, 125))
-        axis.grid(color=GRID, lw=0.6)
-        axis.set_axisbelow(True)
-        axis.tick_params(labelsize=8.5, colors=INK, length=0)
-        for side in axis.spines.values():
-            side.set_visible(False)
-    axes[0].text(4, LIMIT + 10, "limit: 250", fontsize=8.5, color=INK)
-    axes[0].set_ylabel("requests in the last 60 s", fontsize=9.5, color=INK)
-    figure.supxlabel(
-        "seconds · 1,000 requests, strict sliding log, latency 50 to 400 ms; best possible: 180 s",
-        fontsize=9.5, color=INK,
-    )  # fmt: skip
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+        _panel(drawing, 46 + column * 385, 50 + row * 222, name, outcome)
+    drawing.text(
+        16, 468, "Up: requests in the last 60 s; the limit is 250. Across: seconds.", size=13
+    )
+    drawing.text(
+        16,
+        487,
+        "1,000 requests, strict sliding log, latency 50 to 400 ms; best possible: 180 s.",
+        "quiet",
+        13,
+    )
+    drawing.write(path)

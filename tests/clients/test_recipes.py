@@ -1,4 +1,7 @@
-"""What docs/howto/testing-other-languages.md shows runs as it stands, where the language is."""
+"""What the pages show in other languages runs as it stands, where the language is.
+
+Scripts of the shell run with the other pages, in tests/sockets/test_documentation_runs.py.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from do_blockstore_async.simulator import parse_scenario
-from tests.support.documentation import ROOT
+from do_blockstore_async.simulator import Simulator, parse_scenario
+from tests.support.documentation import ROOT, all_blocks
 
 HOW_TO = ROOT / "docs" / "howto"
 ALL = os.environ.get("DO_BLOCKSTORE_CLIENTS") == "all"
@@ -32,7 +35,7 @@ def needs(program: str) -> None:
         pytest.skip(f"{program} is not installed")
 
 
-async def run(folder: Path, *command: str) -> str:
+async def run(folder: Path, *command: str, **more: str) -> str:
     """Run a program that finds `do-blockstore` as a user's would."""
     bin_folder = folder / "bin"
     bin_folder.mkdir()
@@ -47,6 +50,7 @@ async def run(folder: Path, *command: str) -> str:
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "GO111MODULE": "off",
+            **more,
         },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -55,12 +59,6 @@ async def run(folder: Path, *command: str) -> str:
         output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
     return output.decode()
-
-
-async def test_the_shell(tmp_path: Path) -> None:
-    needs("curl")
-    (tmp_path / "recipe.sh").write_text(shown("testing-other-languages.md", "sh"))
-    assert '"name":"orders-db"' in await run(tmp_path, "bash", "-euo", "pipefail", "recipe.sh")
 
 
 async def test_node(tmp_path: Path) -> None:
@@ -75,8 +73,69 @@ async def test_go(tmp_path: Path) -> None:
     assert "ok" in await run(tmp_path, "go", "test", "orders_test.go")
 
 
+GODO = Path("/usr/share/gocode/src/github.com/digitalocean/godo")
+GO_PROGRAM = """package main
+
+import (
+\t"context"
+\t"net/http"
+
+\t"github.com/digitalocean/godo"
+)
+
+type login struct{}
+
+func (login) RoundTrip(request *http.Request) (*http.Response, error) {
+\trequest.Header.Set("Authorization", "Bearer @TOKEN")
+\treturn http.DefaultTransport.RoundTrip(request)
+}
+
+func main() {
+\tctx := context.Background()
+\tclient, _ := godo.New(&http.Client{Transport: login{}}, godo.SetBaseURL("@URL/"))
+\tvolumeID, snapshotID := "@VOLUME", "@SNAPSHOT"
+@STEPS}
+"""
+
+
+def godo_step(shown: str) -> str:
+    """A block as Go wants it: in a function that uses what it gets, and looks at the error."""
+    names = re.findall(r"^(.*?), err :=", shown, re.MULTILINE)[0].split(", ")
+    used = "".join(f"\t_ = {name}\n" for name in names if name != "_")
+    return f"func() {{\n{shown}{used}\tif err != nil {{\n\tpanic(err)\n}}\n}}()\n"
+
+
+async def test_godo(tmp_path: Path) -> None:
+    needs("go")
+    if not is_there(GODO):
+        pytest.skip("godo is not installed")
+    page = ROOT / "docs" / "coming-from" / "godo.md"
+    steps = [godo_step(block.code) for block in all_blocks(page) if block.language == "go"]
+    async with Simulator(volumes=40, seed=7, limits="none") as simulator:
+        snapshot = next(iter(simulator.world.snapshots.values()))
+        program = GO_PROGRAM
+        for name, value in {
+            "URL": simulator.url,
+            "TOKEN": simulator.token,
+            "VOLUME": snapshot.volume_id,
+            "SNAPSHOT": snapshot.id,
+            "STEPS": "".join(steps),
+        }.items():
+            program = program.replace(f"@{name}", value)
+        (tmp_path / "main.go").write_text(program)
+        await run(tmp_path, "go", "run", "main.go", GOPATH=str(GODO.parents[3]))
+        sent = [request.method for request in simulator.requests]
+    assert sent == ["GET", "POST", "GET", "POST", "GET", "GET", "DELETE", "DELETE"]
+
+
+def is_there(path: Path) -> bool:
+    return path.exists()
+
+
 def test_the_scenario() -> None:
-    scenario = parse_scenario(shown("testing.md", "toml"))
+    page = HOW_TO / "testing.md"
+    shows = [block.code for block in all_blocks(page) if block.language == "toml"]
+    scenario = parse_scenario(shows[-1])
     assert scenario.options["contents"].volumes[0].snapshots[0].name == "nightly-1"
     assert scenario.frozen
 

@@ -107,11 +107,28 @@ def test_every_page_is_in_a_table_of_contents() -> None:
 
 def test_python_blocks_have_a_language_that_is_known() -> None:
     known = {"python", "text", "console", "sh", "mermaid", "toml", "yaml", "ini", "json"}
-    # They are run by tests/clients/test_recipes.py.
-    known |= {"go", "js"}
+    # They are run by tests/clients/test_recipes.py, or say on their page why not.
+    known |= {"go", "js", "ruby", "hcl", "{toctree}", "{eval-rst}", "{literalinclude}"}
     for page in pages():
         fences = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)
-        assert set(fences[::2]) <= known | {"{toctree}", "{eval-rst}"}, page
+        assert {fence.split(" ")[0] for fence in fences[::2]} <= known, page
+
+
+def test_the_drawings_are_as_they_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
+    pictures = import_module("pictures")
+    monkeypatch.setattr(pictures, "PICTURES", tmp_path)
+    drawn = ("slot", "architecture", "call")
+    pictures.main(*drawn)
+    for name in drawn:
+        made = (tmp_path / f"{name}.svg").read_text()
+        assert made == (DOCS / "pictures" / f"{name}.svg").read_text(), "python docs/pictures.py"
+
+
+def test_pictures_ask_nobody_for_anything() -> None:
+    for picture in (DOCS / "pictures").glob("*.svg"):
+        fetched = re.findall(r"(?:url\(|href=)[\"']?(?!#)[^)]*", picture.read_text())
+        assert not fetched, picture
 
 
 def test_commands_for_nox_are_sessions_that_exist() -> None:

@@ -52,7 +52,7 @@ def test_quick_runs_every_case_and_prints_its_tables(tmp_path: Path) -> None:
         picture = tmp_path / f"{case.name}.png"
         assert picture.read_bytes().startswith(b"\x89PNG")
     assert rows(done.stdout, "throttle")[-1][:2] == ["**this throttle**", "0 · 190"]
-    assert (tmp_path / "budget.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "budget.svg").read_bytes().startswith(b"<svg")
 
 
 @pytest.mark.parametrize(

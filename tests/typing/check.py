@@ -25,6 +25,10 @@ GIVEN = {
     "store": "do_blockstore_async.BlockStore",
     "volume": "do_blockstore_async.Volume",
     "droplet_id": "int",
+    "volume_id": "str",
+    "snapshot_id": "str",
+    # The vendor's, on its page.
+    "client": "typing.Any",
     "token": "str",
     "url": "str",
 }
@@ -32,7 +36,12 @@ GIVEN = {
 
 def module(page: Path) -> str:
     """The blocks of a page as one module, each in an async function of its own."""
-    parts = ["import do_blockstore_async", ""]
+    parts = [
+        "import typing",
+        "import do_blockstore_async",
+        # Not every page needs them.
+        "__all__ = ['do_blockstore_async', 'typing']",
+    ]
     for number, block in enumerate(blocks(page), 1):
         bound = {
             node.id
