@@ -30,6 +30,8 @@ RULES: Final[dict[str, dict[str, Any]]] = {
     "all": {"last": 3, "hourly": 2, "daily": 4, "weekly": 3, "monthly": 3, "yearly": 2,
             "within": "3d"},
 }  # fmt: skip
+# With the hour: a rule needs it.
+_TEMPLATE: Final = "{volume}-{region}-{date}-{time}"
 _RUN_STEPS: Final = 3_000
 
 
@@ -87,7 +89,7 @@ async def _rules(bench: _Bench) -> None:
         for name, rule in RULES.items():
             async with bench.measured(f"plan snapshots, keep {name}", items, transport) as figures:
                 plan = await store.bulk.plan_snapshots(
-                    keep=Retention(**rule), max_pruned_share=1.0
+                    keep=Retention(**rule), name_template=_TEMPLATE, max_pruned_share=1.0
                 )
             figures.note = f"{len(plan.steps)} steps"
             del plan

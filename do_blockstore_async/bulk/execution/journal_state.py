@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from itertools import takewhile
 from typing import Final, TypeAlias
 
 import attrs
@@ -139,8 +140,7 @@ class WorkerState:
     is_present: bool = True
 
 
-@attrs.frozen
-class Claim:
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """A step was begun: where in the log, when, and by whom."""
 
     position: int
@@ -208,11 +208,11 @@ class JournalState:
                     self.claims[key] = Claim(entry.position, entry.at_s, who)
                     self.in_flight[key] = None
                     self.finished.pop(key, None)
-                    self._touched[key] = entry.position
+                    self._touch(key, entry.position)
             case Finished(_, outcomes):
                 for key in outcomes:
                     self.in_flight.pop(key, None)
-                    self._touched[key] = entry.position
+                    self._touch(key, entry.position)
                 self.finished.update(outcomes)
                 self.failures += any(
                     ended.status in {"failed", "unknown"} for ended in outcomes.values()
@@ -258,6 +258,16 @@ class JournalState:
     def is_untouched(self, key: str, since: int) -> bool:
         """Whether nothing was written about a step after position `since` (JS5)."""
         return self._touched.get(key, 0) <= since
+
+    def _touch(self, key: str, position: int) -> None:
+        # Those that were touched last stand last.
+        self._touched.pop(key, None)
+        self._touched[key] = position
+
+    def touched_since(self, since: int) -> list[str]:
+        """Return the steps about which something was written after position `since`."""
+        recent = takewhile(lambda key: self._touched[key] > since, reversed(self._touched))
+        return list(recent)
 
     def arrives_until_s(self, key: str) -> float:
         """Until when the last request of a step that was begun may arrive, on the log's clock."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 import attrs
+import msgspec
 
 from ..._export import csv_text, json_text
-from ...models import Volume, VolumeSnapshot
+from ..._interop.structs import known_to_attrs
+from .listed import AnySnapshot, AnyVolume
 from .prices import Prices
 
 __all__ = ["Inventory", "InventoryRow", "InventoryTotal", "by_volume", "take_inventory"]
 
 
-@attrs.frozen(kw_only=True)
-class InventoryRow:
+@known_to_attrs
+class InventoryRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One volume, or (`orphaned`) the snapshots of a deleted volume.
 
     Attributes:
@@ -42,7 +44,7 @@ class InventoryRow:
     orphaned: bool = False
 
 
-_COLUMNS: Final = tuple(field.name for field in attrs.fields(InventoryRow))
+_COLUMNS: Final = InventoryRow.__struct_fields__
 
 
 @attrs.frozen(kw_only=True)
@@ -134,24 +136,25 @@ class Inventory:
         return csv_text(_COLUMNS, map(attrgetter(*_COLUMNS), self.rows))
 
 
-def by_volume(snapshots: Iterable[VolumeSnapshot]) -> dict[str, list[VolumeSnapshot]]:
-    """Group snapshots by the id of their volume, each list from the oldest to the newest.
+def by_volume(snapshots: Iterable[AnySnapshot]) -> dict[str, Sequence[AnySnapshot]]:
+    """Group snapshots by the id of their volume, each group from the oldest to the newest.
 
     One that does not say of which volume it is belongs to no group.
     """
-    grouped: dict[str, list[VolumeSnapshot]] = {}
+    grouped: dict[str, Any] = {}
     for snapshot in snapshots:
         if not snapshot.resource_id:
             continue
         grouped.setdefault(snapshot.resource_id, []).append(snapshot)
-    for group in grouped.values():
-        group.sort(key=lambda each: (each.created_at, each.id))
+    for volume_id, group in grouped.items():
+        # A tuple of what the garbage collector need not visit is passed by with it.
+        grouped[volume_id] = tuple(sorted(group, key=attrgetter("created_at", "id")))
     return grouped
 
 
 def take_inventory(
-    volumes: Iterable[Volume],
-    snapshots: Iterable[VolumeSnapshot],
+    volumes: Iterable[AnyVolume],
+    snapshots: Iterable[AnySnapshot],
     at: datetime,
     prices: Prices,
     *,
@@ -161,7 +164,7 @@ def take_inventory(
     grouped = by_volume(snapshots)
     rows: list[InventoryRow] = []
     for volume in volumes:
-        there = grouped.pop(volume.id, [])
+        there = grouped.pop(volume.id, ())
         weight = sum(each.size_gigabytes for each in there)
         rows.append(
             InventoryRow(
