@@ -1,1 +1,1 @@
-"""Large fleets: what a hundred thousand volumes and a million snapshots cost, and what they stop."""
+"""Large fleets: what they cost, and for how long they stop the event loop."""

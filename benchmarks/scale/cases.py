@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -177,7 +177,7 @@ async def _prune_all(bench: _Bench) -> None:
         await run.__aexit__(None, None, None)
 
 
-CASES: Final[dict[str, Callable[[_Bench], Awaitable[None]]]] = {
+CASES: Final[dict[str, Callable[[_Bench], Coroutine[Any, Any, None]]]] = {
     "listing": _listing,
     "inventory": _inventory,
     "rules": _rules,

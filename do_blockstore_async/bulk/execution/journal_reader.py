@@ -25,7 +25,9 @@ from .journal_state import (
     FORMAT,
     JournalFact,
     JournalState,
-    decode_fact,
+    PlannedText,
+    PlanText,
+    decode_long,
     encode_fact,
 )
 
@@ -190,16 +192,16 @@ class JournalReader:
         """
         await self.exchange((), self.state.position)
 
-    async def exchange(self, facts: Iterable[JournalFact], made_at: int) -> bool:
+    async def exchange(self, facts: Iterable[JournalFact | bytes], made_at: int) -> bool:
         """Append facts if nobody has written since they were made, read on, and tell if they were.
 
         Args:
-            facts: what holds in the state at `made_at`.
+            facts: what holds in the state at `made_at`; a plan is encoded already.
             made_at: a position of the log.
 
         Raises: as `read`.
         """
-        data = [encode_fact(fact) for fact in facts]
+        data = [fact if isinstance(fact, bytes) else encode_fact(fact) for fact in facts]
         async with self._one_at_a_time:
             if data and self.state.position != made_at:
                 return False  # another task has read on
@@ -216,9 +218,9 @@ class JournalReader:
                 self._heard(reply)
                 for entry in reply.facts:
                     try:
-                        fact = None
+                        fact: JournalFact | PlannedText | None = None
                         if len(entry.data) > _LONG_BYTES:
-                            fact = await in_thread(partial(decode_fact, entry.data))
+                            fact = await in_thread(partial(decode_long, entry.data))
                         self._applied(self.state.apply(entry, fact))
                     except (ValueError, KeyError):
                         raise self.place.foreign() from None
@@ -226,7 +228,7 @@ class JournalReader:
                 if reply.is_whole:
                     return accepted
 
-    def _applied(self, fact: JournalFact) -> None:
+    def _applied(self, fact: JournalFact | PlannedText) -> None:
         """A fact of the log was applied to the state."""
 
     def _check_same(self, reply: Reply) -> None:
@@ -248,7 +250,7 @@ class JournalReader:
         """Seconds until the last request of a step that was begun cannot arrive any more."""
         return self.state.arrives_until_s(key) - self.now_s()
 
-    def check_plan(self) -> bytes:
+    def check_plan(self) -> PlanText:
         """Return the plan of what was read, as JSON.
 
         Raises:
@@ -272,7 +274,7 @@ class JournalReader:
         """
         data = self.check_plan()
         try:
-            return await in_thread(lambda: Plan.from_json(data))
+            return await in_thread(lambda: _read(data))
         except PlanError as error:
             raise JournalError(
                 f"the plan in the journal {self.place} cannot be read: {error}"
@@ -281,6 +283,11 @@ class JournalReader:
     async def aclose(self) -> None:
         """Let go of the store."""
         await self.store.aclose()
+
+
+def _read(text: PlanText) -> Plan:
+    start, end = text.start, text.end
+    return Plan.read_as_written(text.data, start, end) or Plan.from_json(text.data[start:end])
 
 
 async def remove_journal(journal: str | os.PathLike[str]) -> None:

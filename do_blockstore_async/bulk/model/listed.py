@@ -16,7 +16,15 @@ import msgspec
 
 from ...models import Region, Volume, VolumeSnapshot
 
-__all__ = ["AnySnapshot", "AnyVolume", "Gatherer", "ListedSnapshot", "ListedVolume", "model_of"]
+__all__ = [
+    "AnySnapshot",
+    "AnyVolume",
+    "Gatherer",
+    "ListedSnapshot",
+    "ListedVolume",
+    "snapshot_of",
+    "volume_of",
+]
 
 H = TypeVar("H", bound=Hashable)
 
@@ -101,10 +109,13 @@ class Gatherer:
         return shared.get(value, value)  # type: ignore[return-value]
 
 
-def model_of(found: AnyVolume | AnySnapshot) -> Volume | VolumeSnapshot:
-    """Return the model, for whoever is given it."""
-    if isinstance(found, ListedVolume):
-        return Volume(*msgspec.structs.astuple(found))
-    if isinstance(found, ListedSnapshot):
-        return VolumeSnapshot(*msgspec.structs.astuple(found))
-    return found
+def volume_of(found: AnyVolume) -> Volume:
+    """Return the model of a volume, for whoever is given it."""
+    return found if isinstance(found, Volume) else Volume(*msgspec.structs.astuple(found))
+
+
+def snapshot_of(found: AnySnapshot) -> VolumeSnapshot:
+    """Return the model of a snapshot, for whoever is given it."""
+    if isinstance(found, VolumeSnapshot):
+        return found
+    return VolumeSnapshot(*msgspec.structs.astuple(found))

@@ -351,11 +351,29 @@ class Plan:
         """The whole plan as JSON, with its format and digest."""
         return b"".join(self.to_json_pieces()).decode()
 
-    def to_json_pieces(self) -> Iterator[bytes]:
-        """Yield what `to_json` returns in pieces: for large plans, which are not to be held twice."""
-        yield encode_json({"format": FORMAT, "digest": self.digest})[:-1] + b',"plan":'
+    def to_json_pieces(self, digest: str | None = None) -> Iterator[bytes]:
+        """Yield what `to_json` returns in pieces, so that a large plan is not held twice.
+
+        Args:
+            digest: the plan's, where it is known already.
+        """
+        digest = self.digest if digest is None else digest
+        yield encode_json({"format": FORMAT, "digest": digest})[:-1] + b',"plan":'
         yield from self._pieces()
         yield b"}"
+
+    @staticmethod
+    def read_as_written(data: bytes, start: int = 0, end: int | None = None) -> Plan | None:
+        """Read what `to_json` wrote, a part at a time; None for any other text.
+
+        No call of it takes long: while one runs, no other thread does.
+
+        Args:
+            data: UTF-8.
+            start: where it begins.
+            end: where it ends; the end of `data` by default.
+        """
+        return _read_as_written(data, start, len(data) if end is None else end)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Plan:
@@ -365,7 +383,7 @@ class Plan:
             PlanError: another format, edited since, or not a plan at all.
         """
         data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-        plan = _read_as_written(data)
+        plan = cls.read_as_written(data)
         if plan is not None:
             return plan
         try:
@@ -391,29 +409,26 @@ class Plan:
 
 
 # In the order in which they are written.
-_SAVED: Final = tuple(
-    field.name for field in attrs.fields(Plan) if not field.name.startswith("_")
-)
+_SAVED: Final = tuple(field.name for field in attrs.fields(Plan) if not field.name.startswith("_"))
 
 
-def _read_as_written(data: bytes) -> Plan | None:
-    """Read what `to_json` wrote, a part at a time; None for any other text.
+def _read_as_written(data: bytes, start: int, end: int) -> Plan | None:
+    """Read a plan in parts.
 
-    No call takes long: while one of them runs, no other thread does. Where the parts begin is
-    found by bytes that cannot stand inside of a string, as their quotes would be escaped; that they
-    were the right ones, the digest shows.
+    Where these begin is found by bytes that cannot stand inside of a string, as their quotes would
+    be escaped; that they were the right ones, the digest shows.
     """
-    head = _WRITTEN.match(data)
+    head = _WRITTEN.match(data, start, end)
     if head is None:
         return None
     try:
         shared: dict[Any, Any] = {}
-        begin = data.index(b'"steps":[', head.end())
-        steps, end = _read_array(data, begin + 9, b'},{"key":', b'],"skips":[', list[Step], shared)
-        skips, end = _read_array(
-            data, end + 11, b'},{"name":', b'],"listing_counts":', list[SkippedStep], shared
+        begin = data.index(b'"steps":[', head.end(), end)
+        steps, at = _read_array(data, begin + 9, b'},{"key":', b'],"skips":[', list[Step], shared)
+        skips, at = _read_array(
+            data, at + 11, b'},{"name":', b'],"listing_counts":', list[SkippedStep], shared
         )
-        rest = data[head.end() - 1 : begin] + b'"steps":[],"skips":[' + data[end:-1]
+        rest = data[head.end() - 1 : begin] + b'"steps":[],"skips":[' + data[at : end - 1]
         found = msgspec.convert(msgspec.json.decode(rest), Plan)
         _check_steps(steps)
         plan = attrs.evolve(found, steps=tuple(steps), skips=tuple(skips), sighting=None)
@@ -423,7 +438,12 @@ def _read_as_written(data: bytes) -> Plan | None:
 
 
 def _read_array(
-    data: bytes, start: int, between: bytes, behind: bytes, kind: type[list[R]], shared: dict[Any, Any]
+    data: bytes,
+    start: int,
+    between: bytes,
+    behind: bytes,
+    kind: type[list[R]],
+    shared: dict[Any, Any],
 ) -> tuple[list[R], int]:
     """Read the items of an array in parts.
 

@@ -10,8 +10,8 @@ import attrs
 
 from ..._schema.validation import MAX_SNAPSHOT_NAME
 from ...errors import InvalidArgumentError
-from ...models import Volume, VolumeSnapshot
 from ..errors import PlanError
+from ..model.listed import AnySnapshot, AnyVolume
 from ..model.plan import SkippedStep, Step
 from ..model.prices import Prices
 from ..model.snapshot_names import Template, is_job_tag, job_tag
@@ -46,6 +46,7 @@ class SnapshotPolicy:
 
     Attributes:
         at: the time for names and retention, in UTC.
+        all_tags: the tags of each snapshot: the job's own first, unless it recognizes them by name.
         is_at_given: whether the caller chose it; otherwise the API's own time takes its place.
         by_name: whether the job recognizes its snapshots by their names; otherwise by its tag.
         max_pruned_share: of one volume's snapshots of the job, the planned one included, at most
@@ -60,22 +61,27 @@ class SnapshotPolicy:
     is_at_given: bool = True
     by_name: bool = False
     max_pruned_share: float = MAX_PRUNED_SHARE
+    all_tags: tuple[str, ...] = attrs.field(init=False)
+    _own_tag: str = attrs.field(init=False)
 
-    @property
-    def all_tags(self) -> tuple[str, ...]:
-        """The tags of each snapshot: the job's own first, unless it recognizes them by name."""
+    @all_tags.default
+    def _with_own_tag(self) -> tuple[str, ...]:
         return self.tags if self.by_name else (job_tag(self.job), *self.tags)
 
-    def owns(self, snapshot: VolumeSnapshot, volume: Volume | None) -> bool:
+    @_own_tag.default
+    def _folded_own_tag(self) -> str:
+        return job_tag(self.job).lower()
+
+    def owns(self, snapshot: AnySnapshot, volume: AnyVolume | None) -> bool:
         """Whether this job made the snapshot; it never deletes any other."""
         if not self.by_name:
             # Without a set for each snapshot: most have one tag or two.
-            own = job_tag(self.job).lower()
+            own = self._own_tag
             return any(tag.lower() == own for tag in snapshot.tags)
         return volume is not None and self.template.matches(snapshot.name, volume, self.job)
 
     def count_own(
-        self, snapshots: Iterable[VolumeSnapshot], volumes: Iterable[Volume] | None
+        self, snapshots: Iterable[AnySnapshot], volumes: Iterable[AnyVolume] | None
     ) -> int:
         """How many of the snapshots this job made."""
         known = {volume.id: volume for volume in volumes or ()}
@@ -87,7 +93,7 @@ class SnapshotPolicy:
         return self.template.zone
 
     def count_lookalikes(
-        self, snapshots: Iterable[VolumeSnapshot], volumes: Iterable[Volume] | None
+        self, snapshots: Iterable[AnySnapshot], volumes: Iterable[AnyVolume] | None
     ) -> int:
         """How many snapshots have a name like this job's, but no job's tag.
 
@@ -108,14 +114,15 @@ class SnapshotPolicy:
         """Whether so many of a volume's snapshots may go; one of two always may."""
         return deleted <= max(1, self.max_pruned_share * of)
 
-    def names(self, volumes: Sequence[Volume]) -> dict[str, str]:
+    def names(self, volumes: Sequence[AnyVolume]) -> dict[str, str]:
         """The name of each volume's snapshot, by the volume's id.
 
         Raises:
             PlanError: two volumes would get the same name.
         """
-        names = {volume.id: self.template.render(volume, self.at, self.job) for volume in volumes}
-        first: dict[str, Volume] = {}
+        render = self.template.renderer(self.at, self.job)
+        names = {volume.id: render(volume) for volume in volumes}
+        first: dict[str, AnyVolume] = {}
         for volume in volumes:
             other = first.setdefault(names[volume.id], volume)
             if other is not volume and len(names[volume.id]) <= MAX_SNAPSHOT_NAME:
@@ -127,7 +134,7 @@ class SnapshotPolicy:
         return names
 
 
-def free_name(name: str, existing: Sequence[VolumeSnapshot], policy: SnapshotPolicy) -> str:
+def free_name(name: str, existing: Sequence[AnySnapshot], policy: SnapshotPolicy) -> str:
     """Return the name, or with the time behind it where an older snapshot has it already."""
     if any(snapshot.name == name for snapshot in existing):
         return policy.template.with_time(name, policy.at)
@@ -135,7 +142,7 @@ def free_name(name: str, existing: Sequence[VolumeSnapshot], policy: SnapshotPol
 
 
 def skip_reason(
-    volume: Volume, existing: Sequence[VolumeSnapshot], name: str, policy: SnapshotPolicy
+    volume: AnyVolume, existing: Sequence[AnySnapshot], name: str, policy: SnapshotPolicy
 ) -> SkippedStep | None:
     """Say why no snapshot of that name can be taken now; None if one can.
 
@@ -165,9 +172,9 @@ def skip_reason(
 
 
 def create_snapshot(
-    volume: Volume,
+    volume: AnyVolume,
     name: str,
-    existing: Sequence[VolumeSnapshot],
+    existing: Sequence[AnySnapshot],
     policy: SnapshotPolicy,
     *,
     depends_on: str,
@@ -190,7 +197,13 @@ def create_snapshot(
 
 
 def delete_snapshot(
-    snapshot: VolumeSnapshot, volume: Volume | None, prices: Prices, reason: str, retained: str
+    snapshot: AnySnapshot,
+    volume: AnyVolume | None,
+    retained: str,
+    *,
+    prices: Prices,
+    reason: str,
+    depends_on: str = "",
 ) -> Step:
     return Step(
         key=f"delete-snapshot:{snapshot.id}",
@@ -203,6 +216,7 @@ def delete_snapshot(
         target_id=snapshot.id,
         size_gigabytes=snapshot.size_gigabytes,
         tags=snapshot.tags,
+        depends_on=depends_on,
         retained_snapshot_id=retained,
         reason=reason,
         monthly_cost=-prices.snapshot(snapshot.size_gigabytes),
@@ -230,7 +244,7 @@ def time_zone_of(value: str | tzinfo) -> tzinfo:
         ) from None
 
 
-def skip_volume(volume: Volume, code: str, reason: str) -> SkippedStep:
+def skip_volume(volume: AnyVolume, code: str, reason: str) -> SkippedStep:
     return SkippedStep(
         name=volume.name,
         region=volume.region.slug,
