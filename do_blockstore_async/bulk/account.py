@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from .._clock import pause
 from .._http.engine import Engine
 from .._http.request import Request
 from .._schema.json_to_models import Codec
@@ -173,6 +174,8 @@ async def _read(listing: AsyncListing[T], kept: Callable[[T], R], found: list[R]
     async with aclosing(listing.pages()) as pages:
         async for page in pages:
             found.extend(map(kept, page.items))
+            # Those that came together are kept one by one, and others have their turn in between.
+            await pause(0)
 
 
 async def _collect(listing: AsyncListing[T], kept: Callable[[T], R], found: list[R]) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -35,6 +36,7 @@ MAX_SNAPSHOTS: Final = 25
 SAME_RUN: Final = timedelta(hours=20)
 COOLDOWN: Final = timedelta(minutes=10)
 MAX_PRUNED_SHARE: Final = 0.75
+_MOST_KNOWN: Final = 10_000
 
 Steps = tuple[list[Step], list[SkippedStep]]
 """The steps in the order in which they are to start, and what is skipped."""
@@ -75,17 +77,38 @@ class SnapshotPolicy:
     def owns(self, snapshot: AnySnapshot, volume: AnyVolume | None) -> bool:
         """Whether this job made the snapshot; it never deletes any other."""
         if not self.by_name:
-            # Without a set for each snapshot: most have one tag or two.
-            own = self._own_tag
-            return any(tag.lower() == own for tag in snapshot.tags)
+            return self._has_own(snapshot.tags)
         return volume is not None and self.template.matches(snapshot.name, volume, self.job)
 
     def count_own(
         self, snapshots: Iterable[AnySnapshot], volumes: Iterable[AnyVolume] | None
     ) -> int:
         """How many of the snapshots this job made."""
+        if not self.by_name:
+            # Most have the same tags.
+            found = Counter(each.tags for each in snapshots)
+            return sum(count for tags, count in found.items() if self._has_own(tags))
         known = {volume.id: volume for volume in volumes or ()}
         return sum(self.owns(each, known.get(each.resource_id)) for each in snapshots)
+
+    def recognizer(self) -> Callable[[AnySnapshot, AnyVolume | None], bool]:
+        """Return what does the same as `owns`, for many snapshots."""
+        if self.by_name:
+            return self.owns
+        known: dict[tuple[str, ...], bool] = {}
+
+        def owns(snapshot: AnySnapshot, volume: AnyVolume | None) -> bool:
+            found = known.get(snapshot.tags)
+            if found is None:
+                if len(known) >= _MOST_KNOWN:
+                    known.clear()
+                found = known[snapshot.tags] = self.owns(snapshot, volume)
+            return found
+
+        return owns
+
+    def _has_own(self, tags: tuple[str, ...]) -> bool:
+        return any(tag.lower() == self._own_tag for tag in tags)
 
     @property
     def zone(self) -> tzinfo:
@@ -93,7 +116,7 @@ class SnapshotPolicy:
         return self.template.zone
 
     def count_lookalikes(
-        self, snapshots: Iterable[AnySnapshot], volumes: Iterable[AnyVolume] | None
+        self, snapshots: Collection[AnySnapshot], volumes: Iterable[AnyVolume] | None
     ) -> int:
         """How many snapshots have a name like this job's, but no job's tag.
 
@@ -102,10 +125,14 @@ class SnapshotPolicy:
         """
         if self.by_name or volumes is None:
             return 0
+        by_tags = Counter(each.tags for each in snapshots)
+        unmarked = {tags for tags in by_tags if not any(is_job_tag(tag) for tag in tags)}
+        if not unmarked:
+            return 0
         known = {volume.id: volume for volume in volumes}
         return sum(
-            (volume := known.get(each.resource_id)) is not None
-            and not any(is_job_tag(tag) for tag in each.tags)
+            each.tags in unmarked
+            and (volume := known.get(each.resource_id)) is not None
             and self.template.matches(each.name, volume, self.job)
             for each in snapshots
         )

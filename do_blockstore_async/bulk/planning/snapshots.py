@@ -48,13 +48,14 @@ def snapshot_steps(
     """
     names = policy.names(volumes)
     delete = partial(delete_snapshot, prices=policy.prices, reason=str(keep))
+    owns = policy.recognizer()
     grouped = by_volume(snapshots)
     before: list[Step] = []
     after: list[Step] = []
     skips: list[SkippedStep] = []
     for volume in volumes:
         existing = grouped.get(volume.id, ())
-        own = [each for each in existing if policy.owns(each, volume)]
+        own = [each for each in existing if owns(each, volume)]
         skip = skip_reason(volume, existing, names[volume.id], policy)
         new = None if skip else _PlannedSnapshot("", policy.at, policy.all_tags)
         gone, retained = _expired(own, new, keep, policy)
@@ -96,6 +97,7 @@ def prune_steps(
         volumes: those selected; None for all, deleted ones included.
     """
     delete = partial(delete_snapshot, prices=policy.prices, reason=str(keep))
+    owns = policy.recognizer()
     known = None if volumes is None else {volume.id: volume for volume in volumes}
     steps: list[Step] = []
     skips: list[SkippedStep] = []
@@ -103,7 +105,7 @@ def prune_steps(
         if known is not None and volume_id not in known:
             continue
         volume = known[volume_id] if known is not None else None
-        own = [each for each in existing if policy.owns(each, volume)]
+        own = [each for each in existing if owns(each, volume)]
         gone, retained = _expired(own, None, keep, policy)
         if not policy.allows_pruning(len(gone), len(own)):
             skips.append(_prune_guard(volume or own[0], len(gone), len(own)))
