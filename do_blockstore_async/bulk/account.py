@@ -18,7 +18,7 @@ from ..resources._listing import AsyncListing
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager
 from .errors import PlanError
-from .model.listed import AnySnapshot, AnyVolume, Gatherer, ListedSnapshot, ListedVolume
+from .model.listed import AnySnapshot, AnyVolume, Gatherer, ListedSnapshot, ListedVolume, Rows
 from .model.plan import Plan
 
 __all__ = ["AccountReader", "AccountView", "AccountWriter", "another_account", "is_account_of"]
@@ -97,7 +97,7 @@ class AccountReader:
 
     async def listings(
         self, *, volumes: bool, snapshots: bool, region: str | None = None
-    ) -> tuple[list[ListedVolume] | None, list[ListedSnapshot] | None, bool]:
+    ) -> tuple[Rows[ListedVolume] | None, Rows[ListedSnapshot] | None, bool]:
         """List what is asked for.
 
         Returns:
@@ -106,8 +106,8 @@ class AccountReader:
             looked for by itself.
         """
         gatherer = Gatherer()
-        found_volumes: list[ListedVolume] = []
-        found_snapshots: list[ListedSnapshot] = []
+        found_volumes: Rows[ListedVolume] = Rows()
+        found_snapshots: Rows[ListedSnapshot] = Rows()
         is_whole = are_all = True
         if volumes:
             listing = self._volumes.list(region=region)
@@ -140,7 +140,7 @@ class AccountReader:
         """
         gatherer = Gatherer()
         volumes: list[AnyVolume] = []
-        snapshots: list[ListedSnapshot] = []
+        snapshots: Rows[ListedSnapshot] = Rows()
         for volume_id in volume_ids:
             with suppress(NotFoundError):
                 volumes.append(await self._volumes.get(volume_id))
@@ -153,32 +153,32 @@ class AccountReader:
                 await _collect(listing, gatherer.snapshot, snapshots)
         for snapshot_id in snapshot_ids:
             with suppress(NotFoundError):
-                snapshots.append(gatherer.snapshot(await self._snapshots.get(snapshot_id)))
+                snapshots.add([gatherer.snapshot(await self._snapshots.get(snapshot_id))])
         return AccountView.of(volumes, snapshots)
 
-    async def volumes(self, region: str | None = None) -> list[ListedVolume]:
+    async def volumes(self, region: str | None = None) -> Rows[ListedVolume]:
         """List every volume, or those of one region."""
-        found: list[ListedVolume] = []
+        found: Rows[ListedVolume] = Rows()
         await _read(self._volumes.list(region=region), Gatherer().volume, found)
         return found
 
-    async def snapshots(self) -> list[ListedSnapshot]:
+    async def snapshots(self) -> Rows[ListedSnapshot]:
         """List every volume snapshot of the account."""
-        found: list[ListedSnapshot] = []
+        found: Rows[ListedSnapshot] = Rows()
         await _read(self._snapshots.list(), Gatherer().snapshot, found)
         return found
 
 
-async def _read(listing: AsyncListing[T], kept: Callable[[T], R], found: list[R]) -> None:
+async def _read(listing: AsyncListing[T], kept: Callable[[T], R], found: Rows[R]) -> None:
     """Read a listing page by page, and keep of each item what `kept` returns."""
     async with aclosing(listing.pages()) as pages:
         async for page in pages:
-            found.extend(map(kept, page.items))
+            found.add(map(kept, page.items))
             # Those that came together are kept one by one, and others have their turn in between.
             await pause(0)
 
 
-async def _collect(listing: AsyncListing[T], kept: Callable[[T], R], found: list[R]) -> bool:
+async def _collect(listing: AsyncListing[T], kept: Callable[[T], R], found: Rows[R]) -> bool:
     """Do the same; return whether that is all of it."""
     try:
         await _read(listing, kept, found)

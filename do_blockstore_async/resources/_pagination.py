@@ -23,18 +23,24 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable
 from datetime import datetime
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 
 from .._deadline import NEVER, Deadline
 from .._http.engine import Engine
 from .._http.request import Listing, RawResponse, Request
+from .._lazy import ModuleLater
 from .._observers import emit
 from ..errors import DecodeError, ListingChangedError
-from ..events import ListingRestarted
 from ..models import Page
 from ._ids import IdSet
+
+if TYPE_CHECKING:
+    from .. import events
+else:
+    # Where nobody listens no event is made: their classes take as long to import as the ledger.
+    events = ModuleLater("do_blockstore_async.events")
 
 __all__ = ["ListingCall", "collect", "items", "pages"]
 
@@ -137,7 +143,7 @@ async def pages(
     before: IdSet | None = None
     for listing_pass in range(1, _PASSES + 1):
         if reason is not None and engine.config.hooks:
-            emit(engine.config.hooks, ListingRestarted(call.route, listing_pass, reason))
+            emit(engine.config.hooks, events.ListingRestarted(call.route, listing_pass, reason))
         watch = _Pass(call, yielded, before)
         reader = _read(engine, call, deadline)
         try:

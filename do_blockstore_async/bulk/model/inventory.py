@@ -44,6 +44,7 @@ class InventoryRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     orphaned: bool = False
 
 
+_MOST_IN_TUPLE: Final = 64
 _COLUMNS: Final = InventoryRow.__struct_fields__
 
 
@@ -145,9 +146,16 @@ def by_volume(snapshots: Iterable[AnySnapshot]) -> dict[str, Sequence[AnySnapsho
     for snapshot in snapshots:
         if not snapshot.resource_id:
             continue
-        grouped.setdefault(snapshot.resource_id, []).append(snapshot)
+        group = grouped.get(snapshot.resource_id, ())
+        # A tuple of what the garbage collector need not visit is passed by with it, a list is not.
+        # The API allows 25; of more, adding to a tuple would take ever longer.
+        if len(group) < _MOST_IN_TUPLE:
+            grouped[snapshot.resource_id] = (*group, snapshot)
+        elif isinstance(group, list):
+            group.append(snapshot)
+        else:
+            grouped[snapshot.resource_id] = [*group, snapshot]
     for volume_id, group in grouped.items():
-        # A tuple of what the garbage collector need not visit is passed by with it.
         grouped[volume_id] = tuple(sorted(group, key=attrgetter("created_at", "id")))
     return grouped
 

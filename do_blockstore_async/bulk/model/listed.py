@@ -8,8 +8,9 @@ wherever a job only reads these. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from datetime import datetime
+from itertools import chain
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
@@ -22,11 +23,13 @@ __all__ = [
     "Gatherer",
     "ListedSnapshot",
     "ListedVolume",
+    "Rows",
     "snapshot_of",
     "volume_of",
 ]
 
 H = TypeVar("H", bound=Hashable)
+R = TypeVar("R")
 
 # With more different ones than that, sharing them is not worth its own memory.
 _MOST_SHARED: Final = 1 << 18
@@ -63,6 +66,32 @@ class ListedSnapshot(msgspec.Struct, frozen=True, gc=False):
 
 AnyVolume: TypeAlias = Volume | ListedVolume
 AnySnapshot: TypeAlias = VolumeSnapshot | ListedSnapshot
+
+
+class Rows(Collection[R]):
+    """Rows of a listing, in its order, kept as the pages came.
+
+    As tuples of what the collector need not visit they are passed by with it; one list of a million
+    would be gone through in each full collection.
+    """
+
+    __slots__ = ("_pages",)
+
+    def __init__(self) -> None:
+        self._pages: list[tuple[R, ...]] = []
+
+    def add(self, page: Iterable[R]) -> None:
+        """Add the rows of the next page."""
+        self._pages.append(tuple(page))
+
+    def __iter__(self) -> Iterator[R]:
+        return chain.from_iterable(self._pages)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._pages))
+
+    def __contains__(self, row: object) -> bool:
+        return any(row in page for page in self._pages)
 
 
 class Gatherer:

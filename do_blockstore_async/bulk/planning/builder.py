@@ -6,7 +6,7 @@ takes seconds, and the event loop is to go on. The arguments come from `service.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -133,7 +133,7 @@ class PlanBuilder:
     async def prune(self, selection: Selection, policy: SnapshotPolicy, keep: Retention) -> Plan:
         """See `Bulk.plan_prune`."""
         sighting = self._sighting()
-        volumes: Sequence[AnyVolume] | None = None
+        volumes: Collection[AnyVolume] | None = None
         fleet: Sequence[AnyVolume] | None = None
         with self._throttle.background(policy.job):
             if policy.by_name or not selection.is_everything:
@@ -257,8 +257,8 @@ class PlanBuilder:
         selection: Selection,
         steps: Sequence[Step],
         skips: Sequence[SkippedStep],
-        volumes: Sequence[AnyVolume] | None,
-        snapshots: Sequence[AnySnapshot] | None,
+        volumes: Collection[AnyVolume] | None,
+        snapshots: Collection[AnySnapshot] | None,
         sighting: Sighting,
         options: Mapping[str, str],
     ) -> Plan:
@@ -269,7 +269,7 @@ class PlanBuilder:
             return plan, plan.requests
 
         plan, requests = await in_thread(make)
-        took = self._throttle.forecast(requests, background=True)
+        took = await in_thread(self._throttle._forecast_later(requests, background=True))
         return attrs.evolve(plan, duration_s=took.total_seconds())
 
     @staticmethod
@@ -279,8 +279,8 @@ class PlanBuilder:
         selection: Selection,
         steps: Sequence[Step],
         skips: Sequence[SkippedStep],
-        volumes: Sequence[AnyVolume] | None,
-        snapshots: Sequence[AnySnapshot] | None,
+        volumes: Collection[AnyVolume] | None,
+        snapshots: Collection[AnySnapshot] | None,
         sighting: Sighting,
         options: Mapping[str, str],
     ) -> Plan:
@@ -313,8 +313,8 @@ class PlanBuilder:
 
 def _warnings(
     policy: SnapshotPolicy,
-    snapshots: Sequence[AnySnapshot] | None,
-    volumes: Sequence[AnyVolume] | None,
+    snapshots: Collection[AnySnapshot] | None,
+    volumes: Collection[AnyVolume] | None,
 ) -> tuple[str, ...]:
     lookalikes = policy.count_lookalikes(snapshots or (), volumes)
     if not lookalikes:
@@ -326,7 +326,7 @@ def _warnings(
     )
 
 
-def selected(volumes: Sequence[AnyVolume], selection: Selection) -> list[AnyVolume]:
+def selected(volumes: Collection[AnyVolume], selection: Selection) -> list[AnyVolume]:
     """Return the volumes that match.
 
     Raises:
