@@ -33,6 +33,7 @@ RULES: Final[dict[str, dict[str, Any]]] = {
 # With the hour: a rule needs it.
 _TEMPLATE: Final = "{volume}-{region}-{date}-{time}"
 _RUN_STEPS: Final = 3_000
+_FREELY: Final[dict[str, Any]] = {"max_items": math.inf, "max_failures": None}
 
 
 class _Bench:
@@ -133,7 +134,7 @@ async def _nightly(bench: _Bench) -> None:
                 loaded = await asyncio.to_thread(bulk.load_plan, path)
             assert loaded == plan
             del loaded
-            run = bulk.run(plan, journal=journal, max_items=math.inf, max_failures=None)
+            run = bulk.run(plan, **_FREELY, journal=journal, max_plan_age_s=math.inf)
             async with bench.measured("night: enter, with a journal", steps, transport):
                 await run.__aenter__()
             count = min(steps, _RUN_STEPS)
@@ -143,13 +144,13 @@ async def _nightly(bench: _Bench) -> None:
             async with bench.measured("night: killed", count, transport):
                 killed = RuntimeError("killed")
                 await run.__aexit__(type(killed), killed, None)
-            async with bench.measured("night: report, in a thread", count):
+            async with bench.measured("night: report, in a thread", steps):
                 report = await asyncio.to_thread(run.report)
             async with bench.measured("night: report as JSON, in a thread", count):
                 await asyncio.to_thread(report.to_json)
             del run, plan, report
         async with bench.store() as (store, transport):
-            run = store.bulk.resume(journal, max_items=math.inf, max_failures=None)
+            run = store.bulk.resume(journal, **_FREELY)
             async with bench.measured("night: resume, with the reading", items, transport):
                 await run.__aenter__()
             left = min(count, steps - count)
@@ -166,7 +167,7 @@ async def _prune_all(bench: _Bench) -> None:
     async with bench.store() as (store, transport):
         async with bench.measured("large: plan and enter", items, transport) as figures:
             plan = await store.bulk.plan_snapshots(keep=Retention(last=4))
-            run = store.bulk.run(plan, max_items=math.inf)
+            run = store.bulk.run(plan, **_FREELY, max_plan_age_s=math.inf)
             await run.__aenter__()
         figures.note = f"{len(plan.steps)} steps"
         count = min(len(plan.steps), 20_000)

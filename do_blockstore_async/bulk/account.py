@@ -14,6 +14,7 @@ from .._http.engine import Engine
 from .._http.request import Request
 from .._schema.json_to_models import Codec
 from ..errors import ListingChangedError, NotFoundError
+from ..resources._ids import IdMap, PairMap
 from ..resources._listing import AsyncListing
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager
@@ -21,7 +22,14 @@ from .errors import PlanError
 from .model.listed import AnySnapshot, AnyVolume, Gatherer, ListedSnapshot, ListedVolume, Rows
 from .model.plan import Plan
 
-__all__ = ["AccountReader", "AccountView", "AccountWriter", "another_account", "is_account_of"]
+__all__ = [
+    "AccountReader",
+    "AccountView",
+    "AccountWriter",
+    "another_account",
+    "is_account_of",
+    "release",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,14 +60,23 @@ class AccountView:
         snapshots: Iterable[AnySnapshot] | None = None,
     ) -> AccountView:
         """Index listings; None stands for one that was not read."""
-        by_id = None if volumes is None else {each.id: each for each in volumes}
-        snapshots_by_id = None if snapshots is None else {each.id: each for each in snapshots}
+        volumes = None if volumes is None else tuple(volumes)
+        snapshots = None if snapshots is None else tuple(snapshots)
         return cls(
-            by_id,
-            snapshots_by_id,
-            {(v.name, v.region.slug): v for v in (by_id or {}).values()},
-            {(s.resource_id, s.name): s for s in (snapshots_by_id or {}).values()},
+            None if volumes is None else IdMap((each.id, each) for each in volumes),
+            None if snapshots is None else IdMap((each.id, each) for each in snapshots),
+            PairMap(((each.name, each.region.slug), each) for each in volumes or ()),
+            PairMap(((each.resource_id, each.name), each) for each in snapshots or ()),
         )
+
+
+def release(*listed: object) -> None:
+    """Let go of what was listed, in a thread, part by part: all at once would stop the loop."""
+    for each in listed:
+        if isinstance(each, AccountView):
+            release(each.volumes_by_name, each.snapshots_by_name, each.volumes, each.snapshots)
+        elif isinstance(each, Rows | IdMap | PairMap):
+            each.release()
 
 
 def is_account_of(plan: Plan, view: AccountView, deleted: Iterable[str] = ()) -> bool:

@@ -45,7 +45,7 @@ from ..resources.actions import ActionManager
 from ..resources.regions import RegionManager
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager
-from .account import AccountReader, AccountWriter
+from .account import AccountReader, AccountWriter, release
 from .arguments import check_arguments
 from .concurrency.map import MapRun
 from .concurrency.thread import in_thread
@@ -427,15 +427,19 @@ class Bulk:
             listed = await self._account.volumes(chosen.only_region)
             found = await self._account.snapshots() if snapshots else []
         moment = self._plans.moment(at)
-        return await in_thread(
-            lambda: take_inventory(
+
+        def take() -> Inventory:
+            inventory = take_inventory(
                 [volume for volume in listed if chosen.matches(volume)],
                 found,
                 moment,
                 Prices() if prices is None else prices,
                 with_orphaned=chosen.is_everything,
             )
-        )
+            release(listed, found)
+            return inventory
+
+        return await in_thread(take)
 
     # Files.
 

@@ -30,7 +30,7 @@ from do_blockstore_async.bulk.model.listed import Gatherer, Rows, snapshot_of, v
 from do_blockstore_async.bulk.model.plan import Plan, SkippedStep, Step
 from do_blockstore_async.bulk.model.report import ReportRow
 from do_blockstore_async.bulk.model.selection import Selection
-from do_blockstore_async.resources._ids import IdSet
+from do_blockstore_async.resources._ids import IdMap, IdSet, PairMap
 from tests.support.bulk_models import NOW, policy_of, snapshot, volume
 
 # What a part could be cut at, if it stood inside of a text.
@@ -140,6 +140,17 @@ def test_ids_in_parts_are_a_set(ids: list[str | int]) -> None:
     assert found == IdSet(reversed(ids))
     assert found != IdSet([*ids, "another"])
     assert "another" not in found
+
+
+@given(st.dictionaries(st.tuples(st.text(max_size=3), st.text(max_size=3)), st.integers()))
+def test_maps_in_parts_are_maps(items: dict[tuple[str, str], int]) -> None:
+    pairs = PairMap(items.items())
+    assert dict(pairs) == items
+    assert len(pairs) == len(items)
+    assert pairs.get(("none", "such")) is None
+    by_id = IdMap((f"{key}", value) for key, value in items.items())
+    assert dict(by_id) == {f"{key}": value for key, value in items.items()}
+    assert "none" not in by_id
 
 
 JSON = st.recursive(

@@ -15,7 +15,7 @@ import attrs
 
 from ..._clock import now_s, pause
 from ..._log.opening import open_journal_store
-from ..._log.store import ForeignLogError, LastingStore, LogMovedError, LogStoreError, Reply
+from ..._log.store import Fact, ForeignLogError, LastingStore, LogMovedError, LogStoreError, Reply
 from ...config import POSTGRES_SCHEMES, REDIS_SCHEMES
 from ...errors import StoreUnusableError
 from ..concurrency.thread import in_thread
@@ -208,15 +208,25 @@ class JournalReader:
             accepted = True
             while True:
                 after = self.state.position
+                # What is long need not come back: it would be copied for nothing.
+                is_long = sum(map(len, data)) > _LONG_BYTES
+                known = after + len(data) if is_long else after
                 try:
-                    reply = await self.store.exchange(after, data, only_if=after)
+                    reply = await self.store.exchange(known, data, only_if=after)
                 except StoreUnusableError as error:
                     raise self.place.unusable(error) from None
+                entries = reply.facts
                 if data:
-                    accepted, data = reply.accepted, []
+                    accepted = reply.accepted
+                    if is_long and accepted:
+                        own = (Fact(after + n, reply.now_s, one) for n, one in enumerate(data, 1))
+                        entries = (*own, *entries)
+                    data = []
                 self._check_same(reply)
+                if is_long and not accepted:
+                    continue  # others were faster: what they wrote was not asked for
                 self._heard(reply)
-                for entry in reply.facts:
+                for entry in entries:
                     try:
                         fact: JournalFact | PlannedText | None = None
                         if len(entry.data) > _LONG_BYTES:

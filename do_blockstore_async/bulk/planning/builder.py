@@ -16,7 +16,7 @@ from ..._http.engine import Engine
 from ..._ratelimit.throttle import Throttle
 from ..._schema.validation import check_tags
 from ...errors import InvalidArgumentError
-from ..account import AccountReader
+from ..account import AccountReader, release
 from ..concurrency.thread import in_thread
 from ..errors import NothingSelectedError, PlanError
 from ..model.listed import AnySnapshot, AnyVolume
@@ -269,6 +269,7 @@ class PlanBuilder:
             return plan, plan.requests
 
         plan, requests = await in_thread(make)
+        await in_thread(lambda: release(volumes, snapshots))
         took = await in_thread(self._throttle._forecast_later(requests, background=True))
         return attrs.evolve(plan, duration_s=took.total_seconds())
 
