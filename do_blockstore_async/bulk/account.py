@@ -56,12 +56,10 @@ class AccountView:
     @classmethod
     def of(
         cls,
-        volumes: Iterable[AnyVolume] | None = None,
-        snapshots: Iterable[AnySnapshot] | None = None,
+        volumes: Collection[AnyVolume] | None = None,
+        snapshots: Collection[AnySnapshot] | None = None,
     ) -> AccountView:
         """Index listings; None stands for one that was not read."""
-        volumes = None if volumes is None else tuple(volumes)
-        snapshots = None if snapshots is None else tuple(snapshots)
         return cls(
             None if volumes is None else IdMap((each.id, each) for each in volumes),
             None if snapshots is None else IdMap((each.id, each) for each in snapshots),
