@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from array import array
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import cache
@@ -60,7 +61,8 @@ class Fleet:
             (self.now - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ") for days in _AGES_DAYS
         ]
         self._is_deleted = bytearray(volumes * SNAPSHOTS_EACH)
-        self._alive: list[int] | None = None
+        # An array: the garbage collector would go through a list.
+        self._alive: array[int] | None = None
         self._made: list[tuple[int, str, str]] = []
         self.date = format_datetime(self.now, usegmt=True)
 
@@ -99,7 +101,7 @@ class Fleet:
         else:
             if self._alive is None:
                 there = range(len(self._is_deleted))
-                self._alive = [n for n in there if not self._is_deleted[n]]
+                self._alive = array("l", (n for n in there if not self._is_deleted[n]))
             total = len(self._alive) + len(self._made)
             items = [self._snapshot(n) for n in self._alive[first:last]]
             if len(items) < per_page:
