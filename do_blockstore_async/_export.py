@@ -42,6 +42,7 @@ _UNSAFE: Final = re.compile(
 # Spreadsheets skip blanks in front of a formula, and read full-width forms of the signs.
 _FORMULA: Final = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+_AT_ONCE: Final = 500
 _NOT_ASCII: Final = re.compile("[^\x00-\x7f]")
 
 
@@ -104,6 +105,29 @@ def json_text(value: Any) -> str:
         TypeError: there is something else in it.
         ValueError: a number in it is infinite or none.
     """
+    if not isinstance(value, Mapping | list | tuple) or not value:
+        return _json_at_once(value)
+    # Long lists are written in parts, so that no call takes long: while one runs, no other thread
+    # does. What is nested deeper is short.
+    if isinstance(value, Mapping):
+        members = (f"{_json_at_once(str(key))}: {_json_part(item)}" for key, item in value.items())
+        return "{\n  " + ",\n  ".join(members) + "\n}"
+    parts = (
+        _json_at_once(value[start : start + _AT_ONCE])[4:-2]
+        for start in range(0, len(value), _AT_ONCE)
+    )
+    return "[\n  " + ",\n  ".join(parts) + "\n]"
+
+
+def _json_part(value: Any) -> str:
+    """Return what stands behind a name, indented."""
+    is_long = isinstance(value, list | tuple) and len(value) > _AT_ONCE
+    text = json_text(value) if is_long else _json_at_once(value)
+    # In JSON a line never ends inside of a string.
+    return text.replace("\n", "\n  ")
+
+
+def _json_at_once(value: Any) -> str:
     # Imported late: the command line needs `visible` of this module for its help.
     import msgspec
 

@@ -11,7 +11,23 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
-__all__ = ["lazy_names", "missing_module", "needs_extra"]
+__all__ = ["ModuleLater", "lazy_names", "missing_module", "needs_extra"]
+
+
+class ModuleLater:
+    """A module of the package, imported when something of it is first used.
+
+    For what most programs never need. A type checker is told the real one.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Name it in full."""
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(import_module(self._name), name)
+        setattr(self, name, value)
+        return value
 
 
 def lazy_names(

@@ -23,7 +23,6 @@ from ._http.request import RawResponse, Request
 from ._http.secret import Secret, redact
 from ._http.transport import Transport, check_session, make_transport
 from ._interop.habits import AsyncOnly, answering
-from ._ratelimit.status import QuotaStatus, WaitReason
 from ._ratelimit.throttle import Throttle
 from ._schema.json_to_models import Codec, check_encodable
 from .config import Config
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from ._ratelimit.local_budget import Budget
+    from ._ratelimit.status import QuotaStatus, WaitReason
     from .bulk.service import Bulk
 
 __all__ = ["BlockStore"]

@@ -15,7 +15,9 @@ import attrs
 from ._interop.habits import answering
 from ._version import __version__
 from .errors import ConfigError
-from .events import Hook
+
+if TYPE_CHECKING:
+    from .events import Hook
 
 __all__ = ["Config"]
 

@@ -23,7 +23,7 @@ import itertools
 from collections.abc import Hashable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -31,6 +31,7 @@ from .._clock import Clock
 from .._context import current_gate
 from .._dates import date_header_s
 from .._deadline import NEVER, Deadline, Timeout, current_deadline
+from .._lazy import ModuleLater
 from .._observers import current_observers, emit
 from .._ratelimit.throttle import Throttle
 from ..config import Config
@@ -49,7 +50,6 @@ from ..errors import (
     TransportError,
     UnprocessableEntityError,
 )
-from ..events import AttemptFinished, AttemptSent, CallFinished, CallStarted, RetryScheduled
 from .checks import check_timeout
 from .credentials import Credentials
 from .lifecycle import Lifecycle
@@ -58,6 +58,12 @@ from .recovery.reconciler import Reconciler, loss_of
 from .request import Attempt, Call, Dated, Finding, RawResponse, Request, is_answer
 from .retry import RetryBudget, decide, is_outcome_unknown
 from .transport import Transport
+
+if TYPE_CHECKING:
+    from .. import events
+else:
+    # Where nobody listens no event is made: their classes take as long to import as the ledger.
+    events = ModuleLater("do_blockstore_async.events")
 
 __all__ = ["Engine"]
 
@@ -155,7 +161,7 @@ class Engine:
         hooks = (*self._hooks, *observers) if observers else self._hooks
         call = Call(next(self._numbers), deadline, self._last_answer, hooks)
         if hooks:
-            emit(hooks, CallStarted(call.number, request.method, request.route))
+            emit(hooks, events.CallStarted(call.number, request.method, request.route))
         # Keep only the class name: storing the exception would create a reference cycle (exception,
         # traceback, frame), which only the garbage collector could free.
         failure: str | None = None
@@ -185,7 +191,7 @@ class Engine:
                 duration_s = self._clock.monotonic() - started
                 emit(
                     hooks,
-                    CallFinished(
+                    events.CallFinished(
                         call.number,
                         request.method,
                         request.route,
@@ -262,7 +268,7 @@ class Engine:
             if hooks:
                 emit(
                     hooks,
-                    AttemptFinished(
+                    events.AttemptFinished(
                         call.number,
                         request.method,
                         request.route,
@@ -277,7 +283,9 @@ class Engine:
     def _announce(request: Request[Any], call: Call, began: float, sent_at: float) -> None:
         emit(
             call.hooks,
-            AttemptSent(call.number, request.method, request.route, call.attempts, sent_at - began),
+            events.AttemptSent(
+                call.number, request.method, request.route, call.attempts, sent_at - began
+            ),
         )
 
     def _attempt_deadline(self, request: Request[Any], call: Call) -> Deadline:
@@ -379,7 +387,7 @@ class Engine:
             reason = type(call.unknown).__name__ if call.unknown else "refused"
             emit(
                 call.hooks,
-                RetryScheduled(
+                events.RetryScheduled(
                     call.number, request.method, request.route, call.attempts, delay_s, reason
                 ),
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
-from difflib import get_close_matches
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar
 
@@ -117,6 +116,9 @@ def _problem(
     known = [parameter for parameter in signature.parameters if parameter != "self"]
     for wrong in kwargs:
         if wrong not in known:
+            # Imported late: only a mistake needs it.
+            from difflib import get_close_matches
+
             near = get_close_matches(wrong, known, 1, 0.7)
             hint = hints.get(wrong) or (f"{near[0]}=" if near else None)
             told = f"write {hint}" if hint else f"it takes {', '.join(known)}"

@@ -8,18 +8,18 @@ loop, whatever clock the ledger itself is kept in.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..config import Config
 from ..errors import RateLimitKind
 from .pure.causes import Cause, cause_of
 from .pure.forecast import Forecast, PacerState
 from .pure.ledger import Admission, LeaseRecord, Ledger
-from .status import SharedState
+
+if TYPE_CHECKING:
+    from .status import SharedState
 
 __all__ = ["Budget", "LocalBudget", "SharedGrants", "WaitingHere"]
-
-_NOTHING_SHARED = SharedState()
 
 
 class WaitingHere(Protocol):
@@ -126,6 +126,9 @@ class Budget(Protocol):
     def answer_at(self, now: float, count: int, background: bool, /) -> float:
         """`Forecast.answer_at`: of `count` requests of this process."""
 
+    def answer_later(self, now: float, count: int, background: bool, /) -> Callable[[], float]:
+        """`Forecast.answer_later`: computes `answer_at` in any thread."""
+
     def is_stale(self, lease: LeaseRecord) -> bool:
         """Whether the lease is too old to be sent with (docs/design/shared-budget.md, R6)."""
 
@@ -161,6 +164,7 @@ class LocalBudget:
         self.gate_until = ledger.gate_until
         self.grant_at = forecast.grant_at
         self.answer_at = forecast.answer_at
+        self.answer_later = forecast.answer_later
 
     def cause(self, now: float, background: bool, /) -> Cause | None:
         """See `cause_of`."""
@@ -177,5 +181,7 @@ class LocalBudget:
 
     def state(self, now: float) -> SharedState:
         """There are no others."""
+        from .status import SharedState
+
         del now
-        return _NOTHING_SHARED
+        return SharedState()

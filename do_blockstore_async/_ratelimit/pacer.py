@@ -10,7 +10,10 @@ A limiter's rate cannot be changed, so each change is a new `AsyncLimiter`.
 
 from __future__ import annotations
 
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 __all__ = ["Pacer"]
 
@@ -27,7 +30,15 @@ class Pacer:
         burst: requests that may leave at once on an idle budget.
     """
 
-    __slots__ = ("_limiter", "_normal", "_smooth_until", "interval_s", "unbound")
+    __slots__ = (
+        "_made",
+        "_normal",
+        "_period_s",
+        "_smooth_until",
+        "_turns",
+        "interval_s",
+        "unbound",
+    )
 
     def __init__(self, limit: int, length_s: float, burst: int) -> None:
         self._smooth_until = -_NEVER
@@ -40,10 +51,20 @@ class Pacer:
         self._use(*self._normal)
 
     def _use(self, turns: float, period_s: float) -> None:
-        self._limiter = AsyncLimiter(turns, period_s)
+        self._made: AsyncLimiter | None = None
+        self._turns, self._period_s = turns, period_s
         self.interval_s = period_s / turns
         # An event loop cannot tell shorter intervals apart.
         self.unbound = self.interval_s < _FINEST_S
+
+    @property
+    def _limiter(self) -> AsyncLimiter:
+        if self._made is None:
+            # Imported late: it imports importlib.metadata, which takes longer than all of ours.
+            from aiolimiter import AsyncLimiter
+
+            self._made = AsyncLimiter(self._turns, self._period_s)
+        return self._made
 
     def smooth(self, now: float, hold_s: float, slots: float) -> None:
         """Space `slots` requests evenly over the next `hold_s` seconds."""
@@ -77,7 +98,7 @@ class Pacer:
     @property
     def burst(self) -> int:
         """How many turns an idle budget allows at once."""
-        return int(self._limiter.max_rate)
+        return int(self._turns)
 
     def turns_now(self) -> int:
         """How many turns could be taken at once."""

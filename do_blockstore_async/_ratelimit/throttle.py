@@ -29,17 +29,10 @@ from .._clock import Clock
 from .._context import current_job
 from .._deadline import NEVER, Timeout, current_deadline, deadline_at, seconds_of
 from .._interop.habits import AsyncOnly
+from .._lazy import ModuleLater
 from .._observers import emit
 from ..config import Config
 from ..errors import ClientClosedError, ConfigError, InvalidArgumentError, RateLimitKind
-from ..events import (
-    HeaderIgnored,
-    LimitChanged,
-    QuotaPaused,
-    QuotaResumed,
-    QuotaWaitBegan,
-    QuotaWaited,
-)
 from .dispatcher import Dispatcher, too_late
 from .lease import Lease, Waiter
 from .local_budget import Budget, LocalBudget
@@ -48,12 +41,19 @@ from .pacer import Pacer
 from .pure.causes import Cause
 from .pure.ledger import Admission, Ledger
 from .queue import WaitQueue
-from .status import QuotaStatus, WaitReason, WindowStatus, quota_status, wait_reason
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
-__all__ = ["Lease", "QuotaStatus", "Throttle", "WindowStatus", "deadline_at"]
+    from .status import QuotaStatus, WaitReason
+
+if TYPE_CHECKING:
+    from .. import events
+else:
+    # Where nobody listens no event is made: their classes take as long to import as the ledger.
+    events = ModuleLater("do_blockstore_async.events")
+
+__all__ = ["Lease", "Throttle", "deadline_at"]
 
 _NEVER = float("inf")
 _ROUNDED_S = 1.0
@@ -226,7 +226,7 @@ class Throttle(AsyncOnly):
                 now, waiter.job is not None, self._queue.ahead_of(waiter, returned=returned)
             )
             if why.kind != "ready":
-                event = QuotaWaitBegan(why.kind, why.wait_s, why.background, why.window_s)
+                event = events.QuotaWaitBegan(why.kind, why.wait_s, why.background, why.window_s)
                 emit(self._hooks, event)
         future: asyncio.Future[Lease] = loop.create_future()
         waiter.future = future
@@ -263,7 +263,7 @@ class Throttle(AsyncOnly):
     def _serve(self, waiter: Waiter, now: float, admission: Admission) -> None:
         waiter.grant(self._open(now, admission))
         if self._hooks:
-            emit(self._hooks, QuotaWaited(now - waiter.asked_at, waiter.job is not None))
+            emit(self._hooks, events.QuotaWaited(now - waiter.asked_at, waiter.job is not None))
 
     # -- closing a lease ----------------------------------------------------------------------
 
@@ -273,7 +273,7 @@ class Throttle(AsyncOnly):
         kind = self._budget.close_done(lease, now, headers, status, ignored)
         if ignored and self._hooks:
             for name, reason in ignored:
-                emit(self._hooks, HeaderIgnored(name, reason))
+                emit(self._hooks, events.HeaderIgnored(name, reason))
         if kind is not None:
             self._after_refusal(now, kind)
         if self._ledger.limits.changes:
@@ -316,7 +316,7 @@ class Throttle(AsyncOnly):
         if until > now and self._paused_at is None:
             self._paused_at = now
             if self._hooks:
-                emit(self._hooks, QuotaPaused(until - now, kind))
+                emit(self._hooks, events.QuotaPaused(until - now, kind))
 
     def _limits_changed(self, now: float) -> None:
         limits = self._ledger.limits
@@ -325,7 +325,7 @@ class Throttle(AsyncOnly):
         shortest = self._ledger.windows[0]
         self._pacer.resize(shortest.limit, shortest.length_s, self.config.burst)
         for limit, previous, reason in changes:
-            emit(self._hooks, LimitChanged(limit, previous, reason))
+            emit(self._hooks, events.LimitChanged(limit, previous, reason))
         self._dispatcher.wake()
 
     def _moved(self) -> None:
@@ -338,7 +338,7 @@ class Throttle(AsyncOnly):
         if self._paused_at is not None and not self._ledger.gate.probing:
             paused_s, self._paused_at = now - self._paused_at, None
             if self._hooks:
-                emit(self._hooks, QuotaResumed(paused_s))
+                emit(self._hooks, events.QuotaResumed(paused_s))
 
     # -- status -------------------------------------------------------------------------------
 
@@ -351,6 +351,8 @@ class Throttle(AsyncOnly):
         state = self._budget.state(now)
         reasons = self._cause(now, False).kind, self._cause(now, True).kind
         log_s = self._budget.time_of(now)
+        from .status import quota_status
+
         return quota_status(self._ledger, log_s, self._waiting, wait_s, state, reasons)
 
     def explain(self, *, background: bool | None = None) -> WaitReason:
@@ -378,6 +380,8 @@ class Throttle(AsyncOnly):
         if cause.kind != "ready":
             wait_s = max(0.0, self._budget.grant_at(now, ahead + 1, background) - now)
         until = self._clock.utc_now() + timedelta(seconds=min(wait_s, _LONGEST_WAIT_S))
+        from .status import wait_reason
+
         return wait_reason(cause, wait_s, until, background=background, ahead=ahead)
 
     def _cause(self, now: float, background: bool, ahead: int | None = None) -> Cause:
@@ -402,14 +406,18 @@ class Throttle(AsyncOnly):
         """
         if not isinstance(requests, int) or requests < 0:
             raise InvalidArgumentError(f"requests must be 0 or more, not {requests!r}")
-        if requests == 0:
-            return timedelta(0)
         if background is None:
             background = current_job() is not None
+        return self._forecast_later(requests, background)()
+
+    def _forecast_later(self, requests: int, background: bool) -> Callable[[], timedelta]:
+        """Return what computes a forecast of this moment, in any thread: it may take long."""
+        if requests == 0:
+            return timedelta
         now = self._now()
         ahead = self._waiting[0] + (self._waiting[1] if background else 0)
-        at = self._budget.answer_at(now, ahead + requests, background)
-        return timedelta(seconds=at - now)
+        answer = self._budget.answer_later(now, ahead + requests, background)
+        return lambda: timedelta(seconds=answer() - now)
 
     def _served_in_s(self, requests: int) -> float:
         """Seconds until all that waits, and so many more background requests, have responses."""

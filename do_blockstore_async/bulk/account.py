@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import aclosing, suppress
 from typing import Any, Final, TypeVar
 
 import attrs
 
+from .._clock import pause
 from .._http.engine import Engine
 from .._http.request import Request
 from .._schema.json_to_models import Codec
 from ..errors import ListingChangedError, NotFoundError, PermissionDeniedError
-from ..models import Volume, VolumeSnapshot
+from ..resources._ids import IdMap, PairMap
+from ..resources._listing import AsyncListing
 from ..resources.regions import RegionManager
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager
 from .errors import PlanError
+from .model.listed import (
+    AnySnapshot,
+    AnyVolume,
+    CompactRows,
+    Gatherer,
+    ListedSnapshot,
+    ListedVolume,
+)
 from .model.plan import Plan
 from .model.selection import Selection
 
-__all__ = ["AccountReader", "AccountView", "AccountWriter", "another_account", "is_account_of"]
+__all__ = [
+    "AccountReader",
+    "AccountView",
+    "AccountWriter",
+    "another_account",
+    "is_account_of",
+    "release",
+]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 # A step waits as long as the budget needs, even where the service's own calls time out early.
 _TIMEOUT_S: Final = 86_400.0
@@ -39,26 +57,33 @@ class AccountView:
         snapshots_by_name: by volume id and name.
     """
 
-    volumes: Mapping[str, Volume] | None = None
-    snapshots: Mapping[str, VolumeSnapshot] | None = None
-    volumes_by_name: Mapping[tuple[str, str], Volume] = attrs.field(factory=dict)
-    snapshots_by_name: Mapping[tuple[str, str], VolumeSnapshot] = attrs.field(factory=dict)
+    volumes: Mapping[str, AnyVolume] | None = None
+    snapshots: Mapping[str, AnySnapshot] | None = None
+    volumes_by_name: Mapping[tuple[str, str], AnyVolume] = attrs.field(factory=dict)
+    snapshots_by_name: Mapping[tuple[str, str], AnySnapshot] = attrs.field(factory=dict)
 
     @classmethod
     def of(
         cls,
-        volumes: Iterable[Volume] | None = None,
-        snapshots: Iterable[VolumeSnapshot] | None = None,
+        volumes: Collection[AnyVolume] | None = None,
+        snapshots: Collection[AnySnapshot] | None = None,
     ) -> AccountView:
         """Index listings; None stands for one that was not read."""
-        by_id = None if volumes is None else {each.id: each for each in volumes}
-        snapshots_by_id = None if snapshots is None else {each.id: each for each in snapshots}
         return cls(
-            by_id,
-            snapshots_by_id,
-            {(v.name, v.region.slug): v for v in (by_id or {}).values()},
-            {(s.resource_id, s.name): s for s in (snapshots_by_id or {}).values()},
+            None if volumes is None else IdMap((each.id, each) for each in volumes),
+            None if snapshots is None else IdMap((each.id, each) for each in snapshots),
+            PairMap(((each.name, each.region.slug), each) for each in volumes or ()),
+            PairMap(((each.resource_id, each.name), each) for each in snapshots or ()),
         )
+
+
+def release(*listed: object) -> None:
+    """Let go of what was listed, in a thread, part by part: all at once would stop the loop."""
+    for each in listed:
+        if isinstance(each, AccountView):
+            release(each.volumes_by_name, each.snapshots_by_name, each.volumes, each.snapshots)
+        elif isinstance(each, CompactRows | IdMap | PairMap):
+            each.release()
 
 
 def is_account_of(plan: Plan, view: AccountView, deleted: Iterable[str] = ()) -> bool:
@@ -70,8 +95,8 @@ def is_account_of(plan: Plan, view: AccountView, deleted: Iterable[str] = ()) ->
         deleted: ids that the plan itself may have deleted meanwhile.
     """
     expected = set(plan.account_sample_ids).difference(deleted)
-    present = {**(view.volumes or {}), **(view.snapshots or {})}
-    return not expected or not expected.isdisjoint(present)
+    present = (view.volumes or {}, view.snapshots or {})
+    return not expected or any(each in listed for each in expected for listed in present)
 
 
 def another_account() -> PlanError:
@@ -98,7 +123,7 @@ class AccountReader:
         self._snapshots = snapshots
         self._regions = regions
 
-    async def check_regions(self, named: Iterable[str], volumes: Iterable[Volume]) -> None:
+    async def check_regions(self, named: Iterable[str], volumes: Iterable[AnyVolume]) -> None:
         """Reject slugs that are no region with block storage.
 
         Requests: one, where a named region has none of `volumes`. A token that may not read
@@ -123,7 +148,7 @@ class AccountReader:
 
     async def listings(
         self, *, volumes: bool, snapshots: bool, region: str | None = None
-    ) -> tuple[list[Volume] | None, list[VolumeSnapshot] | None, bool]:
+    ) -> tuple[CompactRows[ListedVolume] | None, CompactRows[ListedSnapshot] | None, bool]:
         """List what is asked for.
 
         Returns:
@@ -131,9 +156,20 @@ class AccountReader:
             not be while others create or delete: what was found is there, what is missing has to be
             looked for by itself.
         """
-        found_volumes, is_whole = await _collected(self._volumes.list(region=region), volumes)
-        found_snapshots, are_all = await _collected(self._snapshots.list(), snapshots)
-        return found_volumes, found_snapshots, is_whole and are_all
+        gatherer = Gatherer()
+        found_volumes: CompactRows[ListedVolume] = CompactRows()
+        found_snapshots: CompactRows[ListedSnapshot] = CompactRows()
+        is_whole = are_all = True
+        if volumes:
+            listing = self._volumes.list(region=region)
+            is_whole = await _collect(listing, gatherer.volume, found_volumes)
+        if snapshots:
+            are_all = await _collect(self._snapshots.list(), gatherer.snapshot, found_snapshots)
+        return (
+            found_volumes if volumes else None,
+            found_snapshots if snapshots else None,
+            is_whole and are_all,
+        )
 
     async def look(
         self,
@@ -153,8 +189,9 @@ class AccountReader:
             snapshot_ids: of snapshots.
             names: names and regions of volumes.
         """
-        volumes: list[Volume] = []
-        snapshots: list[VolumeSnapshot] = []
+        gatherer = Gatherer()
+        volumes: list[AnyVolume] = []
+        snapshots: CompactRows[ListedSnapshot] = CompactRows()
         for volume_id in volume_ids:
             with suppress(NotFoundError):
                 volumes.append(await self._volumes.get(volume_id))
@@ -164,17 +201,19 @@ class AccountReader:
         for volume_id in snapshots_of:
             with suppress(NotFoundError):
                 listing = self._snapshots.list(volume_id=volume_id)
-                snapshots.extend((await _collected(listing, True))[0] or ())
+                await _collect(listing, gatherer.snapshot, snapshots)
         for snapshot_id in snapshot_ids:
             with suppress(NotFoundError):
-                snapshots.append(await self._snapshots.get(snapshot_id))
+                snapshots.add([gatherer.snapshot(await self._snapshots.get(snapshot_id))])
         return AccountView.of(volumes, snapshots)
 
-    async def volumes(self, region: str | None = None) -> list[Volume]:
+    async def volumes(self, region: str | None = None) -> CompactRows[ListedVolume]:
         """List every volume, or those of one region."""
-        return [volume async for volume in self._volumes.list(region=region)]
+        found: CompactRows[ListedVolume] = CompactRows()
+        await _read(self._volumes.list(region=region), Gatherer().volume, found)
+        return found
 
-    async def volumes_in(self, selection: Selection) -> list[Volume]:
+    async def volumes_in(self, selection: Selection) -> CompactRows[ListedVolume]:
         """List the volumes of the regions that are selected, or of all.
 
         Raises:
@@ -184,21 +223,29 @@ class AccountReader:
         await self.check_regions(selection.regions, volumes)
         return volumes
 
-    async def snapshots(self) -> list[VolumeSnapshot]:
+    async def snapshots(self) -> CompactRows[ListedSnapshot]:
         """List every volume snapshot of the account."""
-        return [snapshot async for snapshot in self._snapshots.list()]
+        found: CompactRows[ListedSnapshot] = CompactRows()
+        await _read(self._snapshots.list(), Gatherer().snapshot, found)
+        return found
 
 
-async def _collected(listing: AsyncIterable[T], is_wanted: bool) -> tuple[list[T] | None, bool]:
-    if not is_wanted:
-        return None, True
-    found: list[T] = []
+async def _read(listing: AsyncListing[T], kept: Callable[[T], R], found: CompactRows[R]) -> None:
+    """Read a listing page by page, and keep of each item what `kept` returns."""
+    async with aclosing(listing.pages()) as pages:
+        async for page in pages:
+            found.add(map(kept, page.items))
+            # Those that came together are kept one by one, and others have their turn in between.
+            await pause(0)
+
+
+async def _collect(listing: AsyncListing[T], kept: Callable[[T], R], found: CompactRows[R]) -> bool:
+    """Do the same; return whether that is all of it."""
     try:
-        async for item in listing:
-            found.append(item)  # noqa: PERF401 -- kept where the listing raises
+        await _read(listing, kept, found)
     except ListingChangedError:
-        return found, False
-    return found, True
+        return False
+    return True
 
 
 class AccountWriter:

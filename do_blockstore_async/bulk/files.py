@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from .errors import PlanError
 
-__all__ = ["read_text", "replace_text"]
+__all__ = ["as_text", "read_bytes", "read_text", "replace_file"]
 
 _MAX_FILE_BYTES: Final = 1 << 30
 
@@ -19,22 +20,41 @@ def read_text(where: Path) -> str:
     Raises:
         PlanError: it cannot be read, is larger than 1 GiB or not UTF-8.
     """
+    return as_text(read_bytes(where), where)
+
+
+def read_bytes(where: Path) -> bytes:
+    """Read a file of the user's.
+
+    Raises:
+        PlanError: it cannot be read, or is larger than 1 GiB.
+    """
     try:
         with where.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
-        if len(data) > _MAX_FILE_BYTES:
-            raise PlanError(f"{where} is larger than 1 GiB")
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise PlanError(f"{where} cannot be read: it is not UTF-8 text") from None
     except OSError as error:
         raise PlanError(f"{where} cannot be read: {error.strerror}") from None
     except ValueError:
         raise PlanError(f"not a path: {str(where)!r}") from None
+    if len(data) > _MAX_FILE_BYTES:
+        raise PlanError(f"{where} is larger than 1 GiB")
+    return data
 
 
-def replace_text(where: Path, text: str) -> None:
-    """Write a file whole, or leave the one that is there.
+def as_text(data: bytes, where: Path) -> str:
+    """Return the text of a file, UTF-8 with or without a byte order mark.
+
+    Raises:
+        PlanError: it is not UTF-8.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise PlanError(f"{where} cannot be read: it is not UTF-8 text") from None
+
+
+def replace_file(where: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file whole, piece by piece, or leave the one that is there.
 
     Raises:
         PlanError: it cannot be written.
@@ -47,8 +67,8 @@ def replace_text(where: Path, text: str) -> None:
         raise PlanError(f"the plan cannot be saved to {str(where)!r}: it is not a regular file")
     part = where.with_name(f"{where.name}.{os.getpid()}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with part.open("wb") as file:
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())  # or a crash could leave an empty file under this name
         part.replace(where)

@@ -45,14 +45,15 @@ from ..resources.actions import ActionManager
 from ..resources.regions import RegionManager
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager
-from .account import AccountReader, AccountWriter
+from .account import AccountReader, AccountWriter, release
 from .arguments import check_arguments
 from .concurrency.map import MapRun
+from .concurrency.thread import in_thread
 from .execution.executor import Executor
 from .execution.journal_reader import remove_journal
 from .execution.run import Run, RunOptions
 from .execution.watch import read_details, read_status, watch_status
-from .files import read_text, replace_text
+from .files import as_text, read_bytes, read_text, replace_file
 from .model.inventory import Inventory, take_inventory
 from .model.plan import Plan
 from .model.prices import Prices
@@ -425,31 +426,43 @@ class Bulk:
         with self._throttle.background(check_job(job)):
             listed = await self._account.volumes_in(chosen)
             found = await self._account.snapshots() if snapshots else []
-        return take_inventory(
-            [volume for volume in listed if chosen.matches(volume)],
-            found,
-            self._plans.moment(at),
-            Prices() if prices is None else prices,
-            with_orphaned=chosen.is_everything,
-        )
+        moment = self._plans.moment(at)
+
+        def take() -> Inventory:
+            inventory = take_inventory(
+                [volume for volume in listed if chosen.matches(volume)],
+                found,
+                moment,
+                Prices() if prices is None else prices,
+                with_orphaned=chosen.is_everything,
+            )
+            release(listed, found)
+            return inventory
+
+        return await in_thread(take)
 
     # Files.
 
     def save_plan(self, plan: Plan, path: str | os.PathLike[str]) -> None:
         """Write a plan to a file, replacing it whole. Blocks for a moment.
 
+        A large plan in a service: `await asyncio.to_thread(store.bulk.save_plan, plan, path)`.
+
         Raises:
             PlanError: it cannot be written.
         """
-        replace_text(Path(path), plan.to_json())
+        replace_file(Path(path), plan.to_json_pieces())
 
     def load_plan(self, path: str | os.PathLike[str]) -> Plan:
         """Read a plan from a file. Blocks for a moment.
 
+        A large plan in a service: `plan = await asyncio.to_thread(store.bulk.load_plan, path)`.
+
         Raises:
             PlanError: it cannot be read, has another format, or was edited.
         """
-        return Plan.from_json(read_text(Path(path)))
+        data = read_bytes(Path(path))
+        return Plan.read_as_written(data) or Plan.from_json(as_text(data, Path(path)))
 
     # Running.
 

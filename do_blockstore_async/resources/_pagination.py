@@ -23,17 +23,24 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable
 from datetime import datetime
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 
 from .._deadline import NEVER, Deadline
 from .._http.engine import Engine
 from .._http.request import Listing, RawResponse, Request
+from .._lazy import ModuleLater
 from .._observers import emit
 from ..errors import DecodeError, ListingChangedError
-from ..events import ListingRestarted
 from ..models import Page
+from ._ids import IdSet
+
+if TYPE_CHECKING:
+    from .. import events
+else:
+    # Where nobody listens no event is made: their classes take as long to import as the ledger.
+    events = ModuleLater("do_blockstore_async.events")
 
 __all__ = ["ListingCall", "collect", "items", "pages"]
 
@@ -131,12 +138,12 @@ async def pages(
         ListingChangedError: it changed during each of three passes.
     """
     deadline = deadline.child(timeout, engine.clock.monotonic())
-    yielded: list[set[Hashable]] = []
+    yielded: list[IdSet] = []
     reason: str | None = None
-    before: set[Hashable] | None = None
+    before: IdSet | None = None
     for listing_pass in range(1, _PASSES + 1):
         if reason is not None and engine.config.hooks:
-            emit(engine.config.hooks, ListingRestarted(call.route, listing_pass, reason))
+            emit(engine.config.hooks, events.ListingRestarted(call.route, listing_pass, reason))
         watch = _Pass(call, yielded, before)
         reader = _read(engine, call, deadline)
         try:
@@ -168,8 +175,8 @@ class _Pass(Generic[T]):
     def __init__(
         self,
         call: ListingCall[T],
-        yielded: list[set[Hashable]],
-        before: set[Hashable] | None,
+        yielded: list[IdSet],
+        before: IdSet | None,
     ) -> None:
         self._call = call
         self._yielded = yielded
@@ -179,7 +186,7 @@ class _Pass(Generic[T]):
         self._date_s: float | None = None
         self._pages = 0
         self._sign: str | None = None
-        self.here: set[Hashable] = set()
+        self.here = IdSet()
         self.total = 0
 
     def add(self, listing: Listing[T]) -> tuple[T, ...]:
@@ -197,11 +204,10 @@ class _Pass(Generic[T]):
         fresh: list[T] = []
         for item in listing.items:
             key = self._call.identity(item)
-            if key in self.here:
+            if not self.here.add(key):
                 self._note("an item appeared twice")
                 continue
-            self.here.add(key)
-            if not any(key in ids for ids in self._yielded):
+            if not self._yielded or not any(key in ids for ids in self._yielded):
                 fresh.append(item)
                 if self._sign is None and self._pages > 1 and self._is_new(item):
                     self._note("an item was made meanwhile")

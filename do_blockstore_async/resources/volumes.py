@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from operator import attrgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -47,12 +47,14 @@ from ..errors import (
     Refusal,
     UnprocessableEntityError,
 )
-from ..events import AttemptSent, Event, observing
 from ..models import Action, Page, Region, Volume, VolumeSnapshot
 from ._listing import AsyncListing
 from ._pagination import ListingCall, collect
 from .actions import ActionManager, ActionTarget, listing_of, start_action
 from .snapshots import reading_of
+
+if TYPE_CHECKING:
+    from ..events import Event
 
 __all__ = ["VolumeManager", "classify_delete", "matches_request"]
 
@@ -641,6 +643,9 @@ class VolumeManager:
         detach: Callable[[Action], Coroutine[Any, Any, None]],
     ) -> Action:
         """Attach; where the caller is cancelled once it was sent, wait for it and undo it."""
+        # Imported late: few programs need the events.
+        from ..events import AttemptSent, observing
+
         is_sent = False
 
         def observe(event: Event) -> None:

@@ -12,11 +12,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import attrs
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from do_blockstore_async._export import visible
 from do_blockstore_async.bulk import Inventory, InventoryRow, Prices, SnapshotAgeGroup
@@ -99,7 +99,7 @@ def harmless() -> list[object]:
 def test_no_text_of_the_api_changes_the_page(
     name: str, region: str, tag: str, identifier: str
 ) -> None:
-    hostile = attrs.evolve(ROW, name=name, region=region, tags=(tag,), volume_id=identifier)
+    hostile = replace(ROW, name=name, region=region, tags=(tag,), volume_id=identifier)
     page = report_page(of([hostile], scope=f"tag {tag}"))
     assert Skeleton(page).elements == harmless()
     assert page.count("<script") == 3
@@ -125,9 +125,9 @@ def test_a_report_reaches_for_nothing() -> None:
 
 
 def test_figures_count_what_needs_a_look() -> None:
-    old = attrs.evolve(ROW, name="old", newest_snapshot_at=NOW - timedelta(days=7))
-    none = attrs.evolve(ROW, name="none", newest_snapshot_at=None, droplet_id=7)
-    gone = attrs.evolve(ROW, name="gone", orphaned=True, newest_snapshot_at=None, size_gigabytes=0)
+    old = replace(ROW, name="old", newest_snapshot_at=NOW - timedelta(days=7))
+    none = replace(ROW, name="none", newest_snapshot_at=None, droplet_id=7)
+    gone = replace(ROW, name="gone", orphaned=True, newest_snapshot_at=None, size_gigabytes=0)
     figures = of([ROW, old, none, gone])
     assert [row.name for row in figures.unprotected.rows] == ["none", "old"]
     assert [row.name for row in figures.unattached.rows] == ["db-1", "old"]
@@ -143,7 +143,7 @@ def test_figures_count_what_needs_a_look() -> None:
 @given(st.lists(st.tuples(st.sampled_from(["nyc3", "ams3"]), st.integers(0, 10**6)), max_size=9))
 def test_bars_and_lines_stay_inside_their_charts(sizes: list[tuple[str, int]]) -> None:
     rows = [
-        attrs.evolve(ROW, region=region, size_gigabytes=size, monthly_cost=size / 7)
+        replace(ROW, region=region, size_gigabytes=size, monthly_cost=size / 7)
         for region, size in sizes
     ]
     past = read_earlier_data(of(rows[:1], at=NOW - timedelta(days=3)))
@@ -291,7 +291,7 @@ def test_bars_in_a_terminal_are_as_wide_as_there_is_room(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for width in (40, 60, 200):
-        show_chart(of([ROW, attrs.evolve(ROW, region="ams3")]), width)
+        show_chart(of([ROW, replace(ROW, region="ams3")]), width)
         lines = capsys.readouterr().out.splitlines()
         assert "Cost by region, USD a month" in lines
         assert re.search(r"^  nyc3 +[━#]+ +10\.75$", "\n".join(lines), re.M)

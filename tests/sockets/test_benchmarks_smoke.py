@@ -60,6 +60,7 @@ def test_quick_runs_every_case_and_prints_its_tables(tmp_path: Path) -> None:
     [
         (("benchmarks.quota.blocks", "--blocks", "1000"), "last to first: "),
         (("benchmarks.quota.stores", "--exchanges", "10"), "| SQLite, durable | "),
+        (("benchmarks.scale", "--inside", "night", "20"), '"case": "night: plan"'),
         (("benchmarks.simulator", "--volumes", "20"), "| requests over HTTP in a second of CPU"),
     ],
 )

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from do_blockstore_async.bulk import Inventory, InventoryRow, Prices
 from do_blockstore_async.cli.pages.figures import figures_of
@@ -54,7 +54,7 @@ def row(number: int, **changes: Any) -> InventoryRow:
         newest_snapshot_at=NOW - timedelta(days=number % 10),
         monthly_cost=number / 10,
     )
-    return attrs.evolve(plain, **changes)
+    return replace(plain, **changes)
 
 
 async def click(tab: Tab, selector: str) -> None:

@@ -140,7 +140,7 @@ def test_signatures_are_shown_as_they_are() -> None:
 
 def test_dir_shows_the_public_names_and_nothing_else() -> None:
     shown = dir(do_blockstore_async)
-    modules = {"bulk", "errors", "events", "models", "simulator"}
+    modules = {"accounts", "bulk", "errors", "events", "jobs", "models", "simulator"}
     assert set(shown) == {*do_blockstore_async.__all__, *modules}
     for module in modules:
         assert getattr(do_blockstore_async, module).__name__ == f"do_blockstore_async.{module}"

@@ -117,8 +117,8 @@ class ForeseesNothing(Forecast):
 
 
 class ForecastsAnEmptyBudget(Forecast):
-    def answer_at(self, now: float, count: int, background: bool) -> float:
-        return super().answer_at(now, max(1, count - 10), background)
+    def answer_later(self, now: float, count: int, background: bool) -> Callable[[], float]:
+        return super().answer_later(now, max(1, count - 10), background)
 
 
 class ServesBulkFirst(WaitQueue):

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..._clock import Clock
 from ..._dates import date_header_s
+from ..._lazy import ModuleLater
 from ..._observers import emit
 from ...config import Config
 from ...errors import (
@@ -23,7 +24,6 @@ from ...errors import (
     DecodeError,
     OutcomeUnknownError,
 )
-from ...events import OutcomeReconciled
 from ..lifecycle import Lifecycle
 from ..request import (
     Call,
@@ -34,6 +34,12 @@ from ..request import (
     Request,
     Resolution,
 )
+
+if TYPE_CHECKING:
+    from ... import events
+else:
+    # Where nobody listens no event is made: their classes take as long to import as the ledger.
+    events = ModuleLater("do_blockstore_async.events")
 
 __all__ = ["Reconciler", "loss_of"]
 
@@ -158,7 +164,7 @@ class Reconciler:
         if call.hooks:
             emit(
                 call.hooks,
-                OutcomeReconciled(call.number, request.method, request.route, resolution),
+                events.OutcomeReconciled(call.number, request.method, request.route, resolution),
             )
 
     async def _poll_until_resolved(

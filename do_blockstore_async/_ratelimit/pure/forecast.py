@@ -13,6 +13,8 @@ deadlines, share one replay: it is kept until its age is a hundredth of the wait
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from heapq import merge
 from itertools import islice, repeat
 from typing import Protocol
@@ -101,18 +103,50 @@ def replay(
         count: how many grants.
         background: whether they leave the reserve alone.
     """
+    return prepare(ledger, pace, now, count, background)()
+
+
+def prepare(
+    ledger: Ledger, pace: PacerState, now: float, count: int, background: bool
+) -> Callable[[], list[float]]:
+    """Return what computes the same, and looks at the ledger no more: for another thread, say."""
     windows = [
         _Replayed(ledger, index, now, count, background) for index in range(len(ledger.windows))
     ]
-    careful_s = ledger.latency_s / ledger.gate.cold_start_concurrency
-    interval_s, ahead_s = pace.interval_s, (pace.burst - 1) * pace.interval_s
+    latency_s, concurrency = ledger.latency_s, ledger.gate.cold_start_concurrency
     # The leaky bucket as a theoretical arrival time (ITU-T I.371).
-    due = now + (pace.burst - pace.turns_now()) * interval_s
-    at = ledger.gate_until(now)
+    due = now + (pace.burst - pace.turns_now()) * pace.interval_s
+    ahead_s = (pace.burst - 1) * pace.interval_s
+    slow_at = concurrency if ledger.gate.cold_start else count
+    return partial(
+        _grants,
+        windows,
+        count,
+        ledger.gate_until(now),
+        due,
+        pace.interval_s,
+        ahead_s,
+        latency_s,
+        slow_at,
+        latency_s / concurrency,
+    )
+
+
+def _grants(
+    windows: list[_Replayed],
+    count: int,
+    at: float,
+    due: float,
+    interval_s: float,
+    ahead_s: float,
+    latency_s: float,
+    slow_at: int,
+    careful_s: float,
+) -> list[float]:
     grants: list[float] = []
     for k in range(count):
-        if k == ledger.gate.cold_start_concurrency and ledger.gate.cold_start:
-            at += ledger.latency_s
+        if k == slow_at:
+            at += latency_s
         at = max(at, due - ahead_s)
         careful = False
         for replayed in windows:
@@ -157,8 +191,18 @@ class Forecast:
 
     def answer_at(self, now: float, count: int, background: bool) -> float:
         """When the last of `count` requests would be answered."""
-        grants = replay(self._ledger, self._pace, now, count, background)
+        return self.answer_later(now, count, background)()
+
+    def answer_later(self, now: float, count: int, background: bool) -> Callable[[], float]:
+        """Return what computes the same, in any thread: of many requests that takes long."""
+        compute = prepare(self._ledger, self._pace, now, count, background)
         latency_s, spread_s = self._ledger.latency_s, self._ledger.latency_spread_s
-        # Of several responses outstanding at the end, the slowest counts.
-        crowd = sum(1 for at in grants[-16:] if at > grants[-1] - latency_s)
-        return grants[-1] + latency_s + (spread_s * 2 * (1 - 2 / (crowd + 1)) if crowd > 1 else 0)
+
+        def answer() -> float:
+            grants = compute()
+            last = grants[-1] + latency_s
+            # Of several responses outstanding at the end, the slowest counts.
+            crowd = sum(1 for at in grants[-16:] if at > grants[-1] - latency_s)
+            return last + (spread_s * 2 * (1 - 2 / (crowd + 1)) if crowd > 1 else 0)
+
+        return answer

@@ -365,12 +365,17 @@ class SharedBudget:
 
     def answer_at(self, now: float, count: int, background: bool) -> float:
         """See `Budget.answer_at`."""
+        return self.answer_later(now, count, background)()
+
+    def answer_later(self, now: float, count: int, background: bool) -> Callable[[], float]:
+        """See `Budget.answer_later`."""
         session = self._session
         log_s = self._log_time(now)
         count += session.replica.ahead(
             session.writer or "", background, count, self._waiting().weight
         )
-        return now + (self._forecast().answer_at(log_s, count, background) - log_s)
+        answer = self._forecast().answer_later(log_s, count, background)
+        return lambda: now + (answer() - log_s)
 
     def _forecast(self) -> Forecast:
         ledger = self.ledger

@@ -34,7 +34,6 @@ from pathlib import Path
 from typing import Final, Self
 
 import attrs
-import msgspec
 
 from ..._clock import new_name, now_s, pause, run_to_completion
 from ..._log.store import LastingStore, LogStoreBusyError, LogStoreError, Reply
@@ -44,16 +43,17 @@ from ..model.outcome import Ended
 from ..model.plan import Plan
 from .journal_reader import JournalPlace, JournalReader
 from .journal_state import (
-    FORMAT,
     Alive,
     Begun,
     Finished,
     Joined,
     JournalFact,
     Left,
-    Planned,
+    PlannedText,
+    PlanText,
     Timing,
     WorkerGone,
+    planned,
 )
 
 __all__ = ["Journal"]
@@ -132,10 +132,14 @@ class Journal(JournalReader):
 
     async def _enter(self, plan: Plan | None) -> None:
         await self.read()
+        digest = ""
         while not self.state.position and plan is not None:
-            await self.exchange([await in_thread(partial(_planned, plan))], 0)
+            digest, fact = await in_thread(partial(_planned, plan))
+            await self.exchange([fact], 0)
         self.check_plan()
-        if plan is None or plan.digest != self.state.digest:
+        if plan is not None and not digest:
+            digest = await in_thread(partial(_digest, plan))
+        if plan is None or digest != self.state.digest:
             found = await self.read_plan()
             if plan is not None:
                 raise JournalError(
@@ -144,7 +148,8 @@ class Journal(JournalReader):
                 )
             plan = found
         self.plan = plan
-        self.state.plan = b""  # of a large plan this is most of what a journal holds
+        # Of a large plan this is most of what a journal holds.
+        self.state.plan = PlanText(b"", 0, 0)
         joining = self._joining()
         while not await self.exchange([*self._gone(), joining], self.state.position):
             pass
@@ -176,7 +181,7 @@ class Journal(JournalReader):
         if self.state.now_s and gap_s > self.timing.silent_s / 2:
             self._in_contact_since = now_s()
 
-    def _applied(self, fact: JournalFact) -> None:
+    def _applied(self, fact: JournalFact | PlannedText) -> None:
         if isinstance(fact, Begun | Finished):
             keys = fact.keys if isinstance(fact, Begun) else fact.outcomes
             if fact.worker not in self.mine:
@@ -192,7 +197,7 @@ class Journal(JournalReader):
                 if self.state.claims[key].worker == fact.worker
             )
 
-    async def exchange(self, facts: Iterable[JournalFact], made_at: int) -> bool:
+    async def exchange(self, facts: Iterable[JournalFact | bytes], made_at: int) -> bool:
         """See `JournalReader.exchange`; whoever waits for a change is told of it."""
         before = self.state.position
         accepted = await super().exchange(facts, made_at)
@@ -408,5 +413,10 @@ class Journal(JournalReader):
         await self.store.aclose()
 
 
-def _planned(plan: Plan) -> Planned:
-    return Planned("", FORMAT, plan.digest, msgspec.Raw(plan.to_json().encode()))
+def _digest(plan: Plan) -> str:
+    return plan.digest
+
+
+def _planned(plan: Plan) -> tuple[str, bytes]:
+    digest = plan.digest
+    return digest, planned(digest, plan.to_json_pieces(digest))

@@ -15,7 +15,7 @@ import attrs
 
 from ..._clock import now_s, pause
 from ..._log.opening import open_journal_store
-from ..._log.store import ForeignLogError, LastingStore, LogMovedError, LogStoreError, Reply
+from ..._log.store import Fact, ForeignLogError, LastingStore, LogMovedError, LogStoreError, Reply
 from ...config import POSTGRES_SCHEMES, REDIS_SCHEMES
 from ...errors import StoreUnusableError
 from ..concurrency.thread import in_thread
@@ -25,7 +25,9 @@ from .journal_state import (
     FORMAT,
     JournalFact,
     JournalState,
-    decode_fact,
+    PlannedText,
+    PlanText,
+    decode_long,
     encode_fact,
 )
 
@@ -190,35 +192,45 @@ class JournalReader:
         """
         await self.exchange((), self.state.position)
 
-    async def exchange(self, facts: Iterable[JournalFact], made_at: int) -> bool:
+    async def exchange(self, facts: Iterable[JournalFact | bytes], made_at: int) -> bool:
         """Append facts if nobody has written since they were made, read on, and tell if they were.
 
         Args:
-            facts: what holds in the state at `made_at`.
+            facts: what holds in the state at `made_at`; a plan is encoded already.
             made_at: a position of the log.
 
         Raises: as `read`.
         """
-        data = [encode_fact(fact) for fact in facts]
+        data = [fact if isinstance(fact, bytes) else encode_fact(fact) for fact in facts]
         async with self._one_at_a_time:
             if data and self.state.position != made_at:
                 return False  # another task has read on
             accepted = True
             while True:
                 after = self.state.position
+                # What is long need not come back: it would be copied for nothing.
+                is_long = sum(map(len, data)) > _LONG_BYTES
+                known = after + len(data) if is_long else after
                 try:
-                    reply = await self.store.exchange(after, data, only_if=after)
+                    reply = await self.store.exchange(known, data, only_if=after)
                 except StoreUnusableError as error:
                     raise self.place.unusable(error) from None
+                entries = reply.facts
                 if data:
-                    accepted, data = reply.accepted, []
+                    accepted = reply.accepted
+                    if is_long and accepted:
+                        own = (Fact(after + n, reply.now_s, one) for n, one in enumerate(data, 1))
+                        entries = (*own, *entries)
+                    data = []
                 self._check_same(reply)
+                if is_long and not accepted:
+                    continue  # others were faster: what they wrote was not asked for
                 self._heard(reply)
-                for entry in reply.facts:
+                for entry in entries:
                     try:
-                        fact = None
+                        fact: JournalFact | PlannedText | None = None
                         if len(entry.data) > _LONG_BYTES:
-                            fact = await in_thread(partial(decode_fact, entry.data))
+                            fact = await in_thread(partial(decode_long, entry.data))
                         self._applied(self.state.apply(entry, fact))
                     except (ValueError, KeyError):
                         raise self.place.foreign() from None
@@ -226,7 +238,7 @@ class JournalReader:
                 if reply.is_whole:
                     return accepted
 
-    def _applied(self, fact: JournalFact) -> None:
+    def _applied(self, fact: JournalFact | PlannedText) -> None:
         """A fact of the log was applied to the state."""
 
     def _check_same(self, reply: Reply) -> None:
@@ -248,7 +260,7 @@ class JournalReader:
         """Seconds until the last request of a step that was begun cannot arrive any more."""
         return self.state.arrives_until_s(key) - self.now_s()
 
-    def check_plan(self) -> bytes:
+    def check_plan(self) -> PlanText:
         """Return the plan of what was read, as JSON.
 
         Raises:
@@ -272,7 +284,7 @@ class JournalReader:
         """
         data = self.check_plan()
         try:
-            return await in_thread(lambda: Plan.from_json(data))
+            return await in_thread(lambda: _read(data))
         except PlanError as error:
             raise JournalError(
                 f"the plan in the journal {self.place} cannot be read: {error}"
@@ -281,6 +293,11 @@ class JournalReader:
     async def aclose(self) -> None:
         """Let go of the store."""
         await self.store.aclose()
+
+
+def _read(text: PlanText) -> Plan:
+    start, end = text.start, text.end
+    return Plan.read_as_written(text.data, start, end) or Plan.from_json(text.data[start:end])
 
 
 async def remove_journal(journal: str | os.PathLike[str]) -> None:

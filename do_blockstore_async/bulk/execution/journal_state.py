@@ -17,8 +17,11 @@ JS5. Whoever looked at the account when the log was at position p may begin or e
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from io import BytesIO
+from itertools import takewhile
 from typing import Final, TypeAlias
 
 import attrs
@@ -36,12 +39,16 @@ __all__ = [
     "JournalFact",
     "JournalState",
     "Left",
+    "PlanText",
     "Planned",
+    "PlannedText",
     "Timing",
     "WorkerGone",
     "WorkerState",
     "decode_fact",
+    "decode_long",
     "encode_fact",
+    "planned",
 ]
 
 FORMAT: Final = 3
@@ -133,6 +140,24 @@ class WorkerGone(_Fact, frozen=True, array_like=True, tag="lost"):
 JournalFact: TypeAlias = Planned | Joined | Alive | Begun | Finished | Left | WorkerGone
 
 _decoder: Final = msgspec.json.Decoder(JournalFact)
+_PLANNED: Final = re.compile(rb'\["plan","",([0-9]{1,9}),"([0-9a-f]*)",(?=\{)')
+
+
+@attrs.frozen
+class PlanText:
+    """A plan as JSON, where it stands: it may be a hundred megabytes, which nobody copies."""
+
+    data: bytes
+    start: int
+    end: int
+
+
+class PlannedText(_Fact, frozen=True, array_like=True):
+    """The first fact, its plan left where it stands."""
+
+    format: int
+    digest: str
+    text: PlanText
 
 
 @attrs.define
@@ -146,8 +171,7 @@ class WorkerState:
     is_present: bool = True
 
 
-@attrs.frozen
-class Claim:
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """A step was begun: where in the log, when, and by whom."""
 
     position: int
@@ -172,7 +196,7 @@ class JournalState:
     """
 
     def __init__(self) -> None:
-        self.plan: bytes | None = None
+        self.plan: PlanText | None = None
         self.format = 0
         self.digest = ""
         self.position = 0
@@ -186,7 +210,9 @@ class JournalState:
         # When how many steps ended, for the last minute that somebody worked.
         self._ended: deque[tuple[float, int]] = deque()
 
-    def apply(self, entry: LogFact, fact: JournalFact | None = None) -> JournalFact:
+    def apply(
+        self, entry: LogFact, fact: JournalFact | PlannedText | None = None
+    ) -> JournalFact | PlannedText:
         """Apply the next fact of the log, and return it.
 
         Args:
@@ -203,8 +229,12 @@ class JournalState:
         if worker is not None and not isinstance(fact, WorkerGone):
             worker.heard_s = entry.at_s
         match fact:
+            case PlannedText(_, format, digest, text):
+                self.format, self.digest, self.plan = format, digest, text
             case Planned(_, format, digest, plan):
-                self.format, self.digest, self.plan = format, digest, bytes(plan)
+                whole = bytes(plan)
+                self.format, self.digest = format, digest
+                self.plan = PlanText(whole, 0, len(whole))
             case Joined(who, name, timing):
                 if not any(each.is_present for each in self.workers.values()):
                     self.failures = 0
@@ -215,11 +245,11 @@ class JournalState:
                     self.claims[key] = Claim(entry.position, entry.at_s, who)
                     self.in_flight[key] = None
                     self.finished.pop(key, None)
-                    self._touched[key] = entry.position
+                    self._touch(key, entry.position)
             case Finished(_, outcomes):
                 for key in outcomes:
                     self.in_flight.pop(key, None)
-                    self._touched[key] = entry.position
+                    self._touch(key, entry.position)
                 self.finished.update(outcomes)
                 self.failures += any(
                     ended.status in {"failed", "unknown"} for ended in outcomes.values()
@@ -274,6 +304,16 @@ class JournalState:
         """Whether nothing was written about a step after position `since` (JS5)."""
         return self._touched.get(key, 0) <= since
 
+    def _touch(self, key: str, position: int) -> None:
+        # Those that were touched last stand last.
+        self._touched.pop(key, None)
+        self._touched[key] = position
+
+    def touched_since(self, since: int) -> list[str]:
+        """Return the steps about which something was written after position `since`."""
+        recent = takewhile(lambda key: self._touched[key] > since, reversed(self._touched))
+        return list(recent)
+
     def arrives_until_s(self, key: str) -> float:
         """Until when the last request of a step that was begun may arrive, on the log's clock."""
         claim = self.claims.get(key)
@@ -287,6 +327,35 @@ class JournalState:
         seconds = min(_PACE_S, self.now_s - start_s)
         ended = sum(n for at_s, n in self._ended if at_s >= self.now_s - _PACE_S)
         return ended / seconds if ended and seconds > 0 else None
+
+
+def decode_long(data: bytes) -> JournalFact | PlannedText:
+    """Return what a long entry says; of a plan without parsing it, which would take long.
+
+    Raises:
+        ValueError: it is no fact of a journal.
+    """
+    head = _PLANNED.match(data)
+    if head is None or not data.endswith(b"}]"):
+        return decode_fact(data)
+    text = PlanText(data, head.end(), len(data) - 1)
+    return PlannedText("", int(head[1]), head[2].decode(), text)
+
+
+def planned(digest: str, pieces: Iterable[bytes]) -> bytes:
+    """Return the first fact as the log keeps it.
+
+    Args:
+        digest: of the plan.
+        pieces: the plan as JSON.
+    """
+    head = encode_fact(Planned("", FORMAT, digest, msgspec.Raw(b"0")))
+    # It hands out its buffer without copying it.
+    text = BytesIO()
+    text.write(head[:-2])
+    text.writelines(pieces)
+    text.write(b"]")
+    return text.getvalue()
 
 
 def decode_fact(data: bytes) -> JournalFact:

@@ -22,7 +22,8 @@ from typing import Final
 import attrs
 
 from ..._http.engine import Engine
-from ..account import AccountReader, AccountView, another_account, is_account_of
+from ...resources._ids import IdSet
+from ..account import AccountReader, AccountView, another_account, is_account_of, release
 from ..concurrency.thread import in_thread
 from ..errors import PlanError
 from ..model.outcome import Ended, StepVerdict
@@ -82,32 +83,40 @@ async def compute_remaining(
     if retry_failed and not finished:
         raise PlanError("no step in this journal has an outcome yet: run without retry_failed")
 
-    def select() -> tuple[tuple[Step, ...], frozenset[str]]:
+    # Of 70,000 steps, what is done in a thread here takes most of a second.
+    def select() -> tuple[tuple[Step, ...], frozenset[str], Mapping[str, Step]]:
         pending = pending_steps(plan, finished, retry_failed=retry_failed)
-        return pending, in_doubt(pending, state.claims, finished)
+        doubtful = in_doubt(pending, state.claims, finished)
+        return pending, doubtful, _earlier_dependencies(plan, pending)
 
-    # Of 70,000 steps, these take most of a second.
-    pending, doubtful = await in_thread(select)
+    pending, doubtful, dependencies = await in_thread(select)
     parked: frozenset[str] = frozenset()
     if journal is not None:
         mine = journal.mine
         parked = frozenset(
             key for key in doubtful if state.is_held(key, mine) or journal.remaining_s(key) > 0
         )
-    chosen = [step for step in pending if step.key not in parked]
-    dependencies = await in_thread(lambda: _earlier_dependencies(plan, pending))
+    chosen = pending
+    if parked:
+        chosen = await in_thread(lambda: tuple(s for s in pending if s.key not in parked))
     doubtful -= parked
     verdicts: dict[str, StepVerdict] = {}
     is_fresh = plan.was_read_by(engine, since_s=engine.clock.monotonic() - max_plan_age_s)
-    must_read = bool(doubtful) or any(step.key in dependencies for step in chosen)
+    must_read = bool(doubtful) or not parked.issuperset(dependencies)
     reads = bool(chosen) and (must_read or not is_fresh)
     if reads:
         verdicts = await examine(plan, chosen, doubtful, dependencies, state, account)
-    left = {step.key for step in pending}
+    if finished:
+
+        def without_pending() -> dict[str, Ended]:
+            left = IdSet(step.key for step in pending)
+            return {k: v for k, v in finished.items() if k not in left}
+
+        finished = await in_thread(without_pending)
     return Remaining(
         pending,
         verdicts,
-        {k: v for k, v in finished.items() if k not in left},
+        finished,
         parked,
         dependencies,
         is_fresh or reads,
@@ -141,12 +150,18 @@ async def examine(
     """
     if is_account_known and _LOOK_REQUESTS * len(steps) <= plan.requests_to_check:
         return await _looked_up(plan, steps, doubtful, dependencies, account)
-    by_snapshot = any(
-        step.key in doubtful and handler_of(step).trace == "snapshots" for step in steps
-    )
+
+    def needs() -> tuple[bool, bool]:
+        by_snapshot = any(
+            step.key in doubtful and handler_of(step).trace == "snapshots" for step in steps
+        )
+        needs_volumes = any(step.concerns_volume for step in steps)
+        return needs_volumes, by_snapshot or plan.needs_snapshots_for(steps)
+
+    needs_volumes, needs_snapshots = await in_thread(needs)
     volumes, snapshots, is_whole = await account.listings(
-        volumes=any(step.concerns_volume for step in steps),
-        snapshots=plan.needs_snapshots_for(steps) or by_snapshot,
+        volumes=needs_volumes,
+        snapshots=needs_snapshots,
         region=plan.selection.only_region,
     )
 
@@ -164,6 +179,7 @@ async def examine(
         if not is_account_of(plan, AccountView.of(listed)):
             raise another_account()
     verdicts = await in_thread(compare)
+    await in_thread(lambda: release(view, volumes, snapshots))
     if is_whole:
         return verdicts
     # What was found is there; whatever rests on what was not found is looked for once more.
@@ -270,12 +286,13 @@ def classify(
 
 def _earlier_dependencies(plan: Plan, pending: Iterable[Step]) -> dict[str, Step]:
     """Steps of earlier runs whose result must still exist, by the key of what depends on them."""
-    waiting = {step.key: step for step in pending}
+    pending = tuple(pending)
+    if len(pending) == len(plan.steps):
+        return {}  # there was no earlier run
+    waiting = IdSet(step.key for step in pending)
     earlier = {
         step.key: step
         for step in plan.steps
-        if step.key not in waiting and handler_of(step).must_outlast_run
+        if handler_of(step).must_outlast_run and step.key not in waiting
     }
-    return {
-        key: earlier[step.depends_on] for key, step in waiting.items() if step.depends_on in earlier
-    }
+    return {step.key: earlier[step.depends_on] for step in pending if step.depends_on in earlier}

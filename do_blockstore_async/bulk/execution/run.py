@@ -306,7 +306,7 @@ class Run(AsyncOnly):
         options = self._options
         # Before the journal is created: a plan that may not run leaves no file behind.
         if self._plan is not None:
-            options.guards.check(self._plan)
+            await in_thread(partial(options.guards.check, self._plan))
         try:
             if options.journal is not None:
                 self._journal = await Journal.open(
@@ -316,7 +316,7 @@ class Run(AsyncOnly):
                 )
             if self._plan is None and self._journal is not None:
                 self._plan = self._journal.plan
-                options.guards.check(self._plan)
+                await in_thread(partial(options.guards.check, self._plan))
             with self._throttle.background(self.plan.job), observing(self._observe):
                 await self._prepare()
                 context = copy_context()
@@ -356,19 +356,20 @@ class Run(AsyncOnly):
             account=self._account,
         )
         plan, steps = self.plan, self._steps
-        await in_thread(lambda: steps.start(plan, remaining))
+
+        def start() -> None:
+            steps.start(plan, remaining)
+            if self._options.per_region is not None:
+                self._regions.update((step.key, step.region) for step in plan.steps)
+
+        await in_thread(start)
         self._parked.update(remaining.parked)
         self._dependencies = remaining.dependencies
         self._is_account_known = remaining.is_account_known
-        if self._options.per_region is not None:
-            self._regions = {step.key: step.region for step in plan.steps}
         if journal is not None:
             # What the others did while the account was read.
-            since = self._known
-            state = journal.state
-            self._on_change(
-                journal, [key for key in steps.open if not state.is_untouched(key, since)]
-            )
+            touched = journal.state.touched_since(self._known)
+            self._on_change(journal, [key for key in touched if key in steps.open])
 
     # Iterating.
 
@@ -480,7 +481,8 @@ class Run(AsyncOnly):
     async def _settle(self, journal: Journal) -> None:
         """Look up what became of steps in doubt, and put them into the queue again."""
         try:
-            steps = {step.key: step for step in self.plan.steps}
+            plan = self.plan
+            steps = await in_thread(lambda: {step.key: step for step in plan.steps})
             while self._stopped is None:
                 self._stirred.clear()
                 due, wait_s = self._due(journal)

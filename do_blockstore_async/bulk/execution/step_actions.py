@@ -30,11 +30,11 @@ from ...errors import (
     RateLimitedError,
     TransportError,
 )
-from ...models import Volume
 from ...resources.snapshots import matches_request as snapshot_matches
 from ...resources.volumes import matches_request as volume_matches
 from ..account import AccountView, AccountWriter
 from ..errors import PlanError
+from ..model.listed import AnyVolume, snapshot_of, volume_of
 from ..model.outcome import StepVerdict
 from ..model.plan import Step, StepAction
 from ..model.selection import Selection
@@ -125,7 +125,7 @@ class _OfVolume(StepHandler):
             differences.append("it is not selected any more")
         return _drifted(", ".join(differences)) if differences else None
 
-    def _differences(self, step: Step, volume: Volume) -> list[str]:
+    def _differences(self, step: Step, volume: AnyVolume) -> list[str]:
         found: list[str] = []
         if volume.name != step.volume_name:
             found.append(f"its name is {volume.name} now")
@@ -162,10 +162,11 @@ class CreateSnapshot(_OfVolume, _Creation):
         found = view.snapshots_by_name.get((step.volume_id, step.name))
         if found is None:
             return None
-        if not snapshot_matches(found, {"tags": step.tags}):
+        snapshot = snapshot_of(found)
+        if not snapshot_matches(snapshot, {"tags": step.tags}):
             reason = "a snapshot of that name exists, without the tags of this job: check it"
-            return StepVerdict("unknown", "", reason, found)
-        return StepVerdict("done", "", "", found)
+            return StepVerdict("unknown", "", reason, snapshot)
+        return StepVerdict("done", "", "", snapshot)
 
     def check_dependency(self, step: Step, view: AccountView) -> StepVerdict | None:
         # The journal knows that the snapshot was made, not whether it was deleted since.
@@ -224,7 +225,7 @@ class DeleteVolume(_OfVolume, _Deletion):
         (step,) = steps
         return await account.volumes.delete(step.target_id, timeout=account.timeout_s)
 
-    def _differences(self, step: Step, volume: Volume) -> list[str]:
+    def _differences(self, step: Step, volume: AnyVolume) -> list[str]:
         found = super()._differences(step, volume)
         if not fold_tags(step.tags) <= fold_tags(volume.tags):
             found.append("it lost the tag that this deletion requires")
@@ -258,9 +259,10 @@ class CreateVolume(_Creation):
         return None
 
     def reconcile_step(self, step: Step, view: AccountView) -> StepVerdict | None:
-        volume = view.volumes_by_name.get((step.name, step.region))
-        if volume is None:
+        found = view.volumes_by_name.get((step.name, step.region))
+        if found is None:
             return None
+        volume = volume_of(found)
         if not volume_matches(volume, _fields(step)):
             reason = "a volume of that name exists, but not as it was requested: check it"
             return StepVerdict("unknown", "", reason, volume)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Final, TypeAlias
 
+from ...resources._ids import IdSet
 from ..model.outcome import Ended, Outcome, StepVerdict
 from ..model.plan import Plan, Step
 from .resume import Remaining
@@ -70,7 +71,7 @@ class StepQueue:
         self.earlier.update(remaining.finished)
         self._verdicts.update(remaining.verdicts)
         self.open.update((step.key, None) for step in remaining.pending)
-        named = {step.depends_on for step in remaining.pending if step.depends_on}
+        named = IdSet(step.depends_on for step in remaining.pending if step.depends_on)
         self._dependencies.update((step.key, step) for step in plan.steps if step.key in named)
         self._source = _request_groups(remaining.pending)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 import attrs
+import msgspec
 
 from ..._export import csv_text, json_text
-from ...models import Volume, VolumeSnapshot
+from ..._interop.structs import known_to_attrs
+from .listed import AnySnapshot, AnyVolume
 from .prices import Prices
 
 __all__ = [
@@ -26,8 +28,8 @@ __all__ = [
 _AGES_DAYS: Final = (1, 7, 30, 90, 365)
 
 
-@attrs.frozen(kw_only=True)
-class InventoryRow:
+@known_to_attrs
+class InventoryRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One volume, or (`orphaned`) the snapshots of a deleted volume.
 
     Attributes:
@@ -52,7 +54,8 @@ class InventoryRow:
     orphaned: bool = False
 
 
-_COLUMNS: Final = tuple(field.name for field in attrs.fields(InventoryRow))
+_MOST_IN_TUPLE: Final = 64
+_COLUMNS: Final = InventoryRow.__struct_fields__
 
 
 @attrs.frozen(kw_only=True)
@@ -165,24 +168,32 @@ class Inventory:
         return csv_text(_COLUMNS, map(attrgetter(*_COLUMNS), self.rows))
 
 
-def by_volume(snapshots: Iterable[VolumeSnapshot]) -> dict[str, list[VolumeSnapshot]]:
-    """Group snapshots by the id of their volume, each list from the oldest to the newest.
+def by_volume(snapshots: Iterable[AnySnapshot]) -> dict[str, Sequence[AnySnapshot]]:
+    """Group snapshots by the id of their volume, each group from the oldest to the newest.
 
     One that does not say of which volume it is belongs to no group.
     """
-    grouped: dict[str, list[VolumeSnapshot]] = {}
+    grouped: dict[str, Any] = {}
     for snapshot in snapshots:
         if not snapshot.resource_id:
             continue
-        grouped.setdefault(snapshot.resource_id, []).append(snapshot)
-    for group in grouped.values():
-        group.sort(key=lambda each: (each.created_at, each.id))
+        group = grouped.get(snapshot.resource_id, ())
+        # A tuple of what the garbage collector need not visit is passed by with it, a list is not.
+        # The API allows 25; of more, adding to a tuple would take ever longer.
+        if len(group) < _MOST_IN_TUPLE:
+            grouped[snapshot.resource_id] = (*group, snapshot)
+        elif isinstance(group, list):
+            group.append(snapshot)
+        else:
+            grouped[snapshot.resource_id] = [*group, snapshot]
+    for volume_id, group in grouped.items():
+        grouped[volume_id] = tuple(sorted(group, key=attrgetter("created_at", "id")))
     return grouped
 
 
 def take_inventory(
-    volumes: Iterable[Volume],
-    snapshots: Iterable[VolumeSnapshot],
+    volumes: Iterable[AnyVolume],
+    snapshots: Iterable[AnySnapshot],
     at: datetime,
     prices: Prices,
     *,
@@ -191,9 +202,9 @@ def take_inventory(
     """Make rows of the volumes, and of the snapshots whose volume is not among them."""
     grouped = by_volume(snapshots)
     rows: list[InventoryRow] = []
-    counted: list[VolumeSnapshot] = []
+    counted: list[AnySnapshot] = []
     for volume in volumes:
-        there = grouped.pop(volume.id, [])
+        there = grouped.pop(volume.id, ())
         counted += there
         weight = sum(each.size_gigabytes for each in there)
         rows.append(
@@ -235,7 +246,7 @@ def take_inventory(
 
 
 def _by_age(
-    snapshots: Iterable[VolumeSnapshot], at: datetime, prices: Prices
+    snapshots: Iterable[AnySnapshot], at: datetime, prices: Prices
 ) -> tuple[SnapshotAgeGroup, ...]:
     counts = [0] * (len(_AGES_DAYS) + 1)
     sizes = [0.0] * len(counts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
+import msgspec
 
 __all__ = ["Ended", "Outcome", "Skip", "Status", "StepVerdict"]
 
@@ -44,8 +45,7 @@ class Outcome(Generic[T_co]):
     resumed: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a journal and a report keep of an outcome."""
 
     status: Status

@@ -8,8 +8,10 @@ from operator import attrgetter
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
+import msgspec
 
 from ..._export import csv_text, json_text
+from ..._interop.structs import known_to_attrs
 from .outcome import Ended, Status
 from .plan import Plan
 
@@ -22,8 +24,8 @@ _BLOCKED: Final = frozenset({"snapshot_limit", "name_too_long", "prune_guard"})
 Conclusion: TypeAlias = Literal["done", "partial", "failed", "stopped"]
 
 
-@attrs.frozen(kw_only=True)
-class ReportRow:
+@known_to_attrs
+class ReportRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One item.
 
     Attributes:
@@ -47,7 +49,7 @@ class ReportRow:
     resumed: bool = False
 
 
-_COLUMNS: Final = tuple(field.name for field in attrs.fields(ReportRow))
+_COLUMNS: Final = ReportRow.__struct_fields__
 
 
 @attrs.frozen(kw_only=True)
@@ -192,7 +194,7 @@ class Report:
             "duration_s": round(self.duration_s, 3),
             "monthly_change": round(self.monthly_change, 4),
             "currency": self.currency,
-            "slowest": [attrs.asdict(row) for row in self.slowest],
+            "slowest": [msgspec.structs.asdict(row) for row in self.slowest],
         }
 
     def to_json(self) -> str:

@@ -30,6 +30,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
+from operator import attrgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
@@ -237,7 +238,7 @@ def apply(
     Returns:
         What is kept and removed. Snapshots of the same second are ordered by id.
     """
-    ordered = sorted(snapshots, key=lambda each: (each.created_at, each.id), reverse=True)
+    ordered = sorted(snapshots, key=attrgetter("created_at", "id"), reverse=True)
     rules = [
         _Rule(name, count, period)
         for name, period in _PERIODS

@@ -9,7 +9,8 @@ import attrs
 
 from ..._schema.validation import check_region, check_tags, check_text, fold_tags
 from ...errors import InvalidArgumentError
-from ...models import Region, Volume
+from ...models import Region
+from .listed import AnyVolume
 
 __all__ = ["Selection"]
 
@@ -55,11 +56,11 @@ class Selection:
         """The region, where just one is asked for: then only that one needs to be listed."""
         return self.regions[0] if len(self.regions) == 1 else None
 
-    def is_in_region(self, volume: Volume) -> bool:
+    def is_in_region(self, volume: AnyVolume) -> bool:
         """Whether the volume lies in one of the regions asked for."""
         return not self.regions or volume.region.slug in self.regions
 
-    def matches(self, volume: Volume) -> bool:
+    def matches(self, volume: AnyVolume) -> bool:
         """Whether the volume meets every criterion."""
         return (
             self.is_in_region(volume)
@@ -68,7 +69,7 @@ class Selection:
             and (self.attached is None or self.attached == bool(volume.droplet_ids))
         )
 
-    def _matches_tags(self, volume: Volume) -> bool:
+    def _matches_tags(self, volume: AnyVolume) -> bool:
         if not (self.tags or self.exclude_tags):
             return True
         tags = fold_tags(volume.tags)

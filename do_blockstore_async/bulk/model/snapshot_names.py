@@ -13,6 +13,7 @@ Pure: no clock, no I/O.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from itertools import takewhile
 from string import Formatter
@@ -20,8 +21,8 @@ from typing import Final
 
 import attrs
 
-from ...models import Volume
 from ..errors import PlanError
+from .listed import AnyVolume
 
 __all__ = ["TEMPLATE", "Template", "check_job", "check_own_tags", "is_job_tag", "job_tag"]
 
@@ -98,21 +99,34 @@ class Template:
             raise PlanError("the template gives every volume the same name: use {volume} in it")
         return tuple(parts)
 
-    def render(self, volume: Volume, at: datetime, job: str) -> str:
+    def render(self, volume: AnyVolume, at: datetime, job: str) -> str:
         """Return the name for a snapshot of `volume` taken at `at`, of any length."""
+        return self.renderer(at, job)(volume)
+
+    def renderer(self, at: datetime, job: str) -> Callable[[AnyVolume], str]:
+        """Return what renders the names of snapshots taken at `at`: `render`, for many volumes."""
         local = at.astimezone(self.zone)
-        values = {
-            "volume": volume.name,
-            "volume_id": volume.id,
-            "region": volume.region.slug,
+        fixed = {
             "date": local.strftime("%Y-%m-%d"),
             "time": local.strftime("%H%M%S"),
             "job": job,
         }
-        return "".join(
-            literal + (format(values[field], spec) if field else "")
-            for literal, field, spec in self._parts
-        )
+
+        def render(volume: AnyVolume) -> str:
+            values = {
+                **fixed,
+                "volume": volume.name,
+                "volume_id": volume.id,
+                "region": volume.region.slug,
+            }
+            return "".join(
+                [
+                    literal + (format(values[field], spec) if field else "")
+                    for literal, field, spec in self._parts
+                ]
+            )
+
+        return render
 
     def with_time(self, name: str, at: datetime) -> str:
         """Return a rendered name with the time behind it, for when the name alone is taken."""
@@ -122,7 +136,7 @@ class Template:
         """Whether the template holds all of these fields."""
         return {field for _, field, _ in self._parts} >= set(fields)
 
-    def matches(self, name: str, volume: Volume, job: str) -> bool:
+    def matches(self, name: str, volume: AnyVolume, job: str) -> bool:
         """Whether a snapshot of `volume` with that name was named by this template and job."""
         values = {
             "volume": volume.name,

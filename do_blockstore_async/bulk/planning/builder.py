@@ -1,11 +1,12 @@
 """Build plans: read what the account holds, decide the steps, add the forecast.
 
-What the steps are is decided by the pure modules beside it; the arguments come from `service.Bulk`.
+What the steps are is decided by the pure modules beside it, in a thread: of a large account that
+takes seconds, and the event loop is to go on. The arguments come from `service.Bulk`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -15,9 +16,10 @@ from ..._http.engine import Engine
 from ..._ratelimit.throttle import Throttle
 from ..._schema.validation import check_tags
 from ...errors import InvalidArgumentError
-from ...models import Volume, VolumeSnapshot
-from ..account import AccountReader
+from ..account import AccountReader, release
+from ..concurrency.thread import in_thread
 from ..errors import NothingSelectedError, PlanError
+from ..model.listed import AnySnapshot, AnyVolume
 from ..model.plan import (
     ListingCounts,
     Plan,
@@ -35,7 +37,7 @@ from ..model.specs import VolumeSpec
 from .creations import creation_steps
 from .deletions import deletion_steps
 from .orphans import expired, mark_steps, marks_of
-from .policy import MAX_PRUNED_SHARE, SnapshotPolicy, time_zone_of
+from .policy import MAX_PRUNED_SHARE, SnapshotPolicy, Steps, time_zone_of
 from .snapshots import prune_steps, snapshot_steps
 
 __all__ = ["PlanBuilder"]
@@ -115,33 +117,33 @@ class PlanBuilder:
         sighting = self._sighting()
         with self._throttle.background(policy.job):
             volumes = await self._account.volumes_in(selection)
-            fleet = selected(volumes, selection)
+            fleet = await in_thread(lambda: selected(volumes, selection))
             snapshots = await self._account.snapshots()
         policy = self._on_server_time(policy)
-        steps, skips = snapshot_steps(fleet, snapshots, policy, keep)
+        steps, skips = await in_thread(lambda: snapshot_steps(fleet, snapshots, policy, keep))
         options = {
             "template": policy.template.text,
             "keep": "" if keep is None else str(keep),
             "time_zone": str(policy.zone),
         }
-        return self._plan(
+        return await self._plan(
             "snapshots", policy, selection, steps, skips, volumes, snapshots, sighting, options
         )
 
     async def prune(self, selection: Selection, policy: SnapshotPolicy, keep: Retention) -> Plan:
         """See `Bulk.plan_prune`."""
         sighting = self._sighting()
-        volumes: list[Volume] | None = None
-        fleet: Sequence[Volume] | None = None
+        volumes: Collection[AnyVolume] | None = None
+        fleet: Sequence[AnyVolume] | None = None
         with self._throttle.background(policy.job):
             if policy.by_name or not selection.is_everything:
                 volumes = await self._account.volumes_in(selection)
-                fleet = selected(volumes, selection)
+                fleet = await in_thread(lambda: selected(volumes, selection))
             snapshots = await self._account.snapshots()
         policy = self._on_server_time(policy)
-        steps, skips = prune_steps(snapshots, fleet, policy, keep)
+        steps, skips = await in_thread(lambda: prune_steps(snapshots, fleet, policy, keep))
         options = {"keep": str(keep), "time_zone": str(policy.zone)}
-        return self._plan(
+        return await self._plan(
             "prune", policy, selection, steps, skips, volumes, snapshots, sighting, options
         )
 
@@ -154,12 +156,12 @@ class PlanBuilder:
         sighting = self._sighting()
         with self._throttle.background(policy.job):
             volumes = await self._account.volumes_in(selection)
-            fleet = selected(volumes, selection)
+            fleet = await in_thread(lambda: selected(volumes, selection))
             snapshots = await self._account.snapshots() if snapshot_first else None
         policy = self._on_server_time(policy)
-        steps, skips = deletion_steps(fleet, snapshots, policy)
+        steps, skips = await in_thread(lambda: deletion_steps(fleet, snapshots, policy))
         options = {"snapshot_first": str(snapshot_first).lower()}
-        return self._plan(
+        return await self._plan(
             "deletions", policy, selection, steps, skips, volumes, snapshots, sighting, options
         )
 
@@ -169,8 +171,10 @@ class PlanBuilder:
         with self._throttle.background(policy.job):
             volumes = await self._account.volumes()
             await self._account.check_regions((spec.region for spec in specs), volumes)
-        steps, skips = creation_steps(specs, volumes, policy.tags, policy.prices)
-        return self._plan(
+        steps, skips = await in_thread(
+            lambda: creation_steps(specs, volumes, policy.tags, policy.prices)
+        )
+        return await self._plan(
             "creations", policy, Selection(), steps, skips, volumes, None, sighting, {}
         )
 
@@ -182,9 +186,10 @@ class PlanBuilder:
         with self._throttle.background(policy.job):
             volumes = await self._account.volumes_in(selection)
         policy = self._on_server_time(policy)
-        steps, skips = mark_steps(selected(volumes, selection), prefix, policy.at)
+        fleet = await in_thread(lambda: selected(volumes, selection))
+        steps, skips = await in_thread(lambda: mark_steps(fleet, prefix, policy.at))
         options = {"prefix": prefix}
-        return self._plan(
+        return await self._plan(
             "orphan-tags", policy, selection, steps, skips, volumes, None, sighting, options
         )
 
@@ -201,20 +206,24 @@ class PlanBuilder:
         sighting = self._sighting()
         with self._throttle.background(policy.job):
             volumes = await self._account.volumes_in(selection)
-            fleet = selected(volumes, selection)
+            fleet = await in_thread(lambda: selected(volumes, selection))
             snapshots = await self._account.snapshots() if snapshot_first else None
         policy = self._on_server_time(policy)
-        due, waiting = expired(fleet, prefix, grace, policy.at)
-        steps, skips = deletion_steps(
-            due, snapshots, policy, must_carry=lambda volume: tuple(marks_of(volume, prefix))
-        )
+
+        def decide() -> Steps:
+            due, waiting = expired(fleet, prefix, grace, policy.at)
+            steps, skips = deletion_steps(
+                due, snapshots, policy, must_carry=lambda volume: tuple(marks_of(volume, prefix))
+            )
+            return steps, [*skips, *waiting]
+
+        steps, skips = await in_thread(decide)
         options = {
             "prefix": prefix,
             "grace_days": f"{grace / timedelta(days=1):g}",
             "snapshot_first": str(snapshot_first).lower(),
         }
-        skips = [*skips, *waiting]
-        return self._plan(
+        return await self._plan(
             "deletions", policy, selection, steps, skips, volumes, snapshots, sighting, options
         )
 
@@ -242,15 +251,38 @@ class PlanBuilder:
     def _sighting(self) -> Sighting:
         return Sighting(self._engine, self._engine.clock.monotonic())
 
-    def _plan(
+    async def _plan(
         self,
         kind: PlanKind,
         policy: SnapshotPolicy,
         selection: Selection,
         steps: Sequence[Step],
         skips: Sequence[SkippedStep],
-        volumes: Sequence[Volume] | None,
-        snapshots: Sequence[VolumeSnapshot] | None,
+        volumes: Collection[AnyVolume] | None,
+        snapshots: Collection[AnySnapshot] | None,
+        sighting: Sighting,
+        options: Mapping[str, str],
+    ) -> Plan:
+        def make() -> tuple[Plan, int]:
+            plan = self._made(
+                kind, policy, selection, steps, skips, volumes, snapshots, sighting, options
+            )
+            return plan, plan.requests
+
+        plan, requests = await in_thread(make)
+        await in_thread(lambda: release(volumes, snapshots))
+        took = await in_thread(self._throttle._forecast_later(requests, background=True))
+        return attrs.evolve(plan, duration_s=took.total_seconds())
+
+    @staticmethod
+    def _made(
+        kind: PlanKind,
+        policy: SnapshotPolicy,
+        selection: Selection,
+        steps: Sequence[Step],
+        skips: Sequence[SkippedStep],
+        volumes: Collection[AnyVolume] | None,
+        snapshots: Collection[AnySnapshot] | None,
         sighting: Sighting,
         options: Mapping[str, str],
     ) -> Plan:
@@ -260,7 +292,7 @@ class PlanBuilder:
             for listing in (volumes, snapshots)
             if listing is not None
         )
-        plan = Plan(
+        return Plan(
             kind=kind,
             job=policy.job,
             made_at=policy.at,
@@ -279,13 +311,12 @@ class PlanBuilder:
             warnings=_warnings(policy, snapshots, volumes),
             sighting=sighting,
         )
-        return attrs.evolve(plan, duration_s=self.forecast(plan).total_seconds())
 
 
 def _warnings(
     policy: SnapshotPolicy,
-    snapshots: Sequence[VolumeSnapshot] | None,
-    volumes: Sequence[Volume] | None,
+    snapshots: Collection[AnySnapshot] | None,
+    volumes: Collection[AnyVolume] | None,
 ) -> tuple[str, ...]:
     lookalikes = policy.count_lookalikes(snapshots or (), volumes)
     if not lookalikes:
@@ -297,7 +328,7 @@ def _warnings(
     )
 
 
-def selected(volumes: Sequence[Volume], selection: Selection) -> list[Volume]:
+def selected(volumes: Collection[AnyVolume], selection: Selection) -> list[AnyVolume]:
     """Return the volumes that match.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from ...models import Volume
+from ..model.listed import AnyVolume
 from ..model.plan import SkippedStep, Step
 from ..model.prices import Prices
 from ..model.specs import VolumeSpec
@@ -17,7 +17,7 @@ __all__ = ["creation_steps"]
 
 def creation_steps(
     specs: Iterable[VolumeSpec],
-    volumes: Iterable[Volume],
+    volumes: Iterable[AnyVolume],
     tags: tuple[str, ...],
     prices: Prices,
 ) -> Steps:

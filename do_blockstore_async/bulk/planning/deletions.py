@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import attrs
+import msgspec
 
-from ...models import Volume, VolumeSnapshot
 from ..model.inventory import by_volume
+from ..model.listed import AnySnapshot, AnyVolume
 from ..model.plan import Step
 from .policy import (
     MAX_SNAPSHOTS,
@@ -22,11 +22,11 @@ __all__ = ["deletion_steps"]
 
 
 def deletion_steps(
-    volumes: Sequence[Volume],
-    snapshots: Iterable[VolumeSnapshot] | None,
+    volumes: Sequence[AnyVolume],
+    snapshots: Iterable[AnySnapshot] | None,
     policy: SnapshotPolicy,
     *,
-    must_carry: Callable[[Volume], tuple[str, ...]] = lambda volume: (),
+    must_carry: Callable[[AnyVolume], tuple[str, ...]] = lambda volume: (),
 ) -> Steps:
     """Delete each volume that is not attached; with `snapshots`, only once a last one is taken.
 
@@ -48,13 +48,13 @@ def deletion_steps(
     for volume in free:
         key = ""
         if snapshots is not None:
-            existing = grouped.get(volume.id, [])
+            existing = grouped.get(volume.id, ())
             skip = skip_reason(volume, existing, names[volume.id], policy)
             if skip is not None and skip.code == "exists":
                 # An existing snapshot with this name may be stale; only one taken by this run
                 # counts.
                 reason = f"{skip.reason} already, which may be old: add {{time}} to the template"
-                skip = attrs.evolve(skip, reason=reason)
+                skip = msgspec.structs.replace(skip, reason=reason)
             if skip is None and len(existing) >= MAX_SNAPSHOTS:
                 skip = skip_volume(
                     volume, "snapshot_limit", "no last snapshot can be taken: it has 25 already"

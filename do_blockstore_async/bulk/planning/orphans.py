@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from ...models import Volume
 from ..errors import PlanError
+from ..model.listed import AnyVolume
 from ..model.plan import SkippedStep, Step
 
 __all__ = ["BATCH", "MARK", "check_mark", "expired", "mark_steps", "marks_of"]
@@ -32,7 +32,7 @@ def check_mark(prefix: str) -> str:
     return prefix
 
 
-def marks_of(volume: Volume, prefix: str) -> dict[str, date]:
+def marks_of(volume: AnyVolume, prefix: str) -> dict[str, date]:
     """Return the orphan tags of a volume with their dates; others are ignored."""
     found: dict[str, date] = {}
     for tag in volume.tags:
@@ -46,11 +46,11 @@ def marks_of(volume: Volume, prefix: str) -> dict[str, date]:
 
 
 def mark_steps(
-    volumes: Iterable[Volume], prefix: str, at: datetime
+    volumes: Iterable[AnyVolume], prefix: str, at: datetime
 ) -> tuple[list[Step], list[SkippedStep]]:
     """Tag the unattached volumes that have no tag, untag the attached ones that have."""
     today = f"{prefix}:{at.astimezone(UTC):%Y-%m-%d}"
-    wanted: dict[tuple[str, str], list[Volume]] = {}
+    wanted: dict[tuple[str, str], list[AnyVolume]] = {}
     for volume in volumes:
         marks = marks_of(volume, prefix)
         if volume.droplet_ids:
@@ -79,8 +79,8 @@ def mark_steps(
 
 
 def expired(
-    volumes: Iterable[Volume], prefix: str, grace: timedelta, at: datetime
-) -> tuple[Sequence[Volume], list[SkippedStep]]:
+    volumes: Iterable[AnyVolume], prefix: str, grace: timedelta, at: datetime
+) -> tuple[Sequence[AnyVolume], list[SkippedStep]]:
     """Return the unattached volumes whose newest tag is older than the grace, and skips for others.
 
     Attached volumes with a tag are returned too, for `deletion_steps` to skip with a reason.
@@ -88,7 +88,7 @@ def expired(
     if grace < timedelta(0):
         raise PlanError(f"grace must be 0 or more, not {grace!r}")
     today = at.astimezone(UTC).date()
-    found: list[Volume] = []
+    found: list[AnyVolume] = []
     skips: list[SkippedStep] = []
     for volume in volumes:
         marks = marks_of(volume, prefix)

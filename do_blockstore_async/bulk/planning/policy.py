@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -10,8 +11,8 @@ import attrs
 
 from ..._schema.validation import MAX_SNAPSHOT_NAME
 from ...errors import InvalidArgumentError
-from ...models import Volume, VolumeSnapshot
 from ..errors import PlanError
+from ..model.listed import AnySnapshot, AnyVolume
 from ..model.plan import SkippedStep, Step
 from ..model.prices import Prices
 from ..model.snapshot_names import Template, is_job_tag, job_tag
@@ -35,6 +36,7 @@ MAX_SNAPSHOTS: Final = 25
 SAME_RUN: Final = timedelta(hours=20)
 COOLDOWN: Final = timedelta(minutes=10)
 MAX_PRUNED_SHARE: Final = 0.75
+_MOST_KNOWN: Final = 10_000
 
 Steps = tuple[list[Step], list[SkippedStep]]
 """The steps in the order in which they are to start, and what is skipped."""
@@ -46,6 +48,7 @@ class SnapshotPolicy:
 
     Attributes:
         at: the time for names and retention, in UTC.
+        all_tags: the tags of each snapshot: the job's own first, unless it recognizes them by name.
         is_at_given: whether the caller chose it; otherwise the API's own time takes its place.
         by_name: whether the job recognizes its snapshots by their names; otherwise by its tag.
         max_pruned_share: of one volume's snapshots of the job, the planned one included, at most
@@ -60,26 +63,52 @@ class SnapshotPolicy:
     is_at_given: bool = True
     by_name: bool = False
     max_pruned_share: float = MAX_PRUNED_SHARE
+    all_tags: tuple[str, ...] = attrs.field(init=False)
+    _own_tag: str = attrs.field(init=False)
 
-    @property
-    def all_tags(self) -> tuple[str, ...]:
-        """The tags of each snapshot: the job's own first, unless it recognizes them by name."""
+    @all_tags.default
+    def _with_own_tag(self) -> tuple[str, ...]:
         return self.tags if self.by_name else (job_tag(self.job), *self.tags)
 
-    def owns(self, snapshot: VolumeSnapshot, volume: Volume | None) -> bool:
+    @_own_tag.default
+    def _folded_own_tag(self) -> str:
+        return job_tag(self.job).lower()
+
+    def owns(self, snapshot: AnySnapshot, volume: AnyVolume | None) -> bool:
         """Whether this job made the snapshot; it never deletes any other."""
         if not self.by_name:
-            # Without a set for each snapshot: most have one tag or two.
-            own = job_tag(self.job).lower()
-            return any(tag.lower() == own for tag in snapshot.tags)
+            return self._has_own(snapshot.tags)
         return volume is not None and self.template.matches(snapshot.name, volume, self.job)
 
     def count_own(
-        self, snapshots: Iterable[VolumeSnapshot], volumes: Iterable[Volume] | None
+        self, snapshots: Iterable[AnySnapshot], volumes: Iterable[AnyVolume] | None
     ) -> int:
         """How many of the snapshots this job made."""
+        if not self.by_name:
+            # Most have the same tags.
+            found = Counter(each.tags for each in snapshots)
+            return sum(count for tags, count in found.items() if self._has_own(tags))
         known = {volume.id: volume for volume in volumes or ()}
         return sum(self.owns(each, known.get(each.resource_id)) for each in snapshots)
+
+    def recognizer(self) -> Callable[[AnySnapshot, AnyVolume | None], bool]:
+        """Return what does the same as `owns`, for many snapshots."""
+        if self.by_name:
+            return self.owns
+        known: dict[tuple[str, ...], bool] = {}
+
+        def owns(snapshot: AnySnapshot, volume: AnyVolume | None) -> bool:
+            found = known.get(snapshot.tags)
+            if found is None:
+                if len(known) >= _MOST_KNOWN:
+                    known.clear()
+                found = known[snapshot.tags] = self.owns(snapshot, volume)
+            return found
+
+        return owns
+
+    def _has_own(self, tags: tuple[str, ...]) -> bool:
+        return any(tag.lower() == self._own_tag for tag in tags)
 
     @property
     def zone(self) -> tzinfo:
@@ -87,7 +116,7 @@ class SnapshotPolicy:
         return self.template.zone
 
     def count_lookalikes(
-        self, snapshots: Iterable[VolumeSnapshot], volumes: Iterable[Volume] | None
+        self, snapshots: Collection[AnySnapshot], volumes: Iterable[AnyVolume] | None
     ) -> int:
         """How many snapshots have a name like this job's, but no job's tag.
 
@@ -96,10 +125,14 @@ class SnapshotPolicy:
         """
         if self.by_name or volumes is None:
             return 0
+        by_tags = Counter(each.tags for each in snapshots)
+        unmarked = {tags for tags in by_tags if not any(is_job_tag(tag) for tag in tags)}
+        if not unmarked:
+            return 0
         known = {volume.id: volume for volume in volumes}
         return sum(
-            (volume := known.get(each.resource_id)) is not None
-            and not any(is_job_tag(tag) for tag in each.tags)
+            each.tags in unmarked
+            and (volume := known.get(each.resource_id)) is not None
             and self.template.matches(each.name, volume, self.job)
             for each in snapshots
         )
@@ -108,14 +141,15 @@ class SnapshotPolicy:
         """Whether so many of a volume's snapshots may go; one of two always may."""
         return deleted <= max(1, self.max_pruned_share * of)
 
-    def names(self, volumes: Sequence[Volume]) -> dict[str, str]:
+    def names(self, volumes: Sequence[AnyVolume]) -> dict[str, str]:
         """The name of each volume's snapshot, by the volume's id.
 
         Raises:
             PlanError: two volumes would get the same name.
         """
-        names = {volume.id: self.template.render(volume, self.at, self.job) for volume in volumes}
-        first: dict[str, Volume] = {}
+        render = self.template.renderer(self.at, self.job)
+        names = {volume.id: render(volume) for volume in volumes}
+        first: dict[str, AnyVolume] = {}
         for volume in volumes:
             other = first.setdefault(names[volume.id], volume)
             if other is not volume and len(names[volume.id]) <= MAX_SNAPSHOT_NAME:
@@ -127,7 +161,7 @@ class SnapshotPolicy:
         return names
 
 
-def free_name(name: str, existing: Sequence[VolumeSnapshot], policy: SnapshotPolicy) -> str:
+def free_name(name: str, existing: Sequence[AnySnapshot], policy: SnapshotPolicy) -> str:
     """Return the name, or with the time behind it where an older snapshot has it already."""
     if any(snapshot.name == name for snapshot in existing):
         return policy.template.with_time(name, policy.at)
@@ -135,7 +169,7 @@ def free_name(name: str, existing: Sequence[VolumeSnapshot], policy: SnapshotPol
 
 
 def skip_reason(
-    volume: Volume, existing: Sequence[VolumeSnapshot], name: str, policy: SnapshotPolicy
+    volume: AnyVolume, existing: Sequence[AnySnapshot], name: str, policy: SnapshotPolicy
 ) -> SkippedStep | None:
     """Say why no snapshot of that name can be taken now; None if one can.
 
@@ -165,9 +199,9 @@ def skip_reason(
 
 
 def create_snapshot(
-    volume: Volume,
+    volume: AnyVolume,
     name: str,
-    existing: Sequence[VolumeSnapshot],
+    existing: Sequence[AnySnapshot],
     policy: SnapshotPolicy,
     *,
     depends_on: str,
@@ -190,7 +224,13 @@ def create_snapshot(
 
 
 def delete_snapshot(
-    snapshot: VolumeSnapshot, volume: Volume | None, prices: Prices, reason: str, retained: str
+    snapshot: AnySnapshot,
+    volume: AnyVolume | None,
+    retained: str,
+    *,
+    prices: Prices,
+    reason: str,
+    depends_on: str = "",
 ) -> Step:
     return Step(
         key=f"delete-snapshot:{snapshot.id}",
@@ -203,6 +243,7 @@ def delete_snapshot(
         target_id=snapshot.id,
         size_gigabytes=snapshot.size_gigabytes,
         tags=snapshot.tags,
+        depends_on=depends_on,
         retained_snapshot_id=retained,
         reason=reason,
         monthly_cost=-prices.snapshot(snapshot.size_gigabytes),
@@ -230,7 +271,7 @@ def time_zone_of(value: str | tzinfo) -> tzinfo:
         ) from None
 
 
-def skip_volume(volume: Volume, code: str, reason: str) -> SkippedStep:
+def skip_volume(volume: AnyVolume, code: str, reason: str) -> SkippedStep:
     return SkippedStep(
         name=volume.name,
         region=volume.region.slug,

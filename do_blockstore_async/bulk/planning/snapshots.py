@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
 import attrs
 
-from ...models import Volume, VolumeSnapshot
+from ...models import Volume
 from ..model.inventory import by_volume
+from ..model.listed import AnySnapshot, AnyVolume, ListedVolume
 from ..model.plan import SkippedStep, Step
 from ..model.retention import Retention, apply
 from .policy import (
@@ -34,8 +36,8 @@ class _PlannedSnapshot:
 
 
 def snapshot_steps(
-    volumes: Sequence[Volume],
-    snapshots: Iterable[VolumeSnapshot],
+    volumes: Sequence[AnyVolume],
+    snapshots: Iterable[AnySnapshot],
     policy: SnapshotPolicy,
     keep: Retention | None,
 ) -> Steps:
@@ -45,13 +47,15 @@ def snapshot_steps(
     exists. Where a volume has 25 already, the oldest that is not kept is deleted before.
     """
     names = policy.names(volumes)
+    delete = partial(delete_snapshot, prices=policy.prices, reason=_reason(keep))
+    owns = policy.recognizer()
     grouped = by_volume(snapshots)
     before: list[Step] = []
     after: list[Step] = []
     skips: list[SkippedStep] = []
     for volume in volumes:
-        existing = grouped.get(volume.id, [])
-        own = [each for each in existing if policy.owns(each, volume)]
+        existing = grouped.get(volume.id, ())
+        own = [each for each in existing if owns(each, volume)]
         skip = skip_reason(volume, existing, names[volume.id], policy)
         new = None if skip else _PlannedSnapshot("", policy.at, policy.all_tags)
         gone, retained = _expired(own, new, keep, policy)
@@ -66,27 +70,23 @@ def snapshot_steps(
             gone, retained = _expired(own, None, keep, policy)
             if is_guarded or not policy.allows_pruning(len(gone), len(own)):
                 gone = []
-        deletions = [
-            delete_snapshot(each, volume, policy.prices, _reason(keep), retained) for each in gone
-        ]
         if skip is not None:
             skips.append(skip)
-            after.extend(deletions)
+            after.extend(delete(each, volume, retained) for each in gone)
             continue
-        first, rest = deletions[:early], deletions[early:]
         key = ""
-        for step in first:
-            before.append(attrs.evolve(step, depends_on=key))
-            key = step.key
+        for each in gone[:early]:
+            before.append(delete(each, volume, retained, depends_on=key))
+            key = before[-1].key
         create = create_snapshot(volume, names[volume.id], existing, policy, depends_on=key)
         before.append(create)
-        after.extend(attrs.evolve(step, depends_on=create.key) for step in rest)
+        after.extend(delete(each, volume, retained, depends_on=create.key) for each in gone[early:])
     return before + after, skips
 
 
 def prune_steps(
-    snapshots: Iterable[VolumeSnapshot],
-    volumes: Iterable[Volume] | None,
+    snapshots: Iterable[AnySnapshot],
+    volumes: Iterable[AnyVolume] | None,
     policy: SnapshotPolicy,
     keep: Retention,
 ) -> Steps:
@@ -96,6 +96,8 @@ def prune_steps(
         snapshots: of the whole account.
         volumes: those selected; None for all, deleted ones included.
     """
+    delete = partial(delete_snapshot, prices=policy.prices, reason=_reason(keep))
+    owns = policy.recognizer()
     known = None if volumes is None else {volume.id: volume for volume in volumes}
     steps: list[Step] = []
     skips: list[SkippedStep] = []
@@ -103,14 +105,12 @@ def prune_steps(
         if known is not None and volume_id not in known:
             continue
         volume = known[volume_id] if known is not None else None
-        own = [each for each in existing if policy.owns(each, volume)]
+        own = [each for each in existing if owns(each, volume)]
         gone, retained = _expired(own, None, keep, policy)
         if not policy.allows_pruning(len(gone), len(own)):
             skips.append(_prune_guard(volume or own[0], len(gone), len(own)))
             continue
-        steps.extend(
-            delete_snapshot(each, volume, policy.prices, _reason(keep), retained) for each in gone
-        )
+        steps.extend(delete(each, volume, retained) for each in gone)
     return steps, skips
 
 
@@ -118,13 +118,13 @@ def _reason(keep: Retention | None) -> str:
     return f"not kept by {str(keep).removeprefix('keep ')}"
 
 
-def _prune_guard(of: Volume | VolumeSnapshot, deleted: int, total: int) -> SkippedStep:
+def _prune_guard(of: AnyVolume | AnySnapshot, deleted: int, total: int) -> SkippedStep:
     """Skip the pruning of one volume whose history would mostly be deleted."""
     reason = (
         f"pruning would delete {deleted} of its {total} snapshots of this job: check the clock and "
         "what is kept, or allow it with max_pruned_share"
     )
-    if isinstance(of, Volume):
+    if isinstance(of, Volume | ListedVolume):
         return skip_volume(of, "prune_guard", reason)
     region = next(iter(of.regions), "")
     return SkippedStep(
@@ -137,11 +137,11 @@ def _prune_guard(of: Volume | VolumeSnapshot, deleted: int, total: int) -> Skipp
 
 
 def _expired(
-    own: Sequence[VolumeSnapshot],
+    own: Sequence[AnySnapshot],
     new: _PlannedSnapshot | None,
     keep: Retention | None,
     policy: SnapshotPolicy,
-) -> tuple[list[VolumeSnapshot], str]:
+) -> tuple[list[AnySnapshot], str]:
     """Apply the retention to a job's snapshots of one volume.
 
     Returns:
@@ -150,8 +150,8 @@ def _expired(
     """
     if keep is None:
         return [], ""
-    candidates: list[VolumeSnapshot | _PlannedSnapshot] = [*own, *([new] if new else [])]
+    candidates: list[AnySnapshot | _PlannedSnapshot] = [*own, *([new] if new else [])]
     verdict = apply(keep, candidates, now=policy.at, zone=policy.zone)
     retained = next((each.id for each, _ in verdict.kept if each.id), "")
-    gone = [each for each in reversed(verdict.removed) if isinstance(each, VolumeSnapshot)]
+    gone = [each for each in reversed(verdict.removed) if not isinstance(each, _PlannedSnapshot)]
     return gone, retained

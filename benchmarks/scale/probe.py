@@ -1,0 +1,147 @@
+"""What a piece of work costs: CPU, memory, requests, and the longest stop of the event loop.
+
+A timer of the loop runs again and again. A stop is the time between two of its runs, by the CPU
+time of the process: on a machine that others use too, the wall clock would count their turns. Work
+in a thread counts as well: it stops the loop for as long as it keeps the interpreter to itself, and
+until then the loop's timer does not run. The wall clock is measured beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+
+__all__ = ["Figures", "Probe", "peak_mib", "reset_peak", "resident_mib"]
+
+_EVERY_S = 0.001
+
+
+@attrs.define
+class Figures:
+    """What was measured of one piece of work.
+
+    Attributes:
+        items: how many things it was about; figures for each are of these.
+        cpu_s: of the process, making responses left out.
+        wall_s: from beginning to end.
+        above_mib: peak of the resident memory above that at the beginning.
+        peak_mib: peak of the resident memory.
+        stop_ms: longest stop of the loop, by CPU time.
+        stop_wall_ms: the same by the wall clock.
+        collector_ms: longest run of the garbage collector.
+        requests: how many were sent.
+    """
+
+    case: str
+    volumes: int
+    items: int = 0
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    above_mib: float = 0.0
+    peak_mib: float = 0.0
+    stop_ms: float = 0.0
+    stop_wall_ms: float = 0.0
+    collector_ms: float = 0.0
+    requests: int = 0
+    note: str = ""
+
+
+def _status(field: str) -> float:
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
+    return 0.0
+
+
+def resident_mib() -> float:
+    """What the process holds now."""
+    return _status("VmRSS")
+
+
+def peak_mib() -> float:
+    """What it held at most since `reset_peak`."""
+    return _status("VmHWM")
+
+
+def reset_peak() -> None:
+    """Begin anew to measure the peak."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+class Probe:
+    """Measures what is done inside of `async with`.
+
+    Args:
+        figures: filled in at the end.
+        spent_s: returns the CPU that is not the package's.
+        sent: returns how many requests were sent.
+    """
+
+    def __init__(
+        self,
+        figures: Figures,
+        spent_s: Callable[[], float] = lambda: 0.0,
+        sent: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.figures = figures
+        self._spent_s = spent_s
+        self._sent = sent
+        self._is_over = False
+
+    async def __aenter__(self) -> Self:
+        gc.collect()
+        gc.callbacks.append(self._on_collection)
+        self._collecting = 0.0
+        self._loop = asyncio.get_running_loop()
+        reset_peak()
+        self._start_mib = resident_mib()
+        self._spent_before_s, self._sent_before = self._spent_s(), self._sent()
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        self._last = (self._wall, self._cpu, self._spent_before_s)
+        self._timer = self._loop.call_later(_EVERY_S, self._tick)
+        return self
+
+    def _tick(self) -> None:
+        wall, cpu, spent_s = time.perf_counter(), time.process_time(), self._spent_s()
+        last_wall, last_cpu, last_spent_s = self._last
+        figures, others_s = self.figures, spent_s - last_spent_s
+        figures.stop_ms = max(figures.stop_ms, (cpu - last_cpu - others_s) * 1e3)
+        gap_s = wall - last_wall - others_s - _EVERY_S
+        figures.stop_wall_ms = max(figures.stop_wall_ms, gap_s * 1e3)
+        self._last = (wall, cpu, spent_s)
+        if not self._is_over:
+            self._timer = self._loop.call_later(_EVERY_S, self._tick)
+
+    def _on_collection(self, phase: str, info: dict[str, Any]) -> None:
+        del info
+        if phase == "start":
+            self._collecting = time.thread_time()
+        else:
+            took_ms = (time.thread_time() - self._collecting) * 1e3
+            self.figures.collector_ms = max(self.figures.collector_ms, took_ms)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_over = True
+        self._timer.cancel()
+        self._tick()
+        figures = self.figures
+        figures.cpu_s = time.process_time() - self._cpu - (self._spent_s() - self._spent_before_s)
+        figures.wall_s = time.perf_counter() - self._wall
+        figures.peak_mib = peak_mib()
+        figures.above_mib = figures.peak_mib - self._start_mib
+        figures.requests = self._sent() - self._sent_before
+        gc.callbacks.remove(self._on_collection)

@@ -1,0 +1,105 @@
+"""Sets and mappings of ids of any size, which never stop their caller for long.
+
+A set of Python doubles its table when it is full, at once: with a million ids that takes 50 ms. And
+each full garbage collection goes through it, though nothing in it can be garbage. These are many
+small dictionaries, each of which grows by itself, and which the collector passes by. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Final, TypeVar
+
+__all__ = ["IdMap", "IdSet", "PairMap"]
+
+V = TypeVar("V")
+
+_PARTS: Final = 64
+
+
+class IdSet:
+    """A set of ids, in parts."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, ids: Iterable[Hashable] = ()) -> None:
+        self._parts: list[dict[Hashable, None]] = [{} for _ in range(_PARTS)]
+        for each in ids:
+            self.add(each)
+
+    def add(self, each: Hashable) -> bool:
+        """Add an id; return whether it is new."""
+        part = self._parts[(hash(each) >> 40) % _PARTS]
+        before = len(part)
+        part[each] = None
+        return len(part) > before
+
+    def __contains__(self, each: Hashable) -> bool:
+        return each in self._parts[(hash(each) >> 40) % _PARTS]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IdSet) and self._parts == other._parts
+
+    __hash__ = None  # type: ignore[assignment] # it changes
+
+
+class IdMap(Mapping[str, V]):
+    """What belongs to each id, in parts."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, items: Iterable[tuple[str, V]] = ()) -> None:
+        self._parts: list[dict[str, V]] = [{} for _ in range(_PARTS)]
+        for key, value in items:
+            self._parts[(hash(key) >> 40) % _PARTS][key] = value
+
+    def __getitem__(self, key: str) -> V:
+        return self._parts[(hash(key) >> 40) % _PARTS][key]
+
+    def release(self) -> None:
+        """Let go of everything, part by part: all at once would take long, in any thread."""
+        for part in self._parts:
+            part.clear()
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self._parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+
+class PairMap(Mapping[tuple[str, str], V]):
+    """What belongs to each pair of texts, in parts."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterable[tuple[tuple[str, str], V]] = ()) -> None:
+        # A pair is something to the collector, a text is not.
+        self._items = IdMap((_joined(pair), value) for pair, value in items)
+
+    def __getitem__(self, pair: tuple[str, str]) -> V:
+        return self._items[_joined(pair)]
+
+    def release(self) -> None:
+        """Let go of everything, part by part."""
+        self._items.release()
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return map(_parted, self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+def _joined(pair: tuple[str, str]) -> str:
+    first, second = pair
+    return f"{len(first)}:{first}{second}"
+
+
+def _parted(text: str) -> tuple[str, str]:
+    length, _, rest = text.partition(":")
+    return rest[: int(length)], rest[int(length) :]

@@ -1,0 +1,220 @@
+"""What keeps large plans and listings cheap: parts, ids in parts, rows the collector passes by."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from do_blockstore_async import _export
+from do_blockstore_async._export import json_text
+from do_blockstore_async._http.request import encode_json
+from do_blockstore_async.bulk.execution import journal_state
+from do_blockstore_async.bulk.execution.journal_state import (
+    FORMAT,
+    Planned,
+    PlannedText,
+    decode_fact,
+    decode_long,
+    encode_fact,
+    planned,
+)
+from do_blockstore_async.bulk.model import plan as plan_module
+from do_blockstore_async.bulk.model.inventory import by_volume
+from do_blockstore_async.bulk.model.listed import CompactRows, Gatherer, snapshot_of, volume_of
+from do_blockstore_async.bulk.model.plan import Plan, SkippedStep, Step
+from do_blockstore_async.bulk.model.report import ReportRow
+from do_blockstore_async.bulk.model.selection import Selection
+from do_blockstore_async.resources._ids import IdMap, IdSet, PairMap
+from tests.support.bulk_models import NOW, policy_of, snapshot, volume
+
+# What a part could be cut at, if it stood inside of a text.
+TEXTS = st.sampled_from(['},{"key":', '},{"name":', '],"skips":[', "]", '"', "\\", "é\u2028"])
+
+
+def step(number: int, text: str = "", **changes: Any) -> Step:
+    values: dict[str, Any] = {"key": f"k{number}", "action": "delete_volume", "name": text}
+    return Step(**{**values, "region": "nyc3", "volume_id": "aa", "target_id": "aa", **changes})
+
+
+def plan_of(steps: list[Step], skips: list[SkippedStep] | None = None) -> Plan:
+    return Plan(
+        kind="deletions",
+        job="delete",
+        made_at=NOW,
+        selection=Selection(name="a*"),
+        steps=tuple(steps),
+        skips=tuple(skips or ()),
+        account_sample_ids=("a", "b"),
+    )
+
+
+def whole(plan: Plan) -> bytes:
+    """A plan as one call writes it: the format, from which the parts must not differ."""
+    saved = {
+        field.name: getattr(plan, field.name)
+        for field in attrs.fields(Plan)
+        if field.name != "_sighting"
+    }
+    document = {"format": 2, "digest": plan.digest, "plan": saved}
+    return msgspec.json.encode(document)
+
+
+@given(st.lists(TEXTS, max_size=9), st.lists(TEXTS, max_size=5))
+def test_a_plan_in_parts_is_the_plan_in_one(names: list[str], reasons: list[str]) -> None:
+    skips = [SkippedStep(name=t, region="r", code="c", reason=t) for t in reasons]
+    made = plan_of([step(n, text) for n, text in enumerate(names)], skips)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_module, "_AT_ONCE", 2)
+        patch.setattr(plan_module, "_PART_BYTES", 1)
+        text = made.to_json().encode()
+        assert text == whole(made)
+        assert Plan.read_as_written(text) == made
+        assert Plan.read_as_written(b"[" + text + b"]", 1, 1 + len(text)) == made
+
+
+def test_other_texts_are_read_in_one_or_refused_as_before() -> None:
+    made = plan_of([step(1), step(2)])
+    text = made.to_json()
+    assert Plan.read_as_written(text.replace('"k1"', '"k9"').encode()) is None
+    assert Plan.read_as_written(text.replace(",", ", ").encode()) is None
+    assert Plan.from_json(text.replace('"region":', '"region": ')) == made
+
+
+def test_no_call_writes_or_reads_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While such a call runs, the event loop stands still, whatever thread it runs in."""
+    made = plan_of([step(n) for n in range(5_000)])
+    sizes: list[int] = []
+    encode = encode_json
+
+    def noting(value: Any) -> bytes:
+        sizes.append(len(value) if isinstance(value, tuple) else 1)
+        return encode(value)
+
+    monkeypatch.setattr(plan_module, "encode_json", noting)
+    text = made.to_json().encode()
+    assert max(sizes) <= 500
+    decoder, parts = msgspec.json.Decoder, list[int]()
+
+    class Noting:
+        def __init__(self, kind: Any) -> None:
+            self._decode = decoder(kind).decode
+
+        def decode(self, data: bytes) -> Any:
+            parts.append(len(data))
+            return self._decode(data)
+
+    monkeypatch.setattr(msgspec.json, "Decoder", Noting)
+    assert Plan.read_as_written(text) == made
+    assert len(parts) > 5
+    assert max(parts) <= 101_000
+
+
+def test_the_plan_in_a_journal_is_left_where_it_stands() -> None:
+    made = plan_of([step(1), step(2)])
+    fact = planned(made.digest, made.to_json_pieces())
+    raw = msgspec.Raw(made.to_json().encode())
+    assert fact == encode_fact(Planned("", FORMAT, made.digest, raw))
+    found = decode_long(fact)
+    assert isinstance(found, PlannedText)
+    text = found.text
+    assert (found.format, found.digest) == (FORMAT, made.digest)
+    assert Plan.read_as_written(text.data, text.start, text.end) == made
+    left = encode_fact(journal_state.Left("one"))
+    assert decode_long(left) == decode_fact(left)
+
+
+@given(st.lists(st.text(max_size=3) | st.integers()))
+def test_ids_in_parts_are_a_set(ids: list[str | int]) -> None:
+    found, expected = IdSet(), set[str | int]()
+    for each in ids:
+        assert found.add(each) == (each not in expected)
+        expected.add(each)
+        assert each in found
+    assert len(found) == len(expected)
+    assert found == IdSet(reversed(ids))
+    assert found != IdSet([*ids, "another"])
+    assert "another" not in found
+
+
+@given(st.dictionaries(st.tuples(st.text(max_size=3), st.text(max_size=3)), st.integers()))
+def test_maps_in_parts_are_maps(items: dict[tuple[str, str], int]) -> None:
+    pairs = PairMap(items.items())
+    assert dict(pairs) == items
+    assert len(pairs) == len(items)
+    assert pairs.get(("none", "such")) is None
+    by_id = IdMap((f"{key}", value) for key, value in items.items())
+    assert dict(by_id) == {f"{key}": value for key, value in items.items()}
+    assert "none" not in by_id
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@given(JSON)
+def test_json_in_parts_is_json_in_one(value: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_export, "_AT_ONCE", 2)
+        in_parts = json_text(value)
+    assert in_parts == _export._json_at_once(value)
+
+
+def test_steps_and_rows_go_where_attrs_values_go() -> None:
+    one = step(1, size_gigabytes=10)
+    assert repr(one.size_gigabytes) == "10.0"
+    assert attrs.evolve(one, name="x").name == "x"  # type: ignore[misc] # told late
+    assert attrs.asdict(one)["key"] == "k1"  # type: ignore[arg-type]
+    assert [field.name for field in attrs.fields(Step)][:2] == ["key", "action"]  # type: ignore[arg-type]
+    for kind in (Step, SkippedStep, ReportRow):
+        assert attrs.has(kind)
+    with pytest.raises(AttributeError):
+        one.name = "other"  # type: ignore[misc]
+    assert hash(one) == hash(step(1, size_gigabytes=10.0))
+
+
+def test_the_collector_passes_rows_and_steps_by() -> None:
+    gatherer = Gatherer()
+    one, two = volume(1), volume(2)
+    taken = [snapshot(one, n, days=n) for n in range(1, 4)]
+    rows = [gatherer.snapshot(each) for each in taken]
+    assert [snapshot_of(row) for row in rows] == taken
+    assert volume_of(gatherer.volume(one)) == one
+    assert rows[0].resource_id is rows[1].resource_id
+    assert not gc.is_tracked(rows[0])
+    assert not gc.is_tracked(gatherer.volume(two))
+    assert not gc.is_tracked(step(1))
+    grouped = by_volume(rows)
+    assert [row.id for row in grouped[one.id]] == [each.id for each in reversed(taken)]
+    gc.collect()
+    assert not gc.is_tracked(grouped[one.id])
+    many = [gatherer.snapshot(snapshot(one, n, days=1 + n % 300)) for n in range(200)]
+    assert sorted(row.id for row in by_volume(many)[one.id]) == sorted(row.id for row in many)
+
+
+def test_rows_are_those_of_the_pages() -> None:
+    rows: CompactRows[int] = CompactRows()
+    rows.add([1, 2])
+    rows.add(())
+    rows.add([3])
+    assert list(rows) == list(rows) == [1, 2, 3]
+    assert len(rows) == 3
+    assert 3 in rows
+    assert 4 not in rows
+
+
+def test_a_job_recognizes_many_snapshots_as_it_does_one() -> None:
+    one = volume(1)
+    policy = policy_of()
+    tags = [("bulk-job:nightly",), ("BULK-JOB:Nightly", "x"), ("bulk-job:other",), (), ("x",)]
+    taken = [attrs.evolve(snapshot(one, n), tags=tags[n % 5]) for n in range(10)]
+    owns = policy.recognizer()
+    assert [owns(each, one) for each in taken] == [policy.owns(each, one) for each in taken]
+    assert policy.count_own(taken, [one]) == sum(policy.owns(each, one) for each in taken) == 4
