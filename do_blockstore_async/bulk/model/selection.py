@@ -9,7 +9,7 @@ import attrs
 
 from ..._schema.validation import check_region, check_tags, check_text, fold_tags
 from ...errors import InvalidArgumentError
-from ...models import Region, Volume
+from ...models import Region, Volume, VolumeSnapshot
 
 __all__ = ["Selection"]
 
@@ -64,15 +64,49 @@ class Selection:
         return (
             self.is_in_region(volume)
             and self._matches_tags(volume)
-            and (not self.name or fnmatchcase(volume.name, self.name))
+            and self._matches_name(volume)
             and (self.attached is None or self.attached == bool(volume.droplet_ids))
         )
 
-    def _matches_tags(self, volume: Volume) -> bool:
+    def _matches_tags(self, item: Volume | VolumeSnapshot) -> bool:
         if not (self.tags or self.exclude_tags):
             return True
-        tags = fold_tags(volume.tags)
+        tags = fold_tags(item.tags)
         return tags >= fold_tags(self.tags) and tags.isdisjoint(fold_tags(self.exclude_tags))
+
+    def unknown_regions(self, there: Iterable[Region]) -> str:
+        """Say which of the regions have no block storage, and which do; else an empty text.
+
+        Args:
+            there: all regions, as `store.regions` lists them.
+        """
+        has_storage = {region.slug: "storage" in region.features for region in there}
+        unknown = sorted(slug for slug in self.regions if slug not in has_storage)
+        bare = sorted(slug for slug in self.regions if has_storage.get(slug) is False)
+        if not (unknown or bare):
+            return ""
+        return "; ".join(
+            [
+                *([f"unknown region {', '.join(unknown)}"] if unknown else []),
+                *(f"{slug} has no volumes" for slug in bare),
+                "regions with volumes: "
+                + ", ".join(sorted(s for s, has in has_storage.items() if has)),
+            ]
+        )
+
+    def matches_snapshot(self, snapshot: VolumeSnapshot) -> bool:
+        """Whether a snapshot meets the criteria: one of its regions, its tags, its own name.
+
+        No snapshot is attached: that criterion does not count.
+        """
+        return (
+            (not self.regions or not set(self.regions).isdisjoint(snapshot.regions))
+            and self._matches_tags(snapshot)
+            and self._matches_name(snapshot)
+        )
+
+    def _matches_name(self, item: Volume | VolumeSnapshot) -> bool:
+        return not self.name or fnmatchcase(item.name, self.name)
 
     def __str__(self) -> str:
         parts = [
