@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from do_blockstore_async.cli.output.columns import (
     lean_json,
 )
 from do_blockstore_async.cli.output.layout import Column, front_length, lay_out, text_width
+from do_blockstore_async.cli.output.tables import show_table
 
 cells = st.text(st.sampled_from("ab1-é大"), min_size=1, max_size=30)
 uuids = st.uuids().map(str)
@@ -95,6 +97,26 @@ def test_a_pipe_gets_everything_aligned(
         assert not [line for line in together if line != line.rstrip()]
         if columns[-1].right:
             assert len({text_width(line) for line in together}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [("日本", 4), ("e\u0301", 1), ("\N{HEAVY BLACK HEART}\ufe0f", 1), ("👩\u200d💻", 4), ("🎉", 2)],
+)
+def test_what_joins_characters_takes_no_column(text: str, width: int) -> None:
+    assert text_width(text) == width
+
+
+def test_columns_stay_straight_where_the_stream_escapes_letters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii", errors="backslashreplace")
+    monkeypatch.setattr("sys.stdout", stream)
+    show_table(("description", "size"), [("日本", "1"), ("a\tb", "10")])
+    stream.flush()
+    header, *lines = stream.buffer.getvalue().decode().splitlines()
+    assert lines == [r"\u65e5\u672c     1", r"a\tb            10"]
+    assert len(header) == len(lines[0])
 
 
 @given(st.lists(uuids, min_size=1, max_size=30))

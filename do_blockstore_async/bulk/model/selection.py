@@ -85,14 +85,10 @@ class Selection:
         bare = sorted(slug for slug in self.regions if has_storage.get(slug) is False)
         if not (unknown or bare):
             return ""
-        return "; ".join(
-            [
-                *([f"unknown region {', '.join(unknown)}"] if unknown else []),
-                *(f"{slug} has no volumes" for slug in bare),
-                "regions with volumes: "
-                + ", ".join(sorted(s for s, has in has_storage.items() if has)),
-            ]
-        )
+        with_volumes = sorted(slug for slug, has in has_storage.items() if has)
+        said = [f"unknown region {', '.join(unknown)}"] if unknown else []
+        said += [f"{slug} has no volumes" for slug in bare]
+        return "; ".join([*said, f"regions with volumes: {', '.join(with_volumes)}"])
 
     def matches_snapshot(self, snapshot: VolumeSnapshot) -> bool:
         """Whether a snapshot meets the criteria: one of its regions, its tags, its own name.
