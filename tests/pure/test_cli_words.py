@@ -396,7 +396,7 @@ def test_options_that_would_change_the_plan_are_refused_with_resume(tmp_path: Pa
 
 
 @given(
-    words=st.lists(st.text("abcdef-", min_size=1, max_size=50), min_size=1, max_size=12),
+    words=st.lists(st.text("a-", min_size=1, max_size=30), min_size=1, max_size=8),
     width=st.integers(20, 100),
 )
 def test_folding_never_breaks_a_word(words: list[str], width: int) -> None:

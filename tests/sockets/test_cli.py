@@ -251,7 +251,7 @@ def test_things_are_found_by_name_and_what_is_near_is_told(
     assert gone.err == f"deleted volume billing-db ({volume_id}, 1024 GiB, nyc3)\n"
 
 
-@pytest.mark.parametrize(("form", "first"), [("table", "id "), ("csv", "id,"), ("json", "[")])
+@pytest.mark.parametrize(("form", "first"), [("table", "id "), ("json", "[")])
 def test_the_first_rows_are_out_before_the_last_page_came(
     home: Path, form: str, first: str
 ) -> None:
