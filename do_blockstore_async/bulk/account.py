@@ -139,12 +139,8 @@ class AccountReader:
             found = [region async for region in self._regions.list()]
         except PermissionDeniedError:
             return
-        known = sorted(each.slug for each in found if "storage" in each.features)
-        unknown = sorted(unsure.difference(known))
-        if unknown:
-            raise PlanError(
-                f"unknown region {', '.join(unknown)}; regions with volumes: {', '.join(known)}"
-            )
+        if unknown := Selection(regions=unsure).unknown_regions(found):
+            raise PlanError(unknown)
 
     async def listings(
         self, *, volumes: bool, snapshots: bool, region: str | None = None

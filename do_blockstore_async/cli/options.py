@@ -1,6 +1,6 @@
 """The global options of one invocation, where commands find them, and how their values are read.
 
-A size or a time means the same in every command: it is read here and nowhere else.
+A size, a time or a choice of volumes means the same in every command: it is read here only.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import attrs
 from cyclopts import Group, Parameter
 
 from .exit_codes import UsageError
+
+if TYPE_CHECKING:
+    from ..bulk import Selection
 
 __all__ = [
     "Output",
@@ -24,6 +27,7 @@ __all__ = [
     "current",
     "gigabytes_of",
     "seconds_of",
+    "selection_of",
     "using",
 ]
 
@@ -128,6 +132,37 @@ def seconds_of(text: str, option: str) -> float:
     if not 0 < seconds < float("inf"):
         raise UsageError(f"{option} takes a time above 0, such as 30s, 5m or 1h, not {text!r}")
     return seconds
+
+
+def selection_of(
+    *,
+    regions: tuple[str, ...] = (),
+    tags: tuple[str, ...] = (),
+    exclude_tags: tuple[str, ...] = (),
+    name: str | None = None,
+    attached: bool = False,
+    unattached: bool = False,
+) -> Selection:
+    """Return what the options that pick volumes or snapshots ask for.
+
+    Raises:
+        UsageError: they exclude each other, or the name is empty: of a variable that is not set,
+            which must not come to mean every volume.
+        InvalidArgumentError: a region, a tag or the name is invalid.
+    """
+    from ..bulk import Selection
+
+    if attached and unattached:
+        raise UsageError("--attached and --unattached exclude each other")
+    if name == "":
+        raise UsageError("--name takes a name or a pattern, such as 'db-*'")
+    return Selection(
+        regions=regions,
+        tags=tags,
+        exclude_tags=exclude_tags,
+        name=name or "",
+        attached=True if attached else False if unattached else None,
+    )
 
 
 _current: ContextVar[Settings] = ContextVar("do_blockstore_settings")

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async._export import aligned_text, ascii_json, csv_text, json_text, visible
@@ -126,6 +126,7 @@ def test_control_characters_are_escaped_in_json() -> None:
     assert json.loads(text)[0] == HOSTILE
 
 
+@settings(max_examples=50)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),

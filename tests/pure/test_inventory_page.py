@@ -191,6 +191,10 @@ def test_reports_are_a_chain_and_old_json_a_link_of_it(tmp_path: Path) -> None:
         (b'{"taken_at": "2026-11-28T03:00:00", "currency": "USD", "total": {"volumes": 1, '
          b'"size_gigabytes": 1, "snapshots": 0, "snapshots_gigabytes": 0, "monthly_cost": 1}}',
          "without a time zone"),
+        (b'{"taken_at": "0001-01-01T00:00:00+14:00", "currency": "USD", "total": {"volumes": 1, '
+         b'"size_gigabytes": 1, "snapshots": 0, "snapshots_gigabytes": 0, "monthly_cost": 1}}',
+         "a date that cannot be"),
+        (b'{"history":[' * 5_000, "is no inventory"),
     ],
 )  # fmt: skip
 def test_what_is_no_report_is_said(tmp_path: Path, content: bytes, words: str) -> None:
@@ -200,6 +204,19 @@ def test_what_is_no_report_is_said(tmp_path: Path, content: bytes, words: str) -
         read_earlier([file])
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_earlier([tmp_path / "absent"])
+
+
+def test_a_report_from_the_future_is_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, page = tmp_path / "old.json", tmp_path / "report.html"
+    old.write_text(Inventory((ROW,), NOW + timedelta(days=1), "USD").to_json())
+    picture = Picture(html=page, earlier=(old,))
+    with drawing(picture, "all volumes", Prices(), with_snapshots=True) as draw:
+        draw.write_page(Inventory((ROW,), NOW, "USD", GROUPS))
+    told = "earlier reports left out: 1 not older than this report (2026-11-29 03:00)"
+    assert told in capsys.readouterr().err
+    assert "Cost over time" not in page.read_text()
 
 
 def test_amounts_of_two_currencies_are_not_drawn_in_one_line(tmp_path: Path) -> None:
@@ -243,7 +260,7 @@ def test_a_file_that_cannot_be_written_is_told_first(tmp_path: Path) -> None:
 
 
 def test_a_file_is_replaced_whole_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "report.html"
+    file = tmp_path / f"{'報' * 80}.html"  # nearly as long as a name may be
     file.write_text("old")
     with pytest.raises(KeyboardInterrupt), replacing(file):
         raise KeyboardInterrupt
@@ -254,7 +271,7 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path: Path, monkeypatch: pytest.M
                 replacement.write("new")
         assert file.read_text() == "old"
         replacement.write("new")
-    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+    assert [each.name for each in tmp_path.iterdir()] == [file.name]
     assert file.read_text() == "new"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async import Action, Region, Volume, VolumeSnapshot
@@ -20,6 +21,7 @@ from do_blockstore_async.cli.output.columns import (
     lean_json,
 )
 from do_blockstore_async.cli.output.layout import Column, front_length, lay_out, text_width
+from do_blockstore_async.cli.output.tables import show_table
 
 cells = st.text(st.sampled_from("ab1-é大"), min_size=1, max_size=30)
 uuids = st.uuids().map(str)
@@ -80,6 +82,7 @@ def test_nothing_is_cut_but_the_ends_of_ids(
     assert not (is_fixed and layout.left_out)
 
 
+@settings(max_examples=50)
 @given(table=tables(), later=st.lists(cells, min_size=1, max_size=3))
 def test_a_pipe_gets_everything_aligned(
     table: tuple[list[Column[Any]], list[list[str]]], later: list[str]
@@ -97,7 +100,28 @@ def test_a_pipe_gets_everything_aligned(
             assert len({text_width(line) for line in together}) == 1
 
 
-@given(st.lists(uuids, min_size=1, max_size=30))
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [("日本", 4), ("e\u0301", 1), ("\N{HEAVY BLACK HEART}\ufe0f", 1), ("👩\u200d💻", 4), ("🎉", 2)],
+)
+def test_what_joins_characters_takes_no_column(text: str, width: int) -> None:
+    assert text_width(text) == width
+
+
+def test_columns_stay_straight_where_the_stream_escapes_letters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii", errors="backslashreplace")
+    monkeypatch.setattr("sys.stdout", stream)
+    show_table(("description", "size"), [("日本", "1"), ("a\tb", "10")])
+    stream.flush()
+    header, *lines = stream.buffer.getvalue().decode().splitlines()
+    assert lines == [r"\u65e5\u672c     1", r"a\tb            10"]
+    assert len(header) == len(lines[0])
+
+
+@settings(max_examples=50)
+@given(st.lists(st.text("ab", min_size=12, max_size=12), min_size=1, max_size=12))
 def test_fronts_tell_ids_apart(ids: list[str]) -> None:
     length = front_length(ids)
     assert len({each[:length] for each in ids}) == len(set(ids))

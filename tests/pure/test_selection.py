@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from do_blockstore_async import Region
 from do_blockstore_async.bulk.model.selection import Selection
+from do_blockstore_async.cli.exit_codes import UsageError
+from do_blockstore_async.cli.options import selection_of
 from do_blockstore_async.errors import InvalidArgumentError
-from tests.support.bulk_models import volume
+from tests.support.bulk_models import snapshot, volume
 
 ONE = volume(1, region="nyc3", tags=("prod", "db"), droplet_ids=(1,))
 
@@ -33,6 +36,43 @@ ONE = volume(1, region="nyc3", tags=("prod", "db"), droplet_ids=(1,))
 )
 def test_every_criterion_must_be_met(criteria: dict[str, Any], matches: bool) -> None:
     assert Selection(**criteria).matches(ONE) is matches
+
+
+@pytest.mark.parametrize(
+    ("criteria", "matches"),
+    [
+        (
+            {"regions": ("ams3", "nyc3"), "tags": ("NIGHTLY",), "name": "db-*", "attached": True},
+            True,
+        ),
+        ({"regions": ("ams3",)}, False),
+        ({"tags": ("nightly", "weekly")}, False),
+        ({"exclude_tags": ("nightly",)}, False),
+        ({"name": "web-*"}, False),
+    ],
+)
+def test_snapshots_are_selected_by_what_they_have(criteria: dict[str, Any], matches: bool) -> None:
+    one = snapshot(ONE, 1, name="db-1-a", tags=("nightly",))
+    assert Selection(**criteria).matches_snapshot(one) is matches
+
+
+def test_a_variable_that_is_not_set_never_selects_everything() -> None:
+    with pytest.raises(UsageError, match="--name takes a name"):
+        selection_of(name="")
+    with pytest.raises(UsageError, match="exclude each other"):
+        selection_of(attached=True, unattached=True)
+    assert selection_of(name="db-*", unattached=True) == Selection(name="db-*", attached=False)
+
+
+def test_unknown_regions_are_told_apart_from_those_without_volumes() -> None:
+    there = [
+        Region(name=slug, slug=slug, features=features, available=True, sizes=())
+        for slug, features in (("sfo3", ("storage",)), ("nyc3", ("storage",)), ("ams1", ()))
+    ]
+    assert Selection(regions=["nyc3"]).unknown_regions(there) == ""
+    told = "unknown region nyc8, nyc9; ams1 has no volumes; regions with volumes: nyc3, sfo3"
+    asked = Selection(regions=["nyc9", "ams1", "nyc8", "nyc3"])
+    assert asked.unknown_regions(there) == told
 
 
 def test_a_selection_knows_whether_it_selects_everything() -> None:

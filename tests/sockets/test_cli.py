@@ -217,6 +217,30 @@ def test_things_are_found_by_name_and_what_is_near_is_told(
         missing = here(*words)
         assert missing.code == 1
         assert f"did you mean {volume_id} (billing-db) in nyc3?" in missing.err
+    absent: tuple[tuple[tuple[str, ...], str], ...] = (
+        (("volumes", "attach", "billing-db", "--droplet", "7"), "Droplet 7"),
+        (("volumes", "attach", volume_id, "--droplet", "7"), "Droplet 7"),
+        (("actions", "get", "billing-db", "7"), "action 7"),
+    )
+    for typed, missing_part in absent:
+        missing = here(*typed)
+        said = f"404: volume {typed[2]} is there; {missing_part} was not found"
+        assert (missing.code, said in missing.err) == (1, True)
+    # What was typed to narrow it down must hold, also beside an id, and before anything is deleted.
+    one = ("snapshots", "delete", "before-upgrade", "--yes")
+    of_id = ("snapshots", "delete", taken.out.strip(), "--yes")
+    contradictions: tuple[tuple[tuple[str, ...], int, str], ...] = (
+        ((*one, "--region", "ams3"), 1, "no snapshot is named 'before-upgrade' in ams3"),
+        ((*one, "--region", "nyc9"), 2, "unknown region nyc9"),
+        ((*of_id, "--region", "ams3"), 2, "is in nyc3, not in ams3"),
+        ((*of_id, "--volume", "billing-db-2"), 2, f"is not of that volume but of {volume_id}"),
+        (("snapshots", "delete", other, "--yes"), 1, f"404: no snapshot has the id {other}"),
+        (("volumes", "delete", volume_id, "--yes", "--region", "ams3"), 2, "is in nyc3, not in"),
+        (("volumes", "resize", volume_id, "2TB", "--region", "ams3"), 2, "is in nyc3, not in"),
+    )
+    for typed, code, said in contradictions:
+        refused = here(*typed)
+        assert (refused.code, said in refused.err) == (code, True), refused.err
     wrong = here("snapshots", "get", "before-upgarde")
     assert (wrong.code, "did you mean before-upgrade?" in wrong.err) == (1, True)
 
@@ -227,7 +251,7 @@ def test_things_are_found_by_name_and_what_is_near_is_told(
     assert gone.err == f"deleted volume billing-db ({volume_id}, 1024 GiB, nyc3)\n"
 
 
-@pytest.mark.parametrize(("form", "first"), [("table", "id "), ("csv", "id,"), ("json", "[")])
+@pytest.mark.parametrize(("form", "first"), [("table", "id "), ("json", "[")])
 def test_the_first_rows_are_out_before_the_last_page_came(
     home: Path, form: str, first: str
 ) -> None:

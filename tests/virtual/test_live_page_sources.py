@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from do_blockstore_async import Config
@@ -76,7 +77,7 @@ async def test_a_refusal_of_another_process_is_told() -> None:
 
 
 async def test_a_run_is_shown_while_it_lasts_and_once_it_has_ended(state_home: Path) -> None:
-    journal = state_home / "nightly.db"
+    journal = state_home / "nightly-\udcff.db"  # no name in UTF-8, but one in a file system
     runs = RunsUnderWay()
     world = World(volumes=30, seed=7, limits="none")
     async with connect_in_process(world, config=Config(), latency_s=(0.01, 0.01)) as store:
@@ -86,7 +87,8 @@ async def test_a_run_is_shown_while_it_lasts_and_once_it_has_ended(state_home: P
             async for _ in run:
                 during = during or await runs.read()
     (shown,) = during
-    assert (shown["name"], shown["total"], shown["is_over"]) == ("nightly", 30, False)
+    assert (shown["name"], shown["total"], shown["is_over"]) == (r"nightly-\udcff", 30, False)
+    assert msgspec.json.encode(shown)
     assert len(shown["workers"]) == 1
     assert [each["is_over"] for each in await runs.read()] == [True]
     journal.unlink()

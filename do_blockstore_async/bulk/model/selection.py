@@ -10,7 +10,7 @@ import attrs
 from ..._schema.validation import check_region, check_tags, check_text, fold_tags
 from ...errors import InvalidArgumentError
 from ...models import Region
-from .listed import AnyVolume
+from .listed import AnySnapshot, AnyVolume
 
 __all__ = ["Selection"]
 
@@ -65,15 +65,45 @@ class Selection:
         return (
             self.is_in_region(volume)
             and self._matches_tags(volume)
-            and (not self.name or fnmatchcase(volume.name, self.name))
+            and self._matches_name(volume)
             and (self.attached is None or self.attached == bool(volume.droplet_ids))
         )
 
-    def _matches_tags(self, volume: AnyVolume) -> bool:
+    def _matches_tags(self, item: AnyVolume | AnySnapshot) -> bool:
         if not (self.tags or self.exclude_tags):
             return True
-        tags = fold_tags(volume.tags)
+        tags = fold_tags(item.tags)
         return tags >= fold_tags(self.tags) and tags.isdisjoint(fold_tags(self.exclude_tags))
+
+    def unknown_regions(self, there: Iterable[Region]) -> str:
+        """Say which of the regions have no block storage, and which do; else an empty text.
+
+        Args:
+            there: all regions, as `store.regions` lists them.
+        """
+        has_storage = {region.slug: "storage" in region.features for region in there}
+        unknown = sorted(slug for slug in self.regions if slug not in has_storage)
+        bare = sorted(slug for slug in self.regions if has_storage.get(slug) is False)
+        if not (unknown or bare):
+            return ""
+        with_volumes = sorted(slug for slug, has in has_storage.items() if has)
+        said = [f"unknown region {', '.join(unknown)}"] if unknown else []
+        said += [f"{slug} has no volumes" for slug in bare]
+        return "; ".join([*said, f"regions with volumes: {', '.join(with_volumes)}"])
+
+    def matches_snapshot(self, snapshot: AnySnapshot) -> bool:
+        """Whether a snapshot meets the criteria: one of its regions, its tags, its own name.
+
+        No snapshot is attached: that criterion does not count.
+        """
+        return (
+            (not self.regions or not set(self.regions).isdisjoint(snapshot.regions))
+            and self._matches_tags(snapshot)
+            and self._matches_name(snapshot)
+        )
+
+    def _matches_name(self, item: AnyVolume | AnySnapshot) -> bool:
+        return not self.name or fnmatchcase(item.name, self.name)
 
     def __str__(self) -> str:
         parts = [

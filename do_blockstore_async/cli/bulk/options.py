@@ -19,7 +19,7 @@ from cyclopts import Group, Parameter
 from ..._log.places import state_folder
 from ...errors import InvalidArgumentError
 from ..exit_codes import UsageError
-from ..options import Settings
+from ..options import Settings, selection_of
 from ..output.terminal import print_stderr
 
 if TYPE_CHECKING:
@@ -121,16 +121,13 @@ class Pick:
 
     def selection(self) -> Selection:
         """Return the same for `store.bulk`."""
-        from ...bulk.model.selection import Selection
-
-        if self.attached and self.unattached:
-            raise UsageError("--attached and --unattached exclude each other")
-        return Selection(
+        return selection_of(
             regions=self.region,
             tags=self.tag,
             exclude_tags=self.exclude_tag,
-            name=self.name or "",
-            attached=True if self.attached else False if self.unattached else None,
+            name=self.name,
+            attached=self.attached,
+            unattached=self.unattached,
         )
 
 

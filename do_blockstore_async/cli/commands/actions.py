@@ -49,7 +49,7 @@ async def get(volume: str, action_id: int, /, *, region: str | None = None) -> i
     async with open_session() as session:
         store = session.store
         target = await id_or_volume(store, volume, region)
-        async with told_what_is_near(store, volume):
+        async with told_what_is_near(store, volume, f"action {action_id}"):
             action = await store.actions.get(target, action_id)
     show_one(current().shown, ACTIONS, action, json_of=lean_json)
     return 0
@@ -71,7 +71,7 @@ async def wait(volume: str, action_id: int, /, *, region: str | None = None) -> 
     async with open_session() as session:
         store = session.store
         target = await id_or_volume(store, volume, region)
-        async with told_what_is_near(store, volume):
+        async with told_what_is_near(store, volume, f"action {action_id}"):
             action = await store.actions.get(target, action_id)
         action = await store.actions.wait(action, timeout=current().timeout_s or _WAIT_S)
     show_one(current().shown, ACTIONS, action, json_of=lean_json)

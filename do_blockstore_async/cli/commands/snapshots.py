@@ -74,7 +74,7 @@ async def get(snapshot: str, /, *, volume: str | None = None, region: str | None
     Args:
         snapshot: its id, or its name, which costs a request for each 200 snapshots.
         volume: name or id of its volume, where the name is not unique.
-        region: the volume's region, where that name is not unique.
+        region: only one of this region; it also tells volumes of one name apart.
     """
     from ..output.columns import SNAPSHOTS, lean_json
     from ..output.tables import show_one
@@ -84,7 +84,7 @@ async def get(snapshot: str, /, *, volume: str | None = None, region: str | None
     async with open_session() as session:
         store = session.store
         of = None if volume is None else await id_or_volume(store, volume, region)
-        found = await find_snapshot(store, snapshot, of)
+        found = await find_snapshot(store, snapshot, of, region)
     show_one(current().shown, SNAPSHOTS, found, json_of=lean_json)
     return 0
 
@@ -129,24 +129,25 @@ async def delete(
     Args:
         snapshot: its id, or its name, which costs a request for each 200 snapshots.
         volume: name or id of its volume, where the name is not unique.
-        region: the volume's region, where that name is not unique.
+        region: only one of this region; it also tells volumes of one name apart.
         yes: do not ask.
     """
     from ..output.prompts import check_can_ask, confirm
     from ..output.terminal import print_stderr
     from ..session import open_session
-    from .targets import find_snapshot, id_or_volume, is_id
+    from .targets import find_snapshot, id_or_volume, is_id, told_near_snapshots
 
     check_can_ask(yes=yes)
     async with open_session() as session:
         store = session.store
         snapshot_id, label = snapshot, f"snapshot {snapshot}"
-        if not (yes and is_id(snapshot)):
+        if not (yes and is_id(snapshot) and volume is None and region is None):
             of = None if volume is None else await id_or_volume(store, volume, region)
-            found = await find_snapshot(store, snapshot, of, to_delete=True)
+            found = await find_snapshot(store, snapshot, of, region, to_delete=True)
             snapshot_id = found.id
             label = f"snapshot {found.name} ({found.id}) of {found.created_at:%Y-%m-%d %H:%M}"
         confirm(f"Delete {label} permanently?", yes=yes)
-        await store.snapshots.delete(snapshot_id)
+        async with told_near_snapshots(store, snapshot_id):
+            await store.snapshots.delete(snapshot_id)
     print_stderr(f"deleted {label}")
     return 0

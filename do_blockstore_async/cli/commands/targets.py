@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from ...client import BlockStore
     from ...models import Volume, VolumeSnapshot
 
-__all__ = ["check_regions", "find_snapshot", "find_volume", "id_or_volume", "told_what_is_near"]
+__all__ = [
+    "check_regions",
+    "find_snapshot",
+    "find_volume",
+    "id_or_volume",
+    "is_id",
+    "told_near_snapshots",
+    "told_what_is_near",
+]
 
 _ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _FRONT = re.compile(r"[0-9a-f][0-9a-f-]{5,35}", re.ASCII | re.IGNORECASE)
@@ -38,7 +46,7 @@ def is_id(text: str) -> bool:
 
 async def id_or_volume(store: BlockStore, text: str, region: str | None = None) -> str | Volume:
     """Return what a call takes: an id as it is, or the volume of that name; see `find_volume`."""
-    return text if is_id(text) else await find_volume(store, text, region)
+    return text if is_id(text) and region is None else await find_volume(store, text, region)
 
 
 async def find_volume(
@@ -54,11 +62,11 @@ async def find_volume(
 
     Raises:
         CommandError: there is none; the message has near names.
-        UsageError: the name is not unique, or the region is unknown.
+        UsageError: the name is not unique, or the region is unknown, or not that of the id.
     """
     if is_id(text):
         async with told_what_is_near(store, text):
-            return await store.volumes.get(text)
+            return await _volume_in(store, text, region)
     # The filter is the server's: what is acted on must match to the letter.
     listing = store.volumes.list(name=text, region=region)
     found = [volume async for volume in listing if volume.name == text]
@@ -69,36 +77,58 @@ async def find_volume(
         raise UsageError(f"{len(found)} volumes are named {text}: in {places}; add --region")
     if region is not None:
         await check_regions(store, region)
-    near = await _volumes(store)
+    near, are_all = await _volumes(store)
     fronts = [each for each in near if each["id"].startswith(text.lower())]
-    if len(fronts) == 1 and _FRONT.fullmatch(text) and not to_delete:
-        return await store.volumes.get(fronts[0]["id"])
+    if are_all and len(fronts) == 1 and _FRONT.fullmatch(text) and not to_delete:
+        return await _volume_in(store, fronts[0]["id"], region)
     where = f" in {region}" if region else ""
     raise CommandError(f"no volume is named {text!r}{where}{_near(text, near, fronts)}")
 
 
+def _id_of(volume: str | Volume) -> str:
+    return volume if isinstance(volume, str) else volume.id
+
+
+async def _volume_in(store: BlockStore, volume_id: str, region: str | None) -> Volume:
+    volume = await store.volumes.get(volume_id)
+    if region not in (None, volume.region.slug):
+        raise UsageError(f"volume {volume_id} is in {volume.region.slug}, not in {region}")
+    return volume
+
+
 @asynccontextmanager
-async def told_what_is_near(store: BlockStore, text: str) -> AsyncIterator[None]:
-    """Say which volume may be meant, where there is none with the id that was typed.
+async def told_what_is_near(store: BlockStore, text: str, other: str = "") -> AsyncIterator[None]:
+    """Say what a 404 is about: which volume may be meant, where there is none with the id typed.
+
+    Args:
+        store: an open client.
+        text: the volume's id or name, as it was typed.
+        other: what else may be missing where the volume is there, such as `Droplet 7`.
 
     Raises:
-        CommandError: there is none.
+        CommandError: the volume is not there, or the other thing is not.
     """
     try:
         yield
     except NotFoundError as error:
-        if not is_id(text):
-            raise
-        volumes = await _volumes(store)
-        if any(each["id"] == text.lower() for each in volumes):
-            # What is missing is something else, such as the Droplet.
+        volumes, are_all = await _volumes(store) if is_id(text) else ([], False)
+        if not is_id(text) or any(each["id"] == text.lower() for each in volumes):
+            if not other:
+                raise
+            raise CommandError(f"404: volume {text} is there; {other} was not found") from error
+        if other and not are_all:
             raise
         near = _near(text.lower(), volumes, (), by="id")
         raise CommandError(f"404: no volume has the id {text}{near}") from error
 
 
 async def find_snapshot(
-    store: BlockStore, text: str, volume: str | Volume | None = None, *, to_delete: bool = False
+    store: BlockStore,
+    text: str,
+    volume: str | Volume | None = None,
+    region: str | None = None,
+    *,
+    to_delete: bool = False,
 ) -> VolumeSnapshot:
     """Return the snapshot with this id or name. By name it reads the listing.
 
@@ -106,20 +136,26 @@ async def find_snapshot(
         store: an open client.
         text: an id or a name.
         volume: of this volume only, or its id.
+        region: only one that lies there.
         to_delete: whether the front of an id is not enough.
 
     Raises:
         CommandError: there is none; the message has near names.
-        UsageError: the name is not unique.
+        UsageError: the name is not unique, or the id is that of another volume's snapshot.
     """
     if is_id(text):
-        try:
-            return await store.snapshots.get(text)
-        except NotFoundError as error:
-            near = await _first_pages(store, "snapshots", {"resource_type": "volume"})
-            said = _near(text.lower(), near, (), by="id")
-            raise CommandError(f"404: no snapshot has the id {text}{said}") from error
-    there = await store.snapshots.list(volume)
+        async with told_near_snapshots(store, text):
+            snapshot = await store.snapshots.get(text)
+        if volume is not None and snapshot.resource_id != _id_of(volume).lower():
+            raise UsageError(f"snapshot {text} is not of that volume but of {snapshot.resource_id}")
+        if region is not None and region not in snapshot.regions:
+            places = ", ".join(snapshot.regions)
+            raise UsageError(f"snapshot {text} is in {places or 'no region'}, not in {region}")
+        return snapshot
+    listed = await store.snapshots.list(volume)
+    there = [each for each in listed if region is None or region in each.regions]
+    if region is not None and not there:
+        await check_regions(store, region)
     found = [snapshot for snapshot in there if snapshot.name == text]
     if not found and not to_delete and _FRONT.fullmatch(text):
         found = [snapshot for snapshot in there if snapshot.id.startswith(text.lower())]
@@ -128,8 +164,24 @@ async def find_snapshot(
     if found:
         ids = _enumerated([snapshot.id for snapshot in found])
         raise UsageError(f"{len(found)} snapshots are named {text}: {ids}; add --volume")
-    near = [{"id": each.id, "name": each.name} for each in there]
-    raise CommandError(f"no snapshot is named {text!r}{_near(text, near, ())}")
+    near = [{"id": each.id, "name": each.name} for each in listed]
+    where = f" in {region}" if region else ""
+    raise CommandError(f"no snapshot is named {text!r}{where}{_near(text, near, ())}")
+
+
+@asynccontextmanager
+async def told_near_snapshots(store: BlockStore, text: str) -> AsyncIterator[None]:
+    """Say which snapshot may be meant, where there is none with the id that was typed.
+
+    Raises:
+        CommandError: there is none.
+    """
+    try:
+        yield
+    except NotFoundError as error:
+        near, _ = await _first_pages(store, "snapshots", {"resource_type": "volume"})
+        said = _near(text.lower(), near, (), by="id")
+        raise CommandError(f"404: no snapshot has the id {text}{said}") from error
 
 
 async def check_regions(store: BlockStore, *slugs: str) -> None:
@@ -138,25 +190,28 @@ async def check_regions(store: BlockStore, *slugs: str) -> None:
     Raises:
         UsageError: it is unknown, or has no volumes.
     """
-    # Whatever goes wrong here is not what the user asked about.
-    with suppress(BlockStoreError):
+    from ...bulk import Selection
+
+    try:
         regions = await store.regions.list()
-        with_volumes = sorted(each.slug for each in regions if "storage" in each.features)
-        known = {each.slug for each in regions}
-        for slug in slugs:
-            if slug not in with_volumes:
-                what = f"{slug} has no volumes" if slug in known else f"unknown region {slug}"
-                raise UsageError(f"{what}; regions with volumes: {', '.join(with_volumes)}")
+    except BlockStoreError:
+        # Whatever goes wrong here is not what the user asked about.
+        return
+    if unknown := Selection(regions=slugs).unknown_regions(regions):
+        raise UsageError(unknown)
 
 
-async def _volumes(store: BlockStore) -> list[dict[str, Any]]:
+async def _volumes(store: BlockStore) -> tuple[list[dict[str, Any]], bool]:
     return await _first_pages(store, "volumes", {})
 
 
 async def _first_pages(
     store: BlockStore, what: str, params: dict[str, str]
-) -> list[dict[str, Any]]:
-    """What the first pages of a listing hold: not a listing of the library, which has no bound."""
+) -> tuple[list[dict[str, Any]], bool]:
+    """What the first pages of a listing hold, and whether that is all of it.
+
+    Not a listing of the library, which has no bound.
+    """
     found: list[dict[str, Any]] = []
     # A suggestion is no reason to fail in another way.
     with suppress(BlockStoreError, KeyError, TypeError):
@@ -165,8 +220,8 @@ async def _first_pages(
             body = (await store.request("GET", f"/v2/{what}", params=query)).body
             found += body[what]
             if len(body[what]) < _PER_PAGE:
-                break
-    return found
+                return found, True
+    return found, False
 
 
 def _near(text: str, things: list[dict[str, Any]], fronts: Any, *, by: str = "name") -> str:

@@ -177,7 +177,7 @@ async def delete(
     check_can_ask(yes=yes)
     async with open_session() as session:
         volume_id, label = volume, f"volume {volume}"
-        if not (yes and is_id(volume)):
+        if not (yes and is_id(volume) and region is None):
             found = await find_volume(session.store, volume, region, to_delete=True)
             volume_id = found.id
             label = (
@@ -208,7 +208,7 @@ async def attach(
 
     async with open_session() as session:
         target = await id_or_volume(session.store, volume, region)
-        async with told_what_is_near(session.store, volume):
+        async with told_what_is_near(session.store, volume, f"Droplet {droplet}"):
             action = await session.store.volumes.attach(target, droplet, region=region)
         return await _finish(session.store, action, wait)
 
@@ -229,7 +229,7 @@ async def detach(
 
     async with open_session() as session:
         target = await id_or_volume(session.store, volume, region)
-        async with told_what_is_near(session.store, volume):
+        async with told_what_is_near(session.store, volume, f"Droplet {droplet}"):
             action = await session.store.volumes.detach(target, droplet, region=region)
         return await _finish(session.store, action, wait)
 

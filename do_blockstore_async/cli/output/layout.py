@@ -28,6 +28,7 @@ __all__ = ["Column", "Layout", "front_length", "lay_out", "stacked", "text_width
 T = TypeVar("T")
 
 _GAP: Final = "  "
+_WITHOUT_WIDTH: Final = frozenset({"Mn", "Me", "Cf"})
 _STACK_BELOW: Final = 60
 # Columns above this give way before ids are shortened.
 _WORTH_SHORT_IDS: Final = 2
@@ -72,7 +73,8 @@ def text_width(text: str) -> int:
         return len(text)
     width = 0
     for character in text:
-        if not unicodedata.combining(character):
+        # Accents, and what joins or varies emoji, take none of their own.
+        if unicodedata.category(character) not in _WITHOUT_WIDTH:
             width += 2 if unicodedata.east_asian_width(character) in "WF" else 1
     return width
 

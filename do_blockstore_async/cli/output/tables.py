@@ -282,7 +282,17 @@ def _cells(column: Column[T], items: Sequence[T]) -> list[str]:
     else:
         cells = [value if type(value) is str and value else _readable(value) for value in values]
     # Nearly always all of a column can be shown as it is.
-    return cells if "".join(cells).isprintable() else list(map(visible, cells))
+    joined = "".join(cells)
+    if joined.isascii() and joined.isprintable():
+        return cells
+    return list(map(_cell_text, cells))
+
+
+def _cell_text(text: str) -> str:
+    """A text as the stream will show it, so that its width is known, in its column: no tab."""
+    shown = visible(text).replace("\t", "\\t")
+    encoding = sys.stdout.encoding or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def show_rows(
@@ -353,14 +363,14 @@ def show_table(
         priorities: which columns go first where it is narrow, as `Column.priority`; by default
             none goes.
     """
-    body = [[visible(cell) or "-" for cell in row] for row in rows]
+    body = [[_cell_text(cell) or "-" for cell in row] for row in rows]
     columns: list[Column[Any]] = [
         Column(name, lambda row: row, right=_all_numbers(row[i] for row in body), priority=priority)
         for i, (name, priority) in enumerate(
             zip(header, priorities or [0] * len(header), strict=True)
         )
     ]
-    last = None if totals is None else [visible(cell) or "-" for cell in totals]
+    last = None if totals is None else [_cell_text(cell) or "-" for cell in totals]
     is_wide = current().shown == "wide"
     table: _Table[Any] = _Table(columns, is_fixed=is_wide, totals=last, remedy="-o wide")
     if body:

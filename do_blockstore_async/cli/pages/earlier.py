@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +61,11 @@ def read_earlier(paths: Iterable[Path]) -> list[Past]:
         for each in (*past.history, past):
             if each.taken_at.tzinfo is None:
                 raise UsageError(f"{path} carries a date without a time zone")
-            found[each.taken_at] = msgspec.structs.replace(each, history=())
+            try:
+                taken_at = each.taken_at.astimezone(UTC)
+            except OverflowError:
+                raise UsageError(f"{path} carries a date that cannot be: {each.taken_at}") from None
+            found[taken_at] = msgspec.structs.replace(each, taken_at=taken_at, history=())
     earlier = sorted(found.values(), key=lambda past: past.taken_at)
     currencies = sorted({past.currency for past in earlier})
     if len(currencies) > 1:
@@ -90,7 +94,7 @@ def _read(path: Path) -> Past:
         if "`taken_at`" in str(error):
             raise UsageError(f"{path} does not say when it was made (taken_at)") from None
         raise UsageError(f"{path} is no inventory: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UsageError(
             f"{path} is no inventory: give a report of --html, or the output of "
             "`bulk inventory --output json`"

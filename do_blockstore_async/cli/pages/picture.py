@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,8 +69,10 @@ class Drawing:
         picture: Picture,
         file: Replacement | None,
         figures: Callable[[Inventory], Figures],
+        earlier: Sequence[Past] = (),
     ) -> None:
         self._picture = picture
+        self._earlier = earlier
         self._file = file
         self._figures = figures
 
@@ -83,6 +85,12 @@ class Drawing:
         if self._file is not None:
             from .report import report_page
 
+            later = [past for past in self._earlier if past.taken_at >= found.taken_at]
+            if later:
+                dates = ", ".join(f"{past.taken_at:%Y-%m-%d %H:%M}" for past in later[-3:])
+                print_stderr(
+                    f"earlier reports left out: {len(later):,} not older than this report ({dates})"
+                )
             self._file.write(report_page(self._figures(found)))
 
     def show_chart(self, found: Inventory) -> None:
@@ -140,7 +148,7 @@ def drawing(
     check_extra()
     earlier += _earlier(picture, scope, prices.currency)
     with replacing(picture.html) as file:
-        yield Drawing(picture, file, figures)
+        yield Drawing(picture, file, figures, earlier)
 
 
 def _chart_width(picture: Picture) -> int:

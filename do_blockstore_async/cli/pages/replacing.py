@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[Replacement]:
         where = path.resolve()
         if where.exists() and not where.is_file():
             raise UsageError(f"{path} cannot be written: it is not a regular file")
-        part = where.with_name(f".{where.name[:100]}.{new_name()}.part")
+        part = where.with_name(f".{where.name[:40]}.{new_name()}.part")
         part.open("x").close()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

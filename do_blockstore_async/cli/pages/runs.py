@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..._clock import wall_s
+from ..._export import visible
 from ..._log.places import state_folder
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ def journal_name(journal: str) -> str:
 
 def _shown(journal: str, status: RunStatus) -> dict[str, Any]:
     return {
-        "name": journal_name(journal),
+        "name": visible(journal_name(journal)),
         "kind": status.kind,
-        "job": status.job,
+        "job": visible(status.job),
         "total": status.total,
         "done": status.done,
         "skipped": status.skipped,
@@ -100,7 +101,8 @@ def _shown(journal: str, status: RunStatus) -> dict[str, Any]:
         "unknown": status.unknown,
         "remaining": status.remaining,
         "workers": [
-            {"name": worker.name, "in_flight": worker.in_flight} for worker in status.workers
+            {"name": visible(worker.name), "in_flight": worker.in_flight}
+            for worker in status.workers
         ],
         "ends_in_s": status.ends_in_s,
         "is_over": status.is_finished,
