@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .exit_codes import ExitCode, UsageError
+from .exit_codes import ExitCode, MistypedError, UsageError
 from .output.terminal import print_error, tidy_streams
 from .registry import PROGRAM
 from .signals import terminable
@@ -54,7 +54,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _run(words: list[str]) -> int:
-    from .app import MistypedError, PageRequest, read
+    from .app import PageRequest, read
 
     try:
         asked = read(words)
