@@ -151,7 +151,13 @@ api_url = "{api.url}"
     assert {each["setting"]: each["source"] for each in shown}["api_url"] == "context work"
     unknown = here("volumes", "list", "--context", "wrok")
     assert unknown.code == 2
-    assert "'wrok'" in unknown.err
+    assert "no context 'wrok'; did you mean work?" in unknown.err
+    assert here("contexts", "list", "-o", "name").out.split() == ["work", "vault", "default", "old"]
+    place.write_bytes(b'# a\r\n"context" = "vault"\r\n' + text.encode())
+    assert "was not changed" in here("contexts", "use", "work").err
+    place.write_bytes(text.replace("\n", "\r\n").encode())
+    assert here("contexts", "use", "work").code == 0
+    assert place.read_bytes() == f'context = "work"\n{text}'.replace("\n", "\r\n").encode()
 
     place.write_text("contxt = 'work'\n")
     broken = here("volumes", "list")
