@@ -160,7 +160,8 @@ def test_mistypings_are_named_in_a_persons_words(typed: str, says: str, where: s
 
 def completed(text: str) -> list[str]:
     words = program_words(text)
-    values = {"regions": [("nyc3", "New York 3")], "volumes": [("db-1", "10 GiB")]}
+    values = {"regions": [("nyc3", "New York 3")], "volumes": [("db-1", "10 GiB")],
+              "tags": [("nightly", "")]}  # fmt: skip
     answer = candidates(read_line(words[:-1]), words[-1], lambda kind: values.get(kind, []))
     return [value for value, _ in answer.found]
 
@@ -186,6 +187,8 @@ def completed(text: str) -> list[str]:
         ("do-blockstore nonsense ", list(words_of())),
         ("do-blockstore volumes list --verbose --verb", []),
         ("do-blockstore volumes list -- --", []),
+        ("do-blockstore volumes list --tag n", ["nightly"]),
+        ("do-blockstore bulk prune --exclude-tag ", ["nightly"]),
     ],
 )
 def test_what_may_come_next_is_offered(text: str, found: list[str]) -> None:
