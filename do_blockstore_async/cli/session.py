@@ -62,7 +62,7 @@ def windows_of(settings: Settings) -> tuple[tuple[int, float], ...]:
     try:
         windows = parse_limits(named)
     except ValueError as error:
-        raise UsageError(f"{where}: {error}") from None
+        raise UsageError(str(error).replace("limits", where, 1)) from None
     if not windows and not settings.simulate:
         raise UsageError(f"{where}: none needs --simulate: the real API always has limits")
     return windows or _UNLIMITED

@@ -301,6 +301,7 @@ def test_a_wait_says_why() -> None:
         ),
         (NotFoundError("gone", status=404), 1, "gone"),
         (TransportError("refused", sent=False), 1, "check the network"),
+        (ConfigError("base_url must be https"), 2, "the API's URL must be https"),
         (OutcomeUnknownError("lost"), 1, "check before you repeat it"),
         (PlanError("edited"), 2, "edited"),
         (JournalError("in use"), 2, "in use"),

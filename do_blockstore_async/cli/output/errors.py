@@ -25,6 +25,8 @@ _OPTIONS = {
     "max_pruned_share": "--max-pruned-share",
     "time_zone": "--time-zone",
     "Config.ca_file": "--ca-file",
+    "base_url ": "the API's URL ",
+    "budget must be ": "--budget-store must be ",
     "max_items": "--max-items",
     "max_share": "--max-share",
     "retry_failed": "--retry-failed",
@@ -116,7 +118,7 @@ def _advice(error: BlockStoreError, settings: Settings) -> str:
     if isinstance(error, RequestTimeoutError):
         return "try again, or with a longer --timeout"
     if isinstance(error, TransportError):
-        at = "--api-url" if settings.api_url else "DIGITALOCEAN_API_URL"
+        at = "--api-url" if settings.api_url else "the API's URL (`do-blockstore config show`)"
         return f"check the network and {at}"
     if isinstance(error, ServerError):
         return "the API failed: try again later"
