@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
         except OSError as error:
             # Only stdout is left to fail here: a full disk behind a `>`.
             _silence(sys.stdout)
-            print_error(f"cannot write the results: {error.strerror or error}")
+            print_error(f"{PROGRAM}: cannot write the results: {error.strerror or error}")
             return ExitCode.FAILED
     return ExitCode.TERMINATED if ended and code == ExitCode.INTERRUPTED else code
 

@@ -79,8 +79,8 @@ def describe(error: BaseException, settings: Settings) -> str:
         return f"{text}; {advice}" if advice else text
     if isinstance(error, OSError):
         # Without a file name it is stdout that failed, such as a full disk behind a `>`.
-        where = error.filename or "the results"
-        return f"cannot read or write {where}: {error.strerror or type(error).__name__}"
+        where = f"read or write {error.filename}" if error.filename else "write the results"
+        return f"cannot {where}: {error.strerror or type(error).__name__}"
     # Only a bug of this program gets here.
     more = "" if settings.verbose else "; --verbose shows where, please report it"
     return f"internal error: {type(error).__name__}: {_one_line(str(error))}{more}"
