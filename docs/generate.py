@@ -116,7 +116,7 @@ def _value(each: Any, choices: list[str]) -> str:
         if kind:
             return kind
     word = str(max(each.names, key=len)).rpartition("-")[2].upper()
-    return {"WITHIN": "AGE", "FIRST": "VALUE"}.get(word, word)
+    return {"WITHIN": "AGE", "THAN": "AGE", "FIRST": "VALUE"}.get(word, word)
 
 
 def _kind(hint: Any) -> Any:

@@ -6,14 +6,14 @@ Its options, and those that every command has, are functions' parameters, parsed
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .exit_codes import UsageError
-from .registry import ALIASES, GROUPS, PROGRAM, Command, find, resolve, words_of
+from .exit_codes import MistypedError, UsageError
+from .hints import command_words
+from .registry import ALIASES, GROUPS, PROGRAM, Command, find
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .options import Settings
 
-__all__ = ["Call", "MistypedError", "PageRequest", "arguments_of", "read"]
+__all__ = ["Call", "PageRequest", "arguments_of", "read"]
 
 _HELP = ("--help", "-h")
 _VERSION = ("--version", "-V")
@@ -53,14 +53,6 @@ class PageRequest(NamedTuple):
     mistaken: bool = False
 
 
-class MistypedError(UsageError):
-    """What was typed names no command, or not what it takes; `where` is the command or group."""
-
-    def __init__(self, message: str, where: str) -> None:
-        super().__init__(message)
-        self.where = where
-
-
 def read(words: Sequence[str]) -> Call | PageRequest:
     """Find out what is asked for.
 
@@ -76,13 +68,13 @@ def read(words: Sequence[str]) -> Call | PageRequest:
         return PageRequest()
     if _HELP_GLOBAL in head:
         return PageRequest(kind="global")
-    if head and head[0] in _VERSION:
+    if any(word in _VERSION for word in head) or words == ["version"]:
         return PageRequest(kind="version")
     if any(word in _HELP for word in head):
-        return PageRequest(_command_words(_without_options(head)))
+        return PageRequest(command_words(_without_options(head)))
     if not tail and all(word in GROUPS or word in ALIASES for word in head):
         # Known without the parser: a group without a command, most likely.
-        found = _command_words(head)
+        found = command_words(head)
         if find(" ".join(found)) is None:
             return PageRequest(found, mistaken=True)
     return _call(head, tail)
@@ -97,7 +89,7 @@ def _call(head: list[str], tail: list[str]) -> Call | PageRequest:
     except CycloptsError as error:
         from .output.usage import where_of, wording
 
-        raise MistypedError(wording(error, head), where_of(error)) from None
+        raise MistypedError(wording(error, head, tail), where_of(error)) from None
 
 
 def _parsed_call(head: list[str], tail: list[str]) -> Call | PageRequest:
@@ -107,40 +99,22 @@ def _parsed_call(head: list[str], tail: list[str]) -> Call | PageRequest:
         settings, rest, has_output = _parsed(everywhere, head)()
     else:
         settings, rest, has_output = everywhere(*head)
-    if not rest:
-        return PageRequest()
-    if rest[0].startswith("-"):
-        name = rest[0].partition("=")[0]
-        raise MistypedError(
-            f"{name} does not come first: the options of a command follow its name", ""
-        )
-    is_refresh = rest[0] == _REFRESH.words
-    found = (rest[0],) if is_refresh else _command_words(rest)
+    is_refresh = rest[:1] == (_REFRESH.words,)
+    found = rest[:1] if is_refresh else command_words(rest)
     command = _REFRESH if is_refresh else find(" ".join(found))
     if command is None:
-        return PageRequest(found, mistaken=True)
+        if len(rest) > len(found):
+            from .output.usage import misplaced
+
+            raise MistypedError(misplaced(rest[len(found)], rest), " ".join(found))
+        if tail:
+            raise MistypedError("-- stands after the words of a command", " ".join(found))
+        return PageRequest(found, mistaken=bool(found))
     # Whoever mends the configuration needs its commands.
     if not has_output and not command.words.startswith("config"):
         settings = _with_usual_output(settings)
     function = _imported(command)
     return Call(command, settings, _parsed(function, [*rest[len(found) :], *tail], command))
-
-
-def _command_words(words: Sequence[str]) -> tuple[str, ...]:
-    """The words of the command or group at the beginning, aliases resolved."""
-    if not words:
-        return ()
-    first = resolve(words[0])
-    if first is None:
-        raise _unknown(words[0], None)
-    if first not in GROUPS:
-        return (first,)
-    if len(words) == 1 or words[1].startswith("-"):
-        return (first,)
-    second = resolve(words[1], first)
-    if second is None:
-        raise _unknown(words[1], first)
-    return first, second
 
 
 def _without_options(words: Sequence[str]) -> list[str]:
@@ -153,17 +127,6 @@ def _without_options(words: Sequence[str]) -> list[str]:
     while left and left[0].startswith("-"):
         del left[: 2 if left[0] in valued else 1]
     return left
-
-
-def _unknown(word: str, group: str | None) -> MistypedError:
-    near = difflib.get_close_matches(word, words_of(group), n=3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    if not near and group is None:
-        # The command may be known, and its group forgotten.
-        inside = [f"{name} {word}" for name in GROUPS if resolve(word, name) == word]
-        if inside:
-            hint = f"; did you mean {' or '.join(inside)}?"
-    return MistypedError(f"unknown command: {word}{hint}", group or "")
 
 
 def _with_usual_output(settings: Settings) -> Settings:

@@ -6,7 +6,6 @@ a file, an environment variable or a command that has the token.
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from .._log.places import home_folder
 from .exit_codes import UsageError
+from .hints import did_you_mean
 
 __all__ = ["TEMPLATE", "ConfigFile", "Context", "Defaults", "config_path", "load", "parse"]
 
@@ -30,7 +30,7 @@ TEMPLATE = """\
 
 [defaults]
 # output = "table"
-# timeout_s = 60
+# timeout = "5m"
 # budget_store = "machine"
 # ca_file = "/etc/ssl/company.pem"
 
@@ -46,20 +46,20 @@ TEMPLATE = """\
 """
 
 _TOP = ("context", "refresh_completions", "defaults", "contexts")
-_SETTINGS = ("api_url", "budget_store", "ca_file", "limits", "output", "timeout_s")
+_SETTINGS = ("api_url", "budget_store", "ca_file", "limits", "output", "timeout")
 _OF_CONTEXT = ("token_file", "token_env", "token_command", "api_url", "budget_store", "limits")
 _SECRETS = ("token", "access_token", "api_token", "api_key", "password", "secret")
 
 
 class Defaults(NamedTuple):
-    """Settings that apply where nothing else says them."""
+    """Settings that apply where nothing else says them; texts are as the options take them."""
 
     api_url: str | None = None
     budget_store: str | None = None
     ca_file: Path | None = None
     limits: str | None = None
     output: str | None = None
-    timeout_s: float | None = None
+    timeout: str | None = None
 
 
 class Context(NamedTuple):
@@ -95,7 +95,8 @@ def config_path(env: Mapping[str, str]) -> Path | None:
         return Path(env["DO_BLOCKSTORE_CONFIG"])
     variable = "APPDATA" if sys.platform == "win32" else "XDG_CONFIG_HOME"
     home = home_folder(env)
-    if env.get(variable):
+    # A relative one is to be ignored, says the standard: it would be another file in each folder.
+    if os.path.isabs(env.get(variable, "")):  # noqa: PTH117
         root = Path(env[variable])
     elif home is None:
         return None
@@ -159,13 +160,11 @@ def parse(text: str, path: Path) -> ConfigFile:
     chosen = _text(found, "context", "")
     if chosen is not None and chosen not in contexts:
         raise ValueError(
-            f"context = {chosen!r}: there is no [contexts.{chosen}]{_near(chosen, contexts)}"
+            f"context = {chosen!r}: there is no [contexts.{chosen}]{did_you_mean(chosen, contexts)}"
         )
-    timeout_s = defaults.get("timeout_s")
-    if timeout_s is not None and (
-        isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not timeout_s > 0
-    ):
-        raise ValueError(f"defaults.timeout_s must be seconds, more than 0, not {timeout_s!r}")
+    timeout = defaults.get("timeout")
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
+        timeout = _text(defaults, "timeout", "defaults.")
     refresh = found.get("refresh_completions", True)
     if not isinstance(refresh, bool):
         raise ValueError(f"refresh_completions must be true or false, not {refresh!r}")  # noqa: TRY004
@@ -180,7 +179,7 @@ def parse(text: str, path: Path) -> ConfigFile:
             _place(defaults, "ca_file", "defaults.", path),
             _text(defaults, "limits", "defaults."),
             _text(defaults, "output", "defaults."),
-            None if timeout_s is None else float(timeout_s),
+            None if timeout is None else str(timeout),
         ),
         contexts,
     )
@@ -204,7 +203,9 @@ def _context(name: str, found: Mapping[str, Any], path: Path) -> Context:
         except ValueError:
             command = []
     if command is not None and not (
-        isinstance(command, list) and command and all(isinstance(each, str) for each in command)
+        isinstance(command, list)
+        and all(isinstance(each, str) and "\0" not in each for each in command)
+        and "".join(command[:1]).strip()
     ):
         raise ValueError(f'{inside}token_command must be a command, such as ["pass", "show", "do"]')
     return Context(
@@ -228,13 +229,8 @@ def _check_keys(found: Mapping[str, Any], known: tuple[str, ...], inside: str) -
                 "repositories copy: put it into a file of its own with mode 0600 and write "
                 "token_file, or use token_env or token_command, in a [contexts.NAME]"
             )
-        hint = _near(key, known) or f"; known are {', '.join(known)}"
+        hint = did_you_mean(key, known) or f"; known are {', '.join(known)}"
         raise ValueError(f"unknown key {inside}{key}{hint}")
-
-
-def _near(word: str, known: Any) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _table(found: Mapping[str, Any], key: str, inside: str = "") -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CommandError", "ExitCode", "UsageError"]
+__all__ = ["CommandError", "ExitCode", "MistypedError", "UsageError"]
 
 
 class ExitCode:
@@ -20,6 +20,14 @@ class ExitCode:
 
 class UsageError(Exception):
     """The arguments are invalid; the message says what to do instead."""
+
+
+class MistypedError(UsageError):
+    """What was typed names no command, or not what it takes; `where` is the command or group."""
+
+    def __init__(self, message: str, where: str) -> None:
+        super().__init__(message)
+        self.where = where
 
 
 class CommandError(Exception):

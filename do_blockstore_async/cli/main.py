@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .exit_codes import ExitCode, UsageError
+from .exit_codes import ExitCode, MistypedError, UsageError
 from .output.terminal import print_error, tidy_streams
 from .registry import PROGRAM
 from .signals import terminable
@@ -48,13 +48,13 @@ def run(argv: Sequence[str]) -> int:
         except OSError as error:
             # Only stdout is left to fail here: a full disk behind a `>`.
             _silence(sys.stdout)
-            print_error(f"cannot write the results: {error.strerror or error}")
+            print_error(f"{PROGRAM}: cannot write the results: {error.strerror or error}")
             return ExitCode.FAILED
     return ExitCode.TERMINATED if ended and code == ExitCode.INTERRUPTED else code
 
 
 def _run(words: list[str]) -> int:
-    from .app import MistypedError, PageRequest, read
+    from .app import PageRequest, read
 
     try:
         asked = read(words)

@@ -20,7 +20,7 @@ from .auth.credentials import read_token, source_of
 from .auth.source import account_key
 from .config_file import load
 from .exit_codes import UsageError
-from .options import Settings, current
+from .options import Settings, current, seconds_of
 from .output.terminal import print_stderr, redact
 
 __all__ = ["SIMULATED_VOLUMES", "Session", "open_session", "settled", "windows_of"]
@@ -62,7 +62,7 @@ def windows_of(settings: Settings) -> tuple[tuple[int, float], ...]:
     try:
         windows = parse_limits(named)
     except ValueError as error:
-        raise UsageError(f"{where}: {error}") from None
+        raise UsageError(str(error).replace("limits", where, 1)) from None
     if not windows and not settings.simulate:
         raise UsageError(f"{where}: none needs --simulate: the real API always has limits")
     return windows or _UNLIMITED
@@ -74,16 +74,16 @@ def settled(settings: Settings) -> Config:
     Raises:
         UsageError: an option or the configuration file is unusable.
     """
-    defaults = load().defaults
-    timeout_s = settings.timeout_s
-    if timeout_s is not None and not timeout_s > 0:
-        raise UsageError(f"--timeout must be seconds, more than 0, not {timeout_s:g}")
+    file = load()
+    timeout_s, defaults = settings.timeout_s, file.defaults
+    if timeout_s is None and defaults.timeout is not None:
+        timeout_s = seconds_of(defaults.timeout, f"{file.path}: defaults.timeout")
     ca_file = settings.ca_file
-    if ca_file is None and not os.environ.get("SSL_CERT_FILE"):
+    if ca_file is None and not settings.simulate and not os.environ.get("SSL_CERT_FILE"):
         ca_file = defaults.ca_file
     return Config(
         windows=windows_of(settings),
-        timeout_s=defaults.timeout_s if timeout_s is None else timeout_s,
+        timeout_s=timeout_s,
         ca_file=ca_file,
         trust_env=True,  # HTTPS_PROXY, as in every other tool of a terminal
     )

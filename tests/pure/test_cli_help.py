@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from do_blockstore_async.cli.app import Call, MistypedError, PageRequest, read
+from do_blockstore_async.cli.app import Call, PageRequest, read
 from do_blockstore_async.cli.completion.candidates import candidates, program_words, read_line
+from do_blockstore_async.cli.exit_codes import MistypedError
 from do_blockstore_async.cli.help import pages
 from do_blockstore_async.cli.help.table import EVERYWHERE, usages
 from do_blockstore_async.cli.registry import ALIASES, COMMANDS, GROUPS, SECTIONS, words_of
@@ -92,6 +93,8 @@ def test_aliases_and_options_stand_where_people_put_them(typed: str, words: str)
         ("--help", PageRequest()),
         ("--version", PageRequest(kind="version")),
         ("-V", PageRequest(kind="version")),
+        ("version", PageRequest(kind="version")),
+        ("volumes list --version", PageRequest(kind="version")),
         ("volumes list --help-global", PageRequest(kind="global")),
         ("volumes", PageRequest(("volumes",), mistaken=True)),
         ("bulk", PageRequest(("bulk",), mistaken=True)),
@@ -130,7 +133,17 @@ def test_pages_instead_of_commands(typed: str, page: PageRequest) -> None:
         ("volumes lisst", "unknown command: lisst; did you mean list?", "volumes"),
         ("prune", "unknown command: prune; did you mean bulk prune?", ""),
         ("zebra", "unknown command: zebra", ""),
-        ("--region nyc3 volumes list", "--region does not come first", ""),
+        ("--region nyc3 volumes list", "--region stands too early", ""),
+        ("volumes --region nyc3 list", "--region stands too early", "volumes"),
+        ("--quite volumes list", "unknown option: --quite; did you mean --quiet?", ""),
+        ("--token abc volumes list", "use --token-file FILE", ""),
+        ("volumes --token=abc list", "use --token-file FILE", "volumes"),
+        ("--token abc simulator", "--token stands too early", ""),
+        ("-- volumes list", "-- stands after the words of a command", ""),
+        ("volumes -- list", "-- stands after the words of a command", "volumes"),
+        ("volumes list -- --zebra", "unexpected argument: --zebra", "volumes list"),
+        ("volumes get a -- --region", "unexpected argument: --region", "volumes get"),
+        ("list", "did you mean volumes list, snapshots list, ", ""),
         ("completion tcsh", "SHELL takes bash, zsh or fish, not 'tcsh'", "completion"),
     ],
 )  # fmt: skip
@@ -147,7 +160,8 @@ def test_mistypings_are_named_in_a_persons_words(typed: str, says: str, where: s
 
 def completed(text: str) -> list[str]:
     words = program_words(text)
-    values = {"regions": [("nyc3", "New York 3")], "volumes": [("db-1", "10 GiB")]}
+    values = {"regions": [("nyc3", "New York 3")], "volumes": [("db-1", "10 GiB")],
+              "tags": [("nightly", "")]}  # fmt: skip
     answer = candidates(read_line(words[:-1]), words[-1], lambda kind: values.get(kind, []))
     return [value for value, _ in answer.found]
 
@@ -173,6 +187,8 @@ def completed(text: str) -> list[str]:
         ("do-blockstore nonsense ", list(words_of())),
         ("do-blockstore volumes list --verbose --verb", []),
         ("do-blockstore volumes list -- --", []),
+        ("do-blockstore volumes list --tag n", ["nightly"]),
+        ("do-blockstore bulk prune --exclude-tag ", ["nightly"]),
     ],
 )
 def test_what_may_come_next_is_offered(text: str, found: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from do_blockstore_async.cli.auth.source import API, SourceOptions, account_key,
 from do_blockstore_async.cli.config_file import TEMPLATE, config_path, load, parse
 from do_blockstore_async.cli.exit_codes import UsageError
 from do_blockstore_async.cli.options import Settings
+from do_blockstore_async.cli.session import settled
 
 TOKEN = "dop_v1_" + "0123456789abcdef" * 4
 PLACE = Path("/home/me/.config/do-blockstore/config.toml")
@@ -54,7 +56,7 @@ def test_the_template_says_nothing_and_every_line_of_it_can_be_used() -> None:
     assert found.context == "production"
     assert set(found.contexts) == {"production", "staging", "vault"}
     assert found.contexts["production"].token_file == PLACE.parent / "production.token"
-    assert found.defaults.timeout_s == 60.0
+    assert found.defaults.timeout == "5m"
 
 
 @pytest.mark.parametrize(
@@ -75,8 +77,10 @@ def test_the_template_says_nothing_and_every_line_of_it_can_be_used() -> None:
         ("contexts = 3", "contexts must be a table"),
         ("[contexts]\na = 'b'", "contexts.a must be a table"),
         ("context = 3", "context must be some text"),
-        ("[defaults]\ntimeout_s = 0", "more than 0"),
-        ("[defaults]\ntimeout_s = true", "more than 0"),
+        ("[defaults]\ntimeout = true", "defaults.timeout must be some text"),
+        ("[defaults]\ntimeout_s = 3", "did you mean timeout"),
+        ('[contexts.a]\ntoken_command = [" ", "x"]', "must be a command"),
+        ('[contexts.a]\ntoken_command = ["a\\u0000b"]', "must be a command"),
         ("refresh_completions = 1", "true or false"),
         (f"token = '{TOKEN}", "invalid TOML .at end of document"),
         (f"'{TOKEN}' {{", "invalid TOML"),
@@ -88,7 +92,7 @@ def test_what_the_file_must_not_say_is_named_and_no_token_quoted(text: str, says
     assert TOKEN not in str(caught.value)
 
 
-@given(text=st.text(max_size=200))
+@given(text=st.text("[]=.\"'#\\\n 1atoken_file\x00\u00e9", max_size=80))
 def test_whatever_the_file_holds_is_read_or_refused(text: str) -> None:
     with suppress(ValueError):
         parse(text, PLACE)
@@ -108,6 +112,9 @@ def test_an_option_beats_the_environment_beats_the_context_beats_the_defaults(
     assert source_of(Settings(), token).api_url == "https://default.example"
     both = {**token, "DIGITALOCEAN_API_URL": "https://env.example"}
     assert source_of(Settings(), both).api_url == "https://env.example"
+    # Nor does the environment send a context's token to another address than its own.
+    address = {**env, "DIGITALOCEAN_API_URL": "https://env.example"}
+    assert source_of(Settings(), address).api_url == "https://work.example"
 
     # A context that an option names beats the environment, and its API does too.
     named = Settings(context="work")
@@ -164,6 +171,9 @@ def test_the_key_of_an_account_tells_accounts_apart_and_holds_no_token(tmp_path:
     assert not marker.exists()
     assert key(token_file=tmp_path / "absent") is None
     assert key(token_file=Path("-")) is None
+    # Reading a pipe a second time would wait for somebody who writes.
+    os.mkfifo(tmp_path / "pipe")
+    assert key(token_file=tmp_path / "pipe") is None
 
 
 def test_the_file_is_where_the_platform_has_such_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,9 +182,30 @@ def test_the_file_is_where_the_platform_has_such_files(monkeypatch: pytest.Monke
     assert config_path({"HOME": "/home/me", "XDG_CONFIG_HOME": "/x"}) == Path(
         "/x/do-blockstore/config.toml"
     )
+    assert config_path({"HOME": "/home/me", "XDG_CONFIG_HOME": "relative"}) == PLACE
     assert config_path({"DO_BLOCKSTORE_CONFIG": "/c.toml"}) == Path("/c.toml")
     monkeypatch.setattr(sys, "platform", "win32")
     assert config_path({"APPDATA": "/appdata"}) == Path("/appdata/do-blockstore/config.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("'5m'", 300), ("90", 90), ("0.5", 0.5), ("'0s'", None), ("-1", None), ("inf", None)],
+)
+def test_a_time_is_written_as_in_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, seconds: float | None
+) -> None:
+    place = tmp_path / "config.toml"
+    place.write_text(f"[defaults]\ntimeout = {text}\nca_file = 'absent.pem'\n")
+    monkeypatch.setenv("DO_BLOCKSTORE_CONFIG", str(place))
+    asked = Settings(simulate=True)
+    if seconds is None:
+        with pytest.raises(UsageError, match=r"defaults\.timeout takes a time above 0"):
+            settled(asked)
+    else:
+        assert settled(asked).timeout_s == seconds
+        # A simulator has no certificate.
+        assert settled(asked).ca_file is None
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ async def test_the_command_line_goes_through_the_proxy_and_trusts_the_named_auth
         configured = {**env, "DO_BLOCKSTORE_CONFIG": str(config)}
         assert (await run("regions", "list", env=configured)).code == 0
 
-        unknown = await run("regions", "list", "--timeout", "5", env=env)
+        unknown = await run("regions", "list", "--timeout", "2", env=env)
         assert unknown.code == 1
         assert "certificate is not valid (own authorities: --ca-file)" in unknown.err
         assert len(seen) == 3
@@ -87,7 +87,7 @@ async def test_proxies_and_authorities_that_cannot_be_used_are_named(
         env = environment(
             tmp_path, DIGITALOCEAN_TOKEN=CANARY, DIGITALOCEAN_API_URL=url, HTTPS_PROXY=wrong
         )
-        words = ("regions", "list", "--ca-file", str(ca_file), "--timeout", "5")
+        words = ("regions", "list", "--ca-file", str(ca_file), "--timeout", "2")
         refused = await run(*words, env=env)
         assert refused.code == 1
         assert "the proxy refused the connection (407)" in refused.err

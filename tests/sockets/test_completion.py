@@ -17,9 +17,19 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from do_blockstore_async.cli.completion.cache import FRESH_S
+from do_blockstore_async.cli.auth.source import SourceOptions, account_key, find_source
+from do_blockstore_async.cli.completion.cache import FRESH_S, remember
 from do_blockstore_async.cli.completion.scripts import SCRIPTS
-from tests.support.cli import CANARY, PROGRAM, Here, Server, do, serving, without_styles
+from tests.support.cli import (
+    CANARY,
+    PROGRAM,
+    Here,
+    Server,
+    do,
+    environment,
+    serving,
+    without_styles,
+)
 from tests.support.web_services import until
 
 LINES = {
@@ -69,34 +79,27 @@ def in_shell(api: Server, home: Path) -> dict[str, str]:
     return {**env, "PATH": f"{Path(PROGRAM[0]).parent}{os.pathsep}{env['PATH']}"}
 
 
-def offered(shell: str, lines: list[str], env: dict[str, str]) -> list[list[str]]:
-    """What the shell's own completion makes of each line, without a terminal."""
-    if shell == "fish":
-        asked = "".join(f'complete -C "{line}"; printf "==\\n"\n' for line in lines)
-        command = ["fish", "--no-config", "-c", f"do-blockstore completion fish | source\n{asked}"]
-    else:
-        asked = "".join(
-            f"COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}\n"
-            # The word as bash cuts it: after a blank, `=` or `:`.
-            f"_do_blockstore do-blockstore '{line.rpartition(' ')[2].rpartition('=')[2]}' ''\n"
-            "printf '%s\\n' \"${COMPREPLY[@]}\" ==\n"
-            for line in lines
-        )
-        command = ["bash", "--norc", "-c", f"source <(do-blockstore completion bash)\n{asked}"]
-    done = subprocess.run(  # noqa: S603 -- our own words
-        command, env=env, capture_output=True, text=True, check=True, timeout=30
+def offered(lines: list[str], env: dict[str, str]) -> list[list[str]]:
+    """What bash's own completion makes of each line, without a terminal."""
+    asked = "".join(
+        f"COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}\n"
+        # The word as bash cuts it: after a blank, `=` or `:`.
+        f"_do_blockstore do-blockstore '{line.rpartition(' ')[2].rpartition('=')[2]}' ''\n"
+        "printf '%s\\n' \"${COMPREPLY[@]}\" ==\n"
+        for line in lines
     )
+    done = subprocess.run(  # noqa: S603 -- our own words
+        ["bash", "--norc", "-c", f"source <(do-blockstore completion bash)\n{asked}"],  # noqa: S607
+        env=env, capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
     assert done.stderr == ""
     answers = done.stdout.split("==\n")[: len(lines)]
-    return [[each.partition("\t")[0] for each in a.splitlines() if each] for a in answers]
+    return [[each for each in answer.splitlines() if each] for answer in answers]
 
 
-@pytest.mark.parametrize("shell", ["bash", "fish"])
-def test_shells_complete_words_values_and_names(
-    shell: str, here: Here, api: Server, home: Path
-) -> None:
-    if not is_here(shell):
-        pytest.skip(f"{shell} is not installed")
+def test_words_values_and_names_complete(here: Here, api: Server, home: Path) -> None:
+    if not is_here("bash"):
+        pytest.skip("bash is not installed")
     volumes = json.loads(here("volumes", "list", "-o", "json").out)
     assert here("regions", "list").code == 0
     env = in_shell(api, home)
@@ -105,7 +108,7 @@ def test_shells_complete_words_values_and_names(
     one = volumes[0]
     lines += [f"volumes get {one['id'][:5]}", f"volumes get --region {one['region']} "]
     words, options, choices, regions, equals, names, ids, of_region = offered(
-        shell, [f"do-blockstore {line}" for line in lines], env
+        [f"do-blockstore {line}" for line in lines], env
     )
     assert (words, options) == (["volumes"], ["--keep-last"])
     assert {"csv", "json", "table"} <= set(choices)
@@ -116,56 +119,93 @@ def test_shells_complete_words_values_and_names(
     assert of_region == [one["name"]]
 
 
+# Names as no API gives them, each with what is typed of it.
+HOSTILE = {
+    "a": "a$(touch pwned)`touch pwned`",
+    "b": "b  c;touch pwned&",
+    "d": "d'e\"f",
+    "g": "g*[x]?",
+    "i": "i\\h!!$HOME~",
+    "'k": "k l$(touch pwned)",
+    '"m': "m n$(touch pwned)",
+}
+
+
+@pytest.fixture
+def typing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of somebody at a terminal; the program only shows what it was given."""
+    program = tmp_path / "bin" / "do-blockstore"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\ncase "$1" in __complete|completion) exec {PROGRAM[0]} "$@";; esac\n'
+        "printf given:; printf '<%s>' \"$@\"; echo :end\n"
+    )
+    program.chmod(0o755)
+    env = environment(
+        tmp_path, DIGITALOCEAN_TOKEN=CANARY, ZDOTDIR=str(tmp_path), PS1="> ", fish_greeting=""
+    )
+    env["PATH"] = f"{program.parent}{os.pathsep}{env['PATH']}"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    account = account_key(find_source(SourceOptions(), env), env)
+    remember(account, "regions", [("lon1", "London 1")])
+    rows = [(f"id-{name}", name, "lon1", "1 GiB", "p$(touch pwned) q") for name in HOSTILE.values()]
+    remember(account, "volumes", rows)
+    # What a star would be taken for.
+    (tmp_path / "g*[x]? other").touch()
+    return env
+
+
 @shells
 def test_the_documented_line_installs_completion_at_a_terminal(
-    shell: str, here: Here, api: Server, tmp_path: Path, home: Path
+    shell: str, typing: dict[str, str], tmp_path: Path
 ) -> None:
-    assert here("regions", "list").code == 0
     file, line, arguments = LINES[shell]
     docs = (Path(__file__).parents[2] / "docs/howto/command-line.md").read_text(encoding="utf-8")
     assert line in docs
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text(f"PS1='> '\n{line}\n" if shell != "fish" else f"{line}\n")
-    env = {
-        **in_shell(api, tmp_path),
-        "ZDOTDIR": str(tmp_path),
-        "XDG_CACHE_HOME": str(home / ".cache"),
-    }
-    assert ",lon1," in at_terminal(shell, arguments, env)
-
-
-def at_terminal(shell: str, arguments: list[str], env: dict[str, str]) -> str:
-    """What a list shows whose command and region were completed by Tab."""
-    child = pexpect.spawn(
-        shell, arguments, env=env, dimensions=(40, 200), encoding="utf-8", timeout=20
+    quoted = HOSTILE if shell != "fish" else {typed[-1]: name for typed, name in HOSTILE.items()}
+    lines = ["volumes lis\t--region=lon\t", "volumes list --tag p\t"]
+    seen = at_terminal(
+        shell, arguments, typing, tmp_path, [*lines, *(f"actions list {each}\t" for each in quoted)]
     )
+    assert seen[0] == "<volumes><list><--region=lon1>"
+    assert seen[1] == "<volumes><list><--tag><p$(touch pwned) q>"
+    # Each name is one word, as it is; blanks that the cache has folded are folded.
+    assert seen[2:] == [f"<actions><list><{' '.join(name.split())}>" for name in quoted.values()]
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def at_terminal(
+    shell: str, arguments: list[str], env: dict[str, str], folder: Path, lines: list[str]
+) -> list[str]:
+    """What the program is given when lines are typed that Tab completes."""
+    child = pexpect.spawn(
+        shell, arguments, env=env, cwd=str(folder), dimensions=(40, 200), encoding="utf-8",
+        timeout=8,
+    )  # fmt: skip
     child.sendline("echo re''ady")
     child.expect("ready")
-    child.send("do-blockstore volumes lis\t--region lon\t-o csv; echo do''ne\r")
-    child.expect("done")
-    seen = str(child.before)
+    seen = []
+    for line in lines:
+        child.send(f"do-blockstore {line}\r")
+        child.expect(r"given:[^\r\n]*:end")
+        seen.append(str(child.after).removeprefix("given:").removesuffix(":end"))
     child.send("exit\r")
     child.expect(pexpect.EOF)
     child.close()
     return seen
 
 
-def test_a_file_of_fpath_does_as_well_as_the_line(
-    here: Here, api: Server, tmp_path: Path, home: Path
-) -> None:
+def test_a_file_of_fpath_does_as_well_as_the_line(typing: dict[str, str], tmp_path: Path) -> None:
     if not is_here("zsh"):
         pytest.skip("zsh is not installed")
     (tmp_path / "_do-blockstore").write_text(SCRIPTS["zsh"])
     (tmp_path / ".zshrc").write_text(
         f"PS1='> '\nfpath=({tmp_path} $fpath)\nautoload -Uz compinit && compinit -i\n"
     )
-    env = {
-        **in_shell(api, tmp_path),
-        "ZDOTDIR": str(tmp_path),
-        "XDG_CACHE_HOME": str(home / ".cache"),
-    }
-    assert here("regions", "list").code == 0
-    assert ",lon1," in at_terminal("zsh", ["-i"], env)
+    (seen,) = at_terminal("zsh", ["-i"], typing, tmp_path, ["volumes list --region lon\t"])
+    assert seen == "<volumes><list><--region><lon1>"
 
 
 def answered(here: Here, *words: str) -> list[list[str]]:
@@ -191,8 +231,17 @@ def test_lists_leave_names_and_ids_readable_by_this_user_alone(here: Here, home:
     assert volumes[0]["region"] in found[0][1]
     # Those of another API are others.
     assert answered(here, "--api-url", "https://other.example", "actions", "list", "") == []
+    tags = {tag for volume in volumes for tag in volume["tags"]}
+    assert {row[0] for row in answered(here, "volumes", "list", "--tag", "")} == tags
+    # What could steer the terminal is left out.
+    file.write_text('[["1", "a\\u001b[31m"], ["2", "b", "nyc\\u0007"]]')
+    assert answered(here, "actions", "list", "") == [["b", "nyc"]]
     file.write_text("[[")
     assert answered(here, "actions", "list", "") == []
+    file.unlink()
+    os.mkfifo(file)
+    assert answered(here, "actions", "list", "") == []
+    file.unlink()
 
 
 def test_contexts_and_journals_complete(

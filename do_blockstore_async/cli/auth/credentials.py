@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..config_file import Context
+from ..config_file import Context, load
 from ..exit_codes import UsageError
+from ..hints import did_you_mean
 from ..options import Settings
 from . import doctl
 from .source import Source, SourceOptions, find_source
@@ -55,7 +56,10 @@ def read_token(source: Source, environ: Mapping[str, str] | None = None) -> str:
             raise UsageError(f"{_of(source.context)}: the variable {source.token_env} is not set")
         return token
     if source.doctl:
-        return doctl.token_of(source.doctl, env)
+        token_of_doctl = doctl.token_of(source.doctl, env)
+        if token_of_doctl is None:
+            raise _unknown_context(source.doctl, env)
+        return token_of_doctl
     found = doctl.current_token(env)
     if found:
         return found
@@ -63,6 +67,18 @@ def read_token(source: Source, environ: Mapping[str, str] | None = None) -> str:
         "no token: set DIGITALOCEAN_TOKEN, or give --token-file FILE, or log in with "
         "`doctl auth init`; --simulate needs none"
     )
+
+
+def _unknown_context(name: str, env: Mapping[str, str]) -> UsageError:
+    file, of_doctl = load(env), doctl.contexts(env)
+    places = [
+        f"{place} has {', '.join(names) or 'none'}"
+        for place, names in [(file.path or "no configuration file", file.contexts),
+                             ("doctl", of_doctl)]
+    ]  # fmt: skip
+    hint = did_you_mean(name, [*file.contexts, *of_doctl])
+    between = f"{hint} " if hint else "; "
+    return UsageError(f"there is no context {name!r}{between}{', '.join(places)}")
 
 
 def _from_file(path: Path) -> str:

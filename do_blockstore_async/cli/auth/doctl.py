@@ -47,26 +47,15 @@ def config_paths(env: Mapping[str, str]) -> list[Path]:
     return [*paths, home / ".doctlcfg"]
 
 
-def token_of(context: str, env: Mapping[str, str]) -> str:
-    """Return the token of one context.
+def token_of(context: str, env: Mapping[str, str]) -> str | None:
+    """Return the token of one context, or None where doctl has no such context.
 
     Raises:
-        UsageError: doctl has no configuration, or not this context.
+        UsageError: doctl's configuration cannot be read.
     """
-    path, config = _load(env)
-    if path is None:
-        looked = ", ".join(str(path) for path in config_paths(env))
-        raise UsageError(
-            f"there is no context {context!r} in the configuration file, and none of doctl: there "
-            f"is none at {looked}"
-        )
-    tokens = _tokens(config)
+    tokens = _tokens(_load(env)[1])
     # doctl's own library keeps keys in lower case.
-    token = tokens.get(context) or tokens.get(context.lower())
-    if not token:
-        known = ", ".join(sorted(tokens)) or "none"
-        raise UsageError(f"doctl has no context {context!r} in {path}; it has: {known}")
-    return token
+    return tokens.get(context) or tokens.get(context.lower())
 
 
 def current_token(env: Mapping[str, str]) -> str | None:

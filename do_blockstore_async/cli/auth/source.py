@@ -3,7 +3,8 @@
 In this order: `--token-file`, `--context` (of the configuration file, then of doctl),
 DIGITALOCEAN_TOKEN, DIGITALOCEAN_ACCESS_TOKEN, the context that the configuration file chooses, the
 one that doctl uses. An option on the line beats the environment, the environment beats files.
-A context's token and its address belong together: a token of another source never goes there.
+A context's token and its address belong together: a token of another source never goes there, and
+only `--api-url` sends the context's token elsewhere.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def find_source(
         context = file.contexts.get(asked.context)
         named = asked.context if context is None else None
     else:
-        variable = next((name for name in VARIABLES if env.get(name)), None)
+        variable = next((name for name in VARIABLES if env.get(name, "").strip()), None)
         if variable is None:
             context = file.current()
             named = "" if context is None else None
@@ -85,9 +86,8 @@ def find_source(
         named,
         context,
         asked.api_url
-        or (first and first.api_url)
-        or env.get("DIGITALOCEAN_API_URL")
         or (context and context.api_url)
+        or env.get("DIGITALOCEAN_API_URL")
         or file.defaults.api_url
         or API,
         asked.budget_store
@@ -110,7 +110,8 @@ def account_key(source: Source, env: Mapping[str, str]) -> str | None:
         secret = env.get(source.token_env, "").strip()
     elif source.token_file is not None:
         try:
-            secret = "" if str(source.token_file) == "-" else _first_words(source.token_file)
+            # Not of a pipe or a terminal: somebody would have to write into it once more.
+            secret = _first_words(source.token_file) if source.token_file.is_file() else ""
         except (OSError, UnicodeError):
             secret = ""
     else:

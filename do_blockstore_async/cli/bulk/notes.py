@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..._clock import Clock
 from ..._export import builtins_of, iso_time
-from ..output.terminal import errors, is_live, print_stderr, redact
+from ..output.terminal import errors, is_live, print_error, print_stderr, redact
 from .progress import Display, draw, show_nothing, tell_events, write_lines
 from .view import plan_lines, print_failures, print_plan, summary_line
 
@@ -112,7 +112,8 @@ class _PlainNotes:
         print_failures(report)
         print_stderr(summary_line(report))
         if again:
-            print_stderr(again)
+            # How to go on after a stop or a failure is part of the error.
+            print_error(again)
 
     def failed(self, text: str, code: int) -> bool:
         return False

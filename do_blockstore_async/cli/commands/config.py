@@ -34,6 +34,7 @@ def show() -> int:
 
 
 def _rows() -> list[_Row]:
+    from ..auth import doctl
     from ..auth.source import VARIABLES, SourceOptions, find_source
     from ..config_file import load
 
@@ -51,36 +52,38 @@ def _rows() -> list[_Row]:
                    if getattr(context, key) is not None)  # fmt: skip
         token = (how, f"context {context.name}")
     else:
-        token = (f"context {source.doctl}" if source.doctl else "its current context", "doctl")
+        name = name or doctl.current_context(env)
+        token = (f"context {name}", "doctl") if name else ("none", "-")
 
     def row(
         setting: str, option: object, variable: str | None, of_context: object, default: object,
         usual: str,
     ) -> _Row:  # fmt: skip
-        by_option = given.context is not None
+        # As in `find_source`: a context's own address goes with its token.
+        is_first = given.context is not None or setting == "api_url"
         places = [
             (option, "option"),
-            (of_context if by_option else None, f"context {name}"),
+            (of_context if is_first else None, f"context {name}"),
             (env.get(variable) if variable else None, f"variable {variable}"),
             (of_context, f"context {name}"),
             (default, str(file.path)),
         ]
         for value, said in places:
             if value:
-                shown = _without_password(f"{value:g}" if isinstance(value, float) else str(value))
-                return _Row(setting, shown, said)
+                return _Row(setting, _without_password(str(value)), said)
         return _Row(setting, usual, "default")
 
     return [
         _Row("token", *token),
-        row("context", given.context, None, None, name, "-"),
+        row("context", given.context, None, None, file.context if context else None, "-"),
         row("api_url", given.api_url, "DIGITALOCEAN_API_URL", context and context.api_url,
             defaults.api_url, source.api_url),
         row("budget_store", given.budget, "DO_BLOCKSTORE_BUDGET", context and context.budget_store,
             defaults.budget_store, "machine"),
         row("limits", given.limits, None, context and context.limits, defaults.limits,
             "250/60,5000/3600"),
-        row("timeout_s", given.timeout_s, None, None, defaults.timeout_s, "-"),
+        row("timeout", given.timeout_s and f"{given.timeout_s:g}s", None, None, defaults.timeout,
+            "-"),
         row("ca_file", given.ca_file, "SSL_CERT_FILE", None, defaults.ca_file, "-"),
         row("output", None, None, None, defaults.output, given.shown),
         _Row("refresh_completions", str(file.refresh_completions).lower(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from operator import attrgetter
+from pathlib import Path
 
 import attrs
 
@@ -54,7 +55,7 @@ def list_() -> int:
     ]
     names = ("name", "used", "token", "api_url")
     columns = [Column(name, attrgetter(name)) for name in names]
-    show_rows(current().output, columns, rows)
+    show_rows(current().shown, columns, rows, noun="contexts")
     return 0
 
 
@@ -77,16 +78,30 @@ def use(context: str, /) -> int:
     if file.path is None or context not in file.contexts:
         known = ", ".join(file.contexts) or "none"
         raise UsageError(f"{file.path} has no context {context!r}; it has: {known}")
-    text = file.path.read_text(encoding="utf-8-sig")
+    with file.path.open(encoding="utf-8-sig", newline="") as opened:
+        text = opened.read()
     line = f"context = {_quoted(context)}"
     # Only a line before the first table is the file's own key.
     head, table, tail = re.match(r"(?s)(.*?)(^[ \t]*\[|\Z)(.*)", text, re.MULTILINE).groups()  # type: ignore[union-attr]
-    changed, times = re.subn(r"(?m)^[ \t]*context[ \t]*=.*$", lambda _: line, head, count=1)
+    changed, times = re.subn(r"(?m)^[ \t]*context[ \t]*=[^\r\n]*", lambda _: line, head, count=1)
     if not times:
-        changed = f"{line}\n{head}"
-    _write(file.path, f"{changed}{table}{tail}")
+        ending = "\r\n" if "\r\n" in text else "\n"
+        changed = f"{line}{ending}{head}"
+    changed = f"{changed}{table}{tail}"
+    if not _chooses(changed, file.path, context):
+        raise UsageError(f"{file.path} was not changed: write {line} into it, before all tables")
+    _write(file.path, changed)
     print_stderr(f"{context} is used when no context is named")
     return 0
+
+
+def _chooses(text: str, path: Path, context: str) -> bool:
+    from ..config_file import parse
+
+    try:
+        return parse(text, path).context == context
+    except ValueError:
+        return False
 
 
 def _quoted(text: str) -> str:
@@ -95,13 +110,11 @@ def _quoted(text: str) -> str:
     return json.dumps(text)
 
 
-def _write(path: os.PathLike[str], text: str) -> None:
-    from pathlib import Path
-
-    place = Path(path).resolve()
+def _write(path: Path, text: str) -> None:
+    place = path.resolve()
     beside = place.with_name(f".{place.name}.{os.getpid()}")
     try:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", newline="")
         beside.chmod(place.stat().st_mode & 0o777)
         beside.replace(place)
     finally:

@@ -7,7 +7,6 @@ from pathlib import PurePath
 from typing import Literal
 
 from ..exit_codes import UsageError
-from ..registry import find, resolve
 
 __all__ = ["completion", "help_", "man"]
 
@@ -53,14 +52,10 @@ def help_(*words: str) -> int:
         words: the command's or group's words.
     """
     from ..help.pages import page_of, write_page
+    from ..hints import command_words
 
-    known: list[str] = []
-    for word in words:
-        found = resolve(word, known[0] if known else None)
-        if found is None or len(known) == 2:
-            raise UsageError(f"no command is called {' '.join(words)}")
-        known.append(found)
-    if len(known) == 2 and find(" ".join(known)) is None:
-        raise UsageError(f"no command is called {' '.join(words)}")
-    write_page(page_of(tuple(known)))
+    found = command_words(words)
+    if len(words) > len(found):
+        raise UsageError(f"unexpected argument: {words[len(found)]}")
+    write_page(page_of(found))
     return 0

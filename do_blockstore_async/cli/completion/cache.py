@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from ..._log.places import home_folder
 __all__ = [
     "KINDS",
     "MAX_ROWS",
+    "TAGS_FROM",
     "ask_once",
     "cache_folder",
     "known",
@@ -28,6 +30,8 @@ __all__ = [
     "row_of_volume",
 ]
 
+TAGS_FROM = 4
+"""From this cell on, the row of a volume holds its tags."""
 KINDS = ("regions", "snapshots", "volumes")
 FRESH_S = 300.0
 MAX_ROWS = 20_000
@@ -37,7 +41,7 @@ _AGAIN_AFTER_S = 60.0
 def cache_folder(env: Mapping[str, str]) -> Path | None:
     """Return the folder; None for a user without a home directory."""
     variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
-    if env.get(variable):
+    if os.path.isabs(env.get(variable, "")):  # noqa: PTH117 -- relative ones are to be ignored
         return Path(env[variable]) / "do-blockstore"
     home = home_folder(env)
     below = "AppData/Local/Cache" if sys.platform == "win32" else ".cache"
@@ -75,7 +79,10 @@ def known(account: str, kind: str, env: Mapping[str, str]) -> list[list[str]]:
     if folder is None:
         return []
     try:
-        rows = json.loads((folder / f"{account}-{kind}.json").read_text(encoding="utf-8"))
+        path = folder / f"{account}-{kind}.json"
+        if not _is_ours(path):
+            return []
+        rows = json.loads(path.read_text(encoding="utf-8"))
         return [[str(cell) for cell in row] for row in rows if row]
     except (OSError, ValueError, TypeError):
         return []
@@ -110,12 +117,18 @@ def ask_once(account: str, kind: str, env: Mapping[str, str]) -> bool:
 
 def row_of_volume(volume: Any) -> tuple[object, ...]:
     """Return what is kept of a volume: its id first, and then what tells it apart."""
-    return volume.id, volume.name, volume.region.slug, f"{volume.size_gigabytes} GiB"
+    return volume.id, volume.name, volume.region.slug, f"{volume.size_gigabytes} GiB", *volume.tags
 
 
 def row_of_snapshot(snapshot: Any) -> tuple[object, ...]:
     """Return what is kept of a snapshot: its id first, and then what tells it apart."""
     return snapshot.id, snapshot.name, f"{snapshot.created_at:%Y-%m-%d}"
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file of this user is there: others could put names into a folder open to them."""
+    found = path.stat()
+    return stat.S_ISREG(found.st_mode) and (sys.platform == "win32" or found.st_uid == os.getuid())
 
 
 def _written_s(path: Path) -> float:

@@ -8,15 +8,18 @@ from typing import NamedTuple
 from ..help.table import EVERYWHERE, Option, Usage, usages
 from ..registry import GROUPS, find, resolve, words_of
 
-__all__ = ["Answer", "Dynamic", "Line", "candidates", "program_words", "read_line"]
+__all__ = ["Answer", "Dynamic", "Line", "candidates", "open_quote", "program_words", "read_line"]
 
 # What stands for a value, and where such values come from.
 _SOURCES = {
+    "--add-tag": "tags",
     "--context": "contexts",
-    "--exclude-tag": "",
+    "--exclude-tag": "tags",
     "--journal": "journals",
+    "--keep-tag": "tags",
     "--region": "regions",
     "--snapshot": "snapshot_ids",
+    "--tag": "tags",
     "--volume": "volumes",
     "CONTEXT": "contexts",
     "JOURNAL": "journals",
@@ -168,6 +171,15 @@ def program_words(text: str) -> list[str]:
     Returns:
         The words after the program's name; the last one is the one at the cursor.
     """
+    return _split(text)[0][1:] or [""]
+
+
+def open_quote(text: str) -> str:
+    """Return the quote that is open at the cursor; empty for none."""
+    return _split(text)[1]
+
+
+def _split(text: str) -> tuple[list[str], str]:
     words: list[str] = []
     word, quote, in_word, escaped = "", "", False, False
     for letter in text:
@@ -189,4 +201,4 @@ def program_words(text: str) -> list[str]:
         else:
             word, in_word = word + letter, True
     words.append(word)
-    return words[1:] or [""]
+    return words, quote

@@ -6,17 +6,19 @@ __all__ = ["SCRIPTS"]
 
 _BASH = r"""# do-blockstore: completion for bash
 _do_blockstore() {
-    local IFS=$'\n' answer each
+    local each
     COMPREPLY=()
-    answer=$("$1" __complete bash "${COMP_LINE:0:COMP_POINT}" "$2" 2>/dev/null) || return
-    for each in $answer; do
+    # Read line by line: the shell must not split or expand what a name holds.
+    while IFS= read -r each; do
         if [[ $each == :files ]]; then
             compopt -o filenames 2>/dev/null
-            COMPREPLY+=($(compgen -f -- "$2"))
+            while IFS= read -r each; do
+                COMPREPLY+=("$each")
+            done < <(compgen -f -- "$2")
         else
             COMPREPLY+=("$each")
         fi
-    done
+    done < <("$1" __complete bash "${COMP_LINE:0:COMP_POINT}" "$2" 2>/dev/null)
 }
 complete -F _do_blockstore do-blockstore
 """
@@ -27,7 +29,8 @@ _do_blockstore() {
     local -a found
     local each value text answer
     local files=0
-    answer=$("${(Q)words[1]}" __complete zsh "${(@Q)words[2,CURRENT]}" 2>/dev/null)
+    # PREFIX is the word up to the cursor, without a quote that is still open.
+    answer=$("${(Q)words[1]}" __complete zsh "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)
     for each in ${(f)answer}; do
         if [[ $each == :files ]]; then
             files=1
@@ -35,6 +38,7 @@ _do_blockstore() {
         fi
         value=${each%%$'\t'*}
         text=${each#*$'\t'}
+        value=${value//\\/\\\\}
         found+=("${value//:/\\:}${text:+:$text}")
     done
     (( $#found )) && _describe -t values 'do-blockstore' found
@@ -59,7 +63,7 @@ function __do_blockstore_complete
         if test "$each" = :files
             __fish_complete_path (commandline -ct)
         else
-            echo $each
+            printf '%s\n' $each
         end
     end
 end

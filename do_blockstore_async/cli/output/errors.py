@@ -25,6 +25,8 @@ _OPTIONS = {
     "max_pruned_share": "--max-pruned-share",
     "time_zone": "--time-zone",
     "Config.ca_file": "--ca-file",
+    "base_url ": "the API's URL ",
+    "budget must be ": "--budget-store must be ",
     "max_items": "--max-items",
     "max_share": "--max-share",
     "retry_failed": "--retry-failed",
@@ -77,8 +79,8 @@ def describe(error: BaseException, settings: Settings) -> str:
         return f"{text}; {advice}" if advice else text
     if isinstance(error, OSError):
         # Without a file name it is stdout that failed, such as a full disk behind a `>`.
-        where = error.filename or "the results"
-        return f"cannot read or write {where}: {error.strerror or type(error).__name__}"
+        where = f"read or write {error.filename}" if error.filename else "write the results"
+        return f"cannot {where}: {error.strerror or type(error).__name__}"
     # Only a bug of this program gets here.
     more = "" if settings.verbose else "; --verbose shows where, please report it"
     return f"internal error: {type(error).__name__}: {_one_line(str(error))}{more}"
@@ -116,7 +118,7 @@ def _advice(error: BlockStoreError, settings: Settings) -> str:
     if isinstance(error, RequestTimeoutError):
         return "try again, or with a longer --timeout"
     if isinstance(error, TransportError):
-        at = "--api-url" if settings.api_url else "DIGITALOCEAN_API_URL"
+        at = "--api-url" if settings.api_url else "the API's URL (`do-blockstore config show`)"
         return f"check the network and {at}"
     if isinstance(error, ServerError):
         return "the API failed: try again later"

@@ -17,10 +17,12 @@ from cyclopts.exceptions import (
 )
 
 from ..._export import visible
+from ..help.table import EVERYWHERE, usages
+from ..hints import did_you_mean, either
 from ..registry import PROGRAM
 from .terminal import redact
 
-__all__ = ["where_of", "wording"]
+__all__ = ["misplaced", "where_of", "wording"]
 
 _TOKEN_OPTIONS = ("--token", "--access-token", "--api-token", "-t")
 _KINDS = {int: "a whole number", float: "a number"}
@@ -32,25 +34,47 @@ def where_of(error: CycloptsError) -> str:
     return name.removeprefix(PROGRAM).strip()
 
 
-def wording(error: CycloptsError, words: Sequence[str]) -> str:
+def wording(error: CycloptsError, words: Sequence[str], tail: Sequence[str] = ()) -> str:
     """Say in one line what is wrong; tokens and control characters in it are hidden.
 
     Args:
-        words: everything that was typed.
+        words: everything that was typed before `--`.
+        tail: `--` and what was typed after it, where nothing is an option.
     """
     asked = {word.split("=", 1)[0] for word in words}
     for option in _TOKEN_OPTIONS:
         if option in asked and where_of(error) != "simulator":
-            return (
-                f"{option} is no option: arguments are visible to others and kept in the history; "
-                "use --token-file FILE or DIGITALOCEAN_TOKEN"
-            )
-    return redact(visible(" ".join(_said(error).split())))
+            return _no_token(option)
+    return redact(visible(" ".join(_said(error, tail).split())))
 
 
-def _said(error: CycloptsError) -> str:
+def misplaced(word: str, words: Sequence[str]) -> str:
+    """Say what is wrong with an option that stands where only those of every command may.
+
+    Args:
+        word: the option, with its value after `=` or without.
+        words: everything that was typed.
+    """
+    name = word.partition("=")[0]
+    if name in _TOKEN_OPTIONS and "simulator" not in words:
+        return _no_token(name)
+    known = usages()
+    if any(name in option.names for each in known.values() for option in each.options):
+        return f"{name} stands too early: the options of a command follow its name"
+    everywhere = [each for option in known[EVERYWHERE].options for each in option.names]
+    return redact(visible(f"unknown option: {name}{did_you_mean(name, everywhere)}"))
+
+
+def _no_token(option: str) -> str:
+    return (
+        f"{option} is no option: arguments are visible to others and kept in the history; "
+        "use --token-file FILE or DIGITALOCEAN_TOKEN"
+    )
+
+
+def _said(error: CycloptsError, tail: Sequence[str]) -> str:
     if isinstance(error, UnknownOptionError):
-        return _unknown(error)
+        return _unknown(error, tail)
     if isinstance(error, UnusedCliTokensError):
         return f"unexpected argument: {(error.unused_tokens or ['?'])[0]}"
     if isinstance(error, RepeatArgumentError):
@@ -66,17 +90,15 @@ def _said(error: CycloptsError) -> str:
     return text
 
 
-def _unknown(error: UnknownOptionError) -> str:
-    name = (error.token.keyword or error.token.value).partition("=")[0]
-    if not name.startswith("-"):
-        return f"unexpected argument: {name}"
+def _unknown(error: UnknownOptionError, tail: Sequence[str]) -> str:
+    typed = error.token.keyword or error.token.value
+    name = typed.partition("=")[0]
+    if not name.startswith("-") or typed in tail:
+        return f"unexpected argument: {typed}"
     known = [each for argument in error.argument_collection for each in argument.names]
     # What the parser leaves to the command is an option of the command or of all of them.
-    from ..help.table import EVERYWHERE, usages
-
     known += [each for option in usages()[EVERYWHERE].options for each in option.names]
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"unknown option: {name}" + (f"; did you mean {near[0]}?" if near else "")
+    return f"unknown option: {name}{did_you_mean(name, known)}"
 
 
 def _missing(error: MissingArgumentError) -> str:
@@ -98,9 +120,7 @@ def _of_another_kind(error: CoercionError) -> str:
     name = (token.keyword if token is not None else None) or _name(error.argument)
     choices = _choices(error.target_type)
     if choices:
-        near = difflib.get_close_matches(value, choices, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"{name} takes {_either(choices)}, not {value!r}{hint}"
+        return f"{name} takes {either(choices)}, not {value!r}{did_you_mean(value, choices)}"
     kind = _KINDS.get(error.target_type) if error.target_type is not None else None
     return f"{name} takes {kind or 'another kind of value'}, not {value!r}"
 
@@ -118,7 +138,3 @@ def _choices(kind: Any) -> list[str]:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return list(kind.__members__)
     return [choice for each in get_args(kind) for choice in _choices(each)]
-
-
-def _either(choices: Sequence[str]) -> str:
-    return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
