@@ -239,6 +239,10 @@ class Run(AsyncOnly):
             known = calls.waiting + calls.in_flight + calls.looking_up + elsewhere
             ends_in_s = max(
                 self._throttle._served_in_s(max(0, len(self._steps.open) - known)),
+                # With little concurrency it is the responses that take the time, not the budget.
+                (len(self._steps.open) - elsewhere - in_doubt)
+                / self._options.concurrency
+                * self._throttle._latency_s,
                 *(in_s + self._throttle._response_s for in_s in (last_in_s, *retries_in_s)),
                 elsewhere / pace if pace else 0.0,
             )
