@@ -56,10 +56,9 @@ def test_the_time_to_go_counts_what_responses_take_one_after_another() -> None:
     async def main() -> None:
         async with connect_in_process(world, latency_s=(0.4, 0.6)) as store:
             plan = await store.bulk.plan_snapshots()
-            now, told = asyncio.get_running_loop().time, []
+            now = asyncio.get_running_loop().time
             async with store.bulk.run(plan, concurrency=2) as run:
-                async for _ in run:
-                    told.append(now() + run.activity.ends_in_s)
+                told = [now() + run.activity.ends_in_s async for _ in run]
             assert all(abs(at_s - now()) < 2 for at_s in told[5:]), (told, now())
 
     run_virtual(main())
