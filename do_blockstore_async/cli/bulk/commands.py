@@ -159,24 +159,20 @@ def _tags(add_tag: tuple[str, ...]) -> tuple[str, ...]:
 def _read_specs(file: Path, written: str | None) -> list[VolumeSpec]:
     """Read the volumes to be created, before anything is sent."""
     from ...bulk import parse_specs
-    from ...bulk.files import read_text
 
-    is_stdin = str(file) == "-"
-    where = "standard input" if is_stdin else str(file)
-    text = _stdin_text() if is_stdin else read_text(file)
+    where = "standard input" if str(file) == "-" else str(file)
+    try:
+        data = read_stdin(_MOST_BYTES) if str(file) == "-" else file.read_bytes()
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{where} is not UTF-8 text") from None
+    except OSError as error:
+        raise UsageError(f"{where} cannot be read: {error.strerror}") from None
+    if len(data) > _MOST_BYTES:
+        raise UsageError(f"{where} is larger than 1 GiB")
     if not text.strip():
         raise UsageError(f"{where} is empty: it is to hold the volumes to create")
     return parse_specs(text, f".{written or _format_of(text)}")
-
-
-def _stdin_text() -> str:
-    data = read_stdin(_MOST_BYTES)
-    if len(data) > _MOST_BYTES:
-        raise UsageError("standard input is larger than 1 GiB")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UsageError("standard input is not UTF-8 text") from None
 
 
 def _format_of(text: str) -> str:
