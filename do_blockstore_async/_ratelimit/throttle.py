@@ -442,6 +442,11 @@ class Throttle(AsyncOnly):
         """Seconds within which most responses come, once their request has its lease."""
         return self._ledger.latency_s + 2 * self._ledger.latency_spread_s
 
+    @property
+    def _latency_s(self) -> float:
+        """Seconds that a response takes, on average, once its request has its lease."""
+        return self._ledger.latency_s
+
     def reserve_at(self, wait_s: float) -> None:
         """Reserve a slot for a caller that will return after `wait_s` (a Retry-After, say).
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from do_blockstore_async.bulk.errors import PlanError
+from do_blockstore_async.bulk.model import specs
 from do_blockstore_async.bulk.model.specs import VolumeSpec, parse_specs, read_specs
 from do_blockstore_async.errors import InvalidArgumentError
 
@@ -61,6 +62,7 @@ def test_every_form_of_file_is_read(suffix: str, text: str) -> None:
         (".jsonl", "x", "line 1: cannot be read"),
         (".csv", "", "nothing to create"),
         (".csv", "name,region\na,nyc3,10\n", "more cells"),
+        (".csv", "name,region,name\na,nyc3,b\n", "header names name more than once"),
         (".csv", "name,region,size_gigabytes\na,nyc3,ten\n", "size_gigabytes"),
         (".yaml", "", "files end in"),
     ],
@@ -93,6 +95,12 @@ def test_all_that_is_wrong_is_said_at_once_with_the_lines() -> None:
     assert "the name of line 3 too" in lines[3]
 
 
+def test_an_object_on_one_line_may_hold_any_character() -> None:
+    line = '{"name": "a", "region": "nyc3", "size_gigabytes": 1, "description": "b\u2028c"}'
+    (spec,) = parse_specs(f"{line}\r\n\r\n", ".jsonl")
+    assert spec.description == "b\u2028c"
+
+
 def test_a_thousand_mistakes_are_counted_and_the_first_twenty_shown() -> None:
     with pytest.raises(PlanError) as caught:
         parse_specs("{}\n" * 1000, ".jsonl")
@@ -107,7 +115,9 @@ def test_one_name_twice_in_a_region_is_refused() -> None:
         read_specs([ONE, TWO, ONE])
 
 
-def test_too_many_are_refused_before_they_are_all_read() -> None:
+def test_too_many_are_refused_before_they_are_all_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(specs, "_MAX_SPECS", 1000)
+
     def endless() -> Any:
         number = 0
         while True:

@@ -186,6 +186,7 @@ def test_create_and_delete_many(here: Here, home: Path, tmp_path: Path) -> None:
         (["snapshot", "--resume", "--yes"], 2, "--journal FILE"),
         (["create", "--yes"], 2, "missing FILE"),
         (["create", "absent.csv", "--yes"], 2, "absent.csv"),
+        (["create", "absent", "--format", "csv", "--yes"], 2, "absent cannot be read"),
         (["snapshot", "--report", "/no/such/folder/r.csv", "--yes"], 2, "cannot be written"),
         (["snapshot", "--journal", "/no/such/folder/j.db", "--yes"], 2, "does not exist"),
         (["snapshot", "--journal", "/no/such.db", "--resume", "--yes"], 2, "there is no journal"),
@@ -354,6 +355,54 @@ def test_progress_as_json_is_one_event_a_line(here: Here) -> None:
     assert "Listing" not in silent.err
 
 
+def _told(home: Path, server: Server, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 -- our own program
+        [*PROGRAM, "bulk", "snapshot", "--yes", "--progress", "json", "--concurrency", "4", *words],
+        env=server.env(home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def _events(told: subprocess.Popen[str], until: str = "") -> list[dict[str, object]]:
+    """Every line is an event, up to the first that holds a text, or to the end."""
+    assert told.stderr is not None
+    events = []
+    for line in told.stderr:
+        events.append(json.loads(line))
+        if until and until in line:
+            break
+    return events
+
+
+def test_every_ending_has_its_event(home: Path, tmp_path: Path) -> None:
+    faults = "stall:POST /v2/volumes/*/snapshots:skip=1, stall:GET /v2/volumes:skip=1"
+    journal = ("--journal", str(tmp_path / "events.db"))
+    with serving(home, "--volumes", "12", "--limits", "none", "--faults", faults) as server:
+        # While its requests are in flight, twice.
+        with _told(home, server, *journal) as told:
+            _events(told, '"event": "step"')
+            told.send_signal(signal.SIGINT)
+            assert _events(told, "stopping")[-1]["event"] == "stopping"
+            told.send_signal(signal.SIGINT)
+            end = _events(told)[-1]
+        assert (told.returncode, end["event"], end["exit_code"]) == (130, "error", 130)
+        resume = f"to continue: do-blockstore bulk snapshot --journal {journal[1]} --resume"
+        assert end["text"] == f"quit at once; {resume}"
+        # While it reads the account before it goes on.
+        with _told(home, server, *journal, "--resume") as told:
+            _events(told, "Checking")
+            told.send_signal(signal.SIGINT)
+            end = _events(told)[-1]
+        assert (told.returncode, end["event"], end["exit_code"]) == (130, "error", 130)
+        assert end["text"] == f"interrupted; {resume}"
+        # While it lists the account.
+        with _told(home, server) as told:
+            _events(told, "Listing")
+            told.terminate()
+            end = _events(told)[-1]
+        assert (told.returncode, end["event"], end["exit_code"]) == (143, "error", 143)
+        assert end["text"] == "interrupted; nothing was done"
+
+
 def test_the_time_zone_is_that_of_the_names(here: Here) -> None:
     """These two are never on the same day."""
     names = set()
@@ -364,6 +413,17 @@ def test_the_time_zone_is_that_of_the_names(here: Here) -> None:
         names.add(document["steps"][0]["name"][-10:])
         assert document["options"]["time_zone"] == zone
     assert len(names) == 2
+
+
+def test_a_job_ends_as_ever_where_nobody_reads_what_it_tells(home: Path) -> None:
+    words = shlex.join([*PROGRAM, *MAIN_JOB, "--limits", "9000/60", "--region", "nyc3"])
+    for stderr in ("2>/dev/full", "2> >(exec 0<&-)"):
+        done = subprocess.run(  # noqa: S603 -- our own words
+            ["/bin/bash", "-c", f"{words} --progress json {stderr}"], env=environment(home),
+            text=True, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, stderr
+        assert done.stdout.splitlines()[-1].split() == ["all", "10", "6", "0", "0"]
 
 
 def test_closed_streams_give_no_traceback(home: Path, api: Server) -> None:

@@ -215,10 +215,10 @@ async def test_a_signal_under_load_stops_the_program_cleanly(kind: str) -> None:
     async with Simulator(volumes=30, latency_s=(0.05, 0.15), limits="40/2,400/30") as simulator:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        env = environment(simulator, BLOCKSTORE_WINDOWS="40/2,400/30", REQUEST_TIMEOUT_S="2")
+        env = environment(simulator, BLOCKSTORE_WINDOWS="40/2,400/30", REQUEST_TIMEOUT_S="20")
         if kind == "fastapi":
             arguments = ["-m", "uvicorn", "--factory", "examples.fastapi_service:create_app"]
-            arguments += ["--port", str(port), "--timeout-graceful-shutdown", "10"]
+            arguments += ["--port", str(port), "--timeout-graceful-shutdown", "30"]
             path = "/tenants/acme/volumes"
             body: dict[str, Any] = {"size_gigabytes": 1}
         else:
@@ -235,7 +235,7 @@ async def test_a_signal_under_load_stops_the_program_cleanly(kind: str) -> None:
                     assert response.status == 202
             visitors = [
                 await Visitor.ask(f"{url}{path}", "POST", {"name": f"v{i}", **body})
-                for i in range(50)
+                for i in range(30)
             ]
             await until(lambda: sum(r.method == "POST" for r in simulator.requests) > 5)
             process.send_signal(signal.SIGTERM)

@@ -22,7 +22,7 @@ from do_blockstore_async.bulk.model.selection import Selection
 from do_blockstore_async.bulk.planning.snapshots import snapshot_steps
 from do_blockstore_async.cli.jobs.here import _due_journals, _run_name
 from do_blockstore_async.jobs import Job, load_jobs, parse_jobs
-from do_blockstore_async.simulator import Simulator
+from do_blockstore_async.simulator import Simulator, parse_faults
 from tests.sockets.test_job_queue import Program
 from tests.support.bulk_models import NOW, policy_of, volume
 from tests.support.cli import CANARY, Here, Server, environment
@@ -70,8 +70,9 @@ async def test_a_run_ends_with_its_report_and_without_a_journal(tmp_path: Path) 
 
 
 async def test_a_killed_run_is_gone_on_with_and_two_at_once_are_refused(tmp_path: Path) -> None:
-    slow: dict[str, Any] = {"volumes": 14, "latency_s": 0.4}
-    async with place(tmp_path, "concurrency = 2", **slow) as here:
+    # The first run does not end by itself, however slow the others are.
+    faults = parse_faults("stall:POST /v2/volumes/*/snapshots:skip=3")
+    async with place(tmp_path, "concurrency = 2", volumes=14, faults=faults) as here:
         world = here.simulator.world
         old = set(world.snapshots)
         first = await here.run("nightly")
@@ -83,6 +84,7 @@ async def test_a_killed_run_is_gone_on_with_and_two_at_once_are_refused(tmp_path
         await first.result()
         assert len(here.journals()) == 1
         assert len(world.snapshots) < len(old) + 14
+        faults.clear()
         code, said = await (await here.run("nightly")).result()
         assert code == 0, said
         assert "resuming an earlier run" in said

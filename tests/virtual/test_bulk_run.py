@@ -23,7 +23,7 @@ from do_blockstore_async.bulk import (
     Step,
     VolumeSpec,
 )
-from do_blockstore_async.events import Event, RetryScheduled, observing
+from do_blockstore_async.events import AttemptSent, Event, RetryScheduled, observing
 from do_blockstore_async.simulator import World, connect_in_process, parse_faults
 from tests.support.virtual_time import run_virtual
 
@@ -474,6 +474,28 @@ def test_a_plan_is_fresh_for_its_own_client_only_and_not_for_long() -> None:
 
 
 # Guards and failures.
+
+
+def test_a_batch_that_may_have_taken_effect_is_unknown_though_a_smaller_one_was_to_follow() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_orphan_tags(at=at(world))
+        run = store.bulk.run(plan)
+
+        def meddle(event: Event) -> None:
+            if isinstance(event, RetryScheduled):
+                # The lost request has tagged all; the next one is rejected for this volume.
+                assert event.is_in_doubt
+                world.remove_volume(world.volumes[plan.steps[0].target_id])
+            elif isinstance(event, AttemptSent) and event.route == "/v2/volumes":
+                run.stop()
+
+        with observing(meddle):
+            outcomes = await run_all(run)
+        assert {outcome.status for outcome in outcomes} == {"unknown"}
+        assert len(outcomes) == len(plan.steps) > 1
+        assert run.report().remaining == 0
+
+    case(test, volumes=30, snapshots=0, faults="response_lost:POST /v2/tags/*/resources:times=1")
 
 
 def test_a_region_that_does_not_exist_is_refused_with_those_that_do() -> None:

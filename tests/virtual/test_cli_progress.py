@@ -49,6 +49,21 @@ def test_the_next_request_is_the_first_in_the_queue_not_the_last() -> None:
     run_virtual(main())
 
 
+def test_the_time_to_go_counts_what_responses_take_one_after_another() -> None:
+    """With few requests at a time it said `less than a second to go` to the end."""
+    world = World(volumes=40, seed=7, limits="none")
+
+    async def main() -> None:
+        async with connect_in_process(world, latency_s=(0.4, 0.6)) as store:
+            plan = await store.bulk.plan_snapshots()
+            now = asyncio.get_running_loop().time
+            async with store.bulk.run(plan, concurrency=2) as run:
+                told = [now() + run.activity.ends_in_s async for _ in run]
+            assert all(abs(at_s - now()) < 2 for at_s in told[5:]), (told, now())
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize("concurrency", [4, 40])
 def test_the_time_to_go_counts_what_is_queued_and_in_flight(concurrency: int) -> None:
     """What was queued counted as done: `0:00 to go` with three windows of waiting left."""

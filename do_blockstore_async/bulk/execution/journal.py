@@ -123,7 +123,8 @@ class Journal(JournalReader):
         except BaseException as error:
             await run_to_completion(self.store.aclose())
             if isinstance(error, LogStoreError):
-                raise JournalError(f"the journal {place} cannot be used: {error}") from None
+                reason = place.reason_of(error)
+                raise JournalError(f"the journal {place} cannot be used: {reason}") from None
             raise
         self._watcher = asyncio.get_running_loop().create_task(
             self._watch(), name="bulk journal watch"

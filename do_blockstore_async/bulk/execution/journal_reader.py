@@ -124,12 +124,16 @@ class JournalPlace:
         if not found.st_size and not create:
             raise JournalError(f"the journal {path} is empty: there is nothing to resume")
 
+    def reason_of(self, error: Exception) -> str:
+        """Return why, from an error that names the place already."""
+        return str(error).removeprefix(f"the log {self.where} cannot be used: ")
+
     def unusable(self, error: StoreUnusableError) -> JournalError:
         """Say what SQLite or PostgreSQL cannot use."""
         if isinstance(error, LogMovedError):
             return self.moved()
         if not isinstance(error, ForeignLogError):
-            return JournalError(f"the journal {self} cannot be used: {error}")
+            return JournalError(f"the journal {self} cannot be used: {self.reason_of(error)}")
         if isinstance(self.where, Path):
             with self.where.open("rb") as file:
                 head = file.read(8 + len(_FORMER))

@@ -51,6 +51,7 @@ from ...errors import ConfigError, InvalidArgumentError
 from ...events import (
     AttemptFinished,
     AttemptSent,
+    CallFinished,
     CallStarted,
     Event,
     RetryScheduled,
@@ -157,6 +158,8 @@ class Run(AsyncOnly):
         self._in_hand: set[str] = set()
         self._unsent: set[asyncio.Task[Any]] = set()
         self._in_doubt: set[asyncio.Task[Any]] = set()
+        # Those of which an earlier request may have taken effect, wherever they are now.
+        self._doubted: set[asyncio.Task[Any]] = set()
         self._claimed: set[str] = set()
         self._regions: dict[str, str] = {}
         # Steps that other workers have begun, or that are in doubt, by key.
@@ -237,6 +240,10 @@ class Run(AsyncOnly):
             known = calls.waiting + calls.in_flight + calls.looking_up + elsewhere
             ends_in_s = max(
                 self._throttle._served_in_s(max(0, len(self._steps.open) - known)),
+                # With little concurrency it is the responses that take the time, not the budget.
+                (len(self._steps.open) - elsewhere - in_doubt)
+                / self._options.concurrency
+                * self._throttle._latency_s,
                 *(in_s + self._throttle._response_s for in_s in (last_in_s, *retries_in_s)),
                 elsewhere / pace if pace else 0.0,
             )
@@ -546,16 +553,22 @@ class Run(AsyncOnly):
             self._requests += 1
         elif isinstance(event, AttemptFinished):
             self._rate_limited += event.status == _TOO_MANY
-        if not isinstance(event, AttemptSent | CallStarted | RetryScheduled):
+        if not isinstance(event, AttemptSent | CallStarted | CallFinished | RetryScheduled):
             return
         task = asyncio.current_task()
         if task not in self._groups or event.method == "GET":
             return
+        if isinstance(event, CallFinished):
+            if event.error is None:
+                self._doubted.discard(task)
+            return
+        if isinstance(event, RetryScheduled) and event.is_in_doubt:
+            # A batch that is sent again without one of its volumes is a new call, and still so.
+            self._doubted.add(task)
         self._unsent.discard(task)
         self._in_doubt.discard(task)
         if not isinstance(event, AttemptSent):
-            is_doubtful = isinstance(event, RetryScheduled) and event.is_in_doubt
-            (self._in_doubt if is_doubtful else self._unsent).add(task)
+            (self._in_doubt if task in self._doubted else self._unsent).add(task)
             if self._stopped is not None:
                 task.cancel()
 
@@ -585,6 +598,11 @@ class Run(AsyncOnly):
         except (asyncio.CancelledError, JournalError, StepsTakenError) as error:
             # Ended before its request left (X5): no outcome, so the step remains to be done.
             is_sent = task not in self._unsent
+            if not isinstance(error, asyncio.CancelledError) and task.cancelling():
+                # Cancelled by `_observe`, and ended by the gate before that could be met: left
+                # pending, it would take the outcomes from the reader.
+                with suppress(asyncio.CancelledError):
+                    await self._clock.sleep(0)
             if not is_sent and self._journal is not None:
                 self._journal.give_up(step.key for step in group)
             if isinstance(error, JournalError):
@@ -604,6 +622,7 @@ class Run(AsyncOnly):
         finally:
             self._unsent.discard(task)
             self._in_doubt.discard(task)
+            self._doubted.discard(task)
             del self._groups[task]
         outcomes = await self._write(outcomes)
         # After the journal: a dependent must not start before this outcome would survive a crash.

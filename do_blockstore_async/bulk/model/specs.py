@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -148,13 +149,17 @@ def _loaded(line: str) -> Mapping[str, Any]:
 
 
 def _json_rows(text: str) -> Iterator[_Row]:
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not `splitlines`: a text of JSON may hold what it takes for the end of a line, such as U+2028.
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield f"line {number}", partial(_loaded, line)
 
 
 def _csv_rows(text: str) -> Iterator[_Row]:
     reader = csv.DictReader(io.StringIO(text))
+    doubled = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
+    if doubled:
+        raise PlanError(f"the header names {', '.join(doubled)} more than once")
     for row in reader:
         yield f"line {reader.line_num}", partial(_from_csv, row)
 

@@ -161,13 +161,15 @@ def _read_specs(file: Path, written: str | None) -> list[VolumeSpec]:
     from ...bulk import parse_specs
 
     where = "standard input" if str(file) == "-" else str(file)
-    data = read_stdin(_MOST_BYTES) if str(file) == "-" else file.read_bytes()
-    if len(data) > _MOST_BYTES:
-        raise UsageError(f"{where} is larger than 1 GiB")
     try:
+        data = read_stdin(_MOST_BYTES) if str(file) == "-" else file.read_bytes()
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{where} is not UTF-8 text") from None
+    except OSError as error:
+        raise UsageError(f"{where} cannot be read: {error.strerror}") from None
+    if len(data) > _MOST_BYTES:
+        raise UsageError(f"{where} is larger than 1 GiB")
     if not text.strip():
         raise UsageError(f"{where} is empty: it is to hold the volumes to create")
     return parse_specs(text, f".{written or _format_of(text)}")

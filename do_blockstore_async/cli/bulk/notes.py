@@ -67,6 +67,9 @@ class Notes(Protocol):
     def failed(self, text: str, code: int) -> bool:
         """Say that it could not be done; False to leave that to the program."""
 
+    def farewell(self, text: str, code: int) -> str:
+        """Return the last line of a job that does not wait for what is in flight."""
+
 
 def notes_in(style: ProgressStyle) -> Notes:
     """Return the notes that `--progress` asks for."""
@@ -118,6 +121,9 @@ class _PlainNotes:
     def failed(self, text: str, code: int) -> bool:
         return False
 
+    def farewell(self, text: str, code: int) -> str:
+        return text
+
 
 class _JsonNotes:
     """An object of JSON on each line."""
@@ -126,10 +132,13 @@ class _JsonNotes:
         self.display = tell_events(self._write)
 
     def _write(self, event: str, fields: dict[str, Any]) -> None:
+        sys.stderr.write(self._line(event, fields) + "\n")
+        sys.stderr.flush()
+
+    def _line(self, event: str, fields: dict[str, Any]) -> str:
         values = {"time": iso_time(Clock().utc_now()), "event": event, **fields}
         # ASCII: whatever a name holds, a line stays one line.
-        sys.stderr.write(redact(json.dumps(builtins_of(values))) + "\n")
-        sys.stderr.flush()
+        return redact(json.dumps(builtins_of(values)))
 
     def say(self, text: str) -> None:
         self._write("message", {"text": text})
@@ -178,8 +187,9 @@ class _JsonNotes:
         self._write("stopping", {})
 
     def done(self, report: Report, code: int, again: str, journal: str | None) -> None:
-        kept = ("kind", "job", "conclusion", "stopped", "counts", "remaining", "by_action",
-                "requests", "rate_limited", "duration_s", "monthly_change", "currency")  # fmt: skip
+        kept = ("kind", "job", "conclusion", "stopped", "warning", "counts", "remaining",
+                "by_action", "requests", "rate_limited", "duration_s", "monthly_change",
+                "currency")  # fmt: skip
         summary = report.summary()
         fields = {name: summary[name] for name in kept}
         self._write("done", {**fields, "exit_code": code, "journal": journal, "resume": again})
@@ -187,3 +197,6 @@ class _JsonNotes:
     def failed(self, text: str, code: int) -> bool:
         self._write("error", {"text": text, "exit_code": code})
         return True
+
+    def farewell(self, text: str, code: int) -> str:
+        return self._line("error", {"text": text, "exit_code": code})

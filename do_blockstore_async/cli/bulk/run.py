@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from .progress import watching
 from .view import TITLES, confirm_plan, show_report, show_steps
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from ...bulk.execution.run import Run
     from ...bulk.model.plan import Plan
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "how_to_resume", "run_bulk_command"]
 
+_NOTHING_DONE = "nothing was done"
 _CODES = {"done": ExitCode.DONE, "partial": ExitCode.PARTIAL, "failed": ExitCode.FAILED}
 
 COMMANDS = {
@@ -92,8 +93,12 @@ class _Job:
         running, settings, bulk = self.running, current(), session.store.bulk
         if running.journal is not None and await bulk.status(running.journal):
             raise running.exists()
-        async with self.notes.busy("Listing volumes and snapshots"):
-            plan = await make_plan(bulk)
+        with (
+            self._interruptible(_NOTHING_DONE) as interrupts,
+            interrupts.cancelling(lambda: f"interrupted; {_NOTHING_DONE}"),
+        ):
+            async with self.notes.busy("Listing volumes and snapshots"):
+                plan = await make_plan(bulk)
         if running.dry_run:
             return self._show_only(plan, None)
         stamp = f"{plan.made_at:%Y%m%dT%H%M%SZ}"
@@ -154,34 +159,30 @@ class _Job:
     ) -> int:
         """Run to the end; without a journal, as `unrecorded`, where ours cannot be used."""
         ours = unrecorded is not None
-        again = self._how_to_continue(journal)
-        stopping: list[Callable[[], None]] = []
 
-        def first() -> None:
-            for act in stopping:
-                act()
+        def again() -> str:
+            return self._how_to_continue(journal)
 
-        with interruptible(first, f"quit at once; {again}") as interrupts:
-            async with self._enter(run, unrecorded) as entered:
+        with self._interruptible(again) as interrupts:
+            async with self._enter(run, unrecorded, interrupts, again) as entered:
                 if entered is not run:
                     run, journal = entered, None
-                    again = self._how_to_continue(journal)
                 if run.remaining:
-                    await self._watch(session, run, stopping, interrupts)
+                    await self._watch(session, run, interrupts)
                 else:
                     async for _ in run:
                         pass
             report = run.report()
-            if ours and journal is not None and report.conclusion == "done":
+            if ours and journal is not None and not _can_continue(report):
                 await session.store.bulk.remove_journal(journal)
                 journal = None
-            return self._concluded(report, interrupts, journal, again)
+        # Outside: a pager that takes no more of the report must not keep Ctrl-C from ending it.
+        return self._concluded(report, interrupts, journal)
 
     async def _watch(
         self,
         session: Session,
         run: Run,
-        stopping: list[Callable[[], None]],
         interrupts: Interrupts,
     ) -> None:
         title = TITLES[run.plan.kind]
@@ -192,7 +193,7 @@ class _Job:
                 run.stop()
                 self.notes.stopping()
 
-            stopping.append(stop)
+            interrupts.first = stop
             if interrupts.happened:
                 stop()
             async for outcome in run:
@@ -200,21 +201,28 @@ class _Job:
                 self.notes.step(outcome)
 
     @asynccontextmanager
-    async def _enter(self, run: Run, unrecorded: Run | None) -> AsyncIterator[Run]:
+    async def _enter(
+        self,
+        run: Run,
+        unrecorded: Run | None,
+        interrupts: Interrupts,
+        again: Callable[[], str],
+    ) -> AsyncIterator[Run]:
         """Enter a run; one that resumes may first have to wait and read the account."""
         from ...bulk import JournalError
 
-        if self.running.resume:
-            async with self.notes.busy("Checking what the earlier run finished"):
-                await run.__aenter__()
-        else:
-            try:
-                await run.__aenter__()
-            except JournalError as error:
-                if unrecorded is None:
-                    raise
-                self.notes.say(no_journal(str(error)))
-                run = await unrecorded.__aenter__()
+        with interrupts.cancelling(lambda: f"interrupted; {again()}"):
+            if self.running.resume:
+                async with self.notes.busy("Checking what the earlier run finished"):
+                    await run.__aenter__()
+            else:
+                try:
+                    await run.__aenter__()
+                except JournalError as error:
+                    if unrecorded is None:
+                        raise
+                    self.notes.say(no_journal(str(error)))
+                    run = await unrecorded.__aenter__()
         try:
             yield run
         except BaseException as error:
@@ -222,20 +230,15 @@ class _Job:
             raise
         await run.__aexit__(None, None, None)
 
-    def _concluded(
-        self, report: Report, interrupts: Interrupts, journal: str | None, again: str
-    ) -> int:
+    def _concluded(self, report: Report, interrupts: Interrupts, journal: str | None) -> int:
         settings: Settings = current()
         show_report(settings.output, report)
         code = _code(report, interrupts)
-        is_stopped = interrupts.happened or report.stopped or report.remaining
-        if not is_stopped:
-            is_failed = report.counts["failed"] or report.counts["unknown"]
-            again = (
-                f"to retry the failures: {how_to_resume(self.command, journal)} --retry-failed"
-                if is_failed and journal is not None
-                else ""
-            )
+        again = ""
+        if report.stopped or report.remaining:
+            again = self._how_to_continue(journal)
+        elif _can_continue(report) and journal is not None:
+            again = f"to retry the failures: {how_to_resume(self.command, journal)} --retry-failed"
         self.notes.done(report, code, again, _shown_or_none(journal))
         if self.running.report is not None:
             self._save(report, self.running.report, code)
@@ -253,12 +256,30 @@ class _Job:
             ) from None
         self.notes.say(f"report: {path}")
 
+    @contextmanager
+    def _interruptible(self, again: str | Callable[[], str]) -> Iterator[Interrupts]:
+        """Handle interrupts in the block; `again` says how to go on after a second one."""
+
+        def farewell(code: int) -> str:
+            how = again if isinstance(again, str) else again()
+            return self.notes.farewell(f"quit at once; {how}", code)
+
+        with interruptible(lambda: None, farewell) as interrupts:
+            yield interrupts
+
     def _how_to_continue(self, journal: str | None) -> str:
         if journal is None:
             return (
                 "nothing to resume (no journal): run the command again; finished items are skipped"
             )
         return f"to continue: {how_to_resume(self.command, journal)}"
+
+
+def _can_continue(report: Report) -> bool:
+    """Whether its journal is of use: something remains, or can be retried."""
+    counts = report.counts
+    is_unfinished = report.stopped is not None or report.remaining
+    return bool(is_unfinished or counts["failed"] or counts["unknown"])
 
 
 def _code(report: Report, interrupts: Interrupts) -> int:

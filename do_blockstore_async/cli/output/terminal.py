@@ -7,6 +7,7 @@ volume's description can move the cursor or recolor the screen.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -37,12 +38,29 @@ _UNBOUNDED = 100_000
 _FIRST_OWN = 3
 
 
+class _Lenient(io.FileIO):
+    """A file that loses what it cannot take: a full disk, a reader that has gone."""
+
+    def write(self, data: Any) -> int:
+        try:
+            written = super().write(data)
+        except OSError:
+            written = None
+        # None: it would have to wait, on a terminal that others have made non-blocking.
+        return len(data) if written is None else written
+
+
 def tidy_streams() -> None:
     """Never fail on a character that the stream cannot encode: write it escaped instead.
 
-    Streams that were closed from outside (`>&-`) become the null device.
+    Streams that were closed from outside (`>&-`) become the null device. What cannot be told on
+    stderr is lost: no job ends half done, or with another exit code, because nobody reads it.
     """
     _open_closed_streams()
+    stderr = sys.__stderr__
+    if os.name == "posix" and stderr is not None and sys.stderr is stderr:
+        file = io.BufferedWriter(_Lenient(stderr.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(file, stderr.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
