@@ -34,7 +34,7 @@ from do_blockstore_async.resources._ids import IdMap, IdSet, PairMap
 from tests.support.bulk_models import NOW, policy_of, snapshot, volume
 
 # What a part could be cut at, if it stood inside of a text.
-TEXTS = st.sampled_from(['},{"key":', '},{"name":', '],"skips":[', "]", '"', "\\", "é\u2028"])
+TEXTS = st.sampled_from(['},{"action":', '},{"code":', '],"skips":[', "]", '"', "\\", "é\u2028"])
 
 
 def step(number: int, text: str = "", **changes: Any) -> Step:
@@ -172,7 +172,7 @@ def test_steps_and_rows_go_where_attrs_values_go() -> None:
     assert repr(one.size_gigabytes) == "10.0"
     assert attrs.evolve(one, name="x").name == "x"  # type: ignore[misc] # told late
     assert attrs.asdict(one)["key"] == "k1"  # type: ignore[arg-type]
-    assert [field.name for field in attrs.fields(Step)][:2] == ["key", "action"]  # type: ignore[arg-type]
+    assert [field.name for field in attrs.fields(Step)][:2] == ["action", "attached"]  # type: ignore[arg-type]
     for kind in (Step, SkippedStep, ReportRow):
         assert attrs.has(kind)
     with pytest.raises(AttributeError):

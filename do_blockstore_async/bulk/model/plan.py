@@ -97,22 +97,23 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         PlanError: the ids do not fit the action.
     """
 
-    key: str
+    # By the alphabet: in the order in which saved plans have them, on which their digest depends.
     action: StepAction
+    attached: bool = False
+    batch: str = ""
+    depends_on: str = ""
+    key: str
+    monthly_cost: float = 0.0
     name: str
+    reason: str = ""
     region: str
+    retained_snapshot_id: str = ""
+    size_gigabytes: float = 0.0
+    spec: VolumeSpec | None = None
+    tags: tuple[str, ...] = ()
+    target_id: str = ""
     volume_id: str = ""
     volume_name: str = ""
-    target_id: str = ""
-    size_gigabytes: float = 0.0
-    attached: bool = False
-    tags: tuple[str, ...] = ()
-    depends_on: str = ""
-    retained_snapshot_id: str = ""
-    batch: str = ""
-    reason: str = ""
-    monthly_cost: float = 0.0
-    spec: VolumeSpec | None = None
 
     def __post_init__(self) -> None:
         for field in ("size_gigabytes", "monthly_cost"):
@@ -153,10 +154,11 @@ class SkippedStep(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         reason: the same in words.
     """
 
-    name: str
-    region: str
+    # By the alphabet, as those of a step.
     code: str
+    name: str
     reason: str
+    region: str
     volume_id: str = ""
 
 
@@ -424,9 +426,11 @@ def _read_as_written(data: bytes, start: int, end: int) -> Plan | None:
     try:
         shared: dict[Any, Any] = {}
         begin = data.index(b'"steps":[', head.end(), end)
-        steps, at = _read_array(data, begin + 9, b'},{"key":', b'],"skips":[', list[Step], shared)
+        steps, at = _read_array(
+            data, begin + 9, b'},{"action":', b'],"skips":[', list[Step], shared
+        )
         skips, at = _read_array(
-            data, at + 11, b'},{"name":', b'],"listing_counts":', list[SkippedStep], shared
+            data, at + 11, b'},{"code":', b'],"listing_counts":', list[SkippedStep], shared
         )
         rest = data[head.end() - 1 : begin] + b'"steps":[],"skips":[' + data[at : end - 1]
         found = msgspec.convert(msgspec.json.decode(rest), Plan)
