@@ -33,6 +33,7 @@ def run(argv: Sequence[str]) -> int:
         The exit code.
     """
     tidy_streams()
+    code: int = ExitCode.DONE
     with terminable() as ended:
         try:
             code = _run(list(argv))
@@ -42,9 +43,9 @@ def run(argv: Sequence[str]) -> int:
             _tell_notes(error)
             return ExitCode.TERMINATED if ended else ExitCode.INTERRUPTED
         except BrokenPipeError:
-            # The reader of the output closed it (`| head`): no failure.
+            # The reader of the output closed it (`| head`): no failure of its own.
             _silence(sys.stdout)
-            return ExitCode.DONE
+            return code
         except OSError as error:
             # Only stdout is left to fail here: a full disk behind a `>`.
             _silence(sys.stdout)

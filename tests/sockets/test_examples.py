@@ -36,7 +36,9 @@ async def test_200_clients_and_a_bulk_job_with_a_budget_that_binds() -> None:
     timeout_s = 2.0
     figures = await measure(200, ((75, 2.0), (600, 30.0)), timeout_s, volumes=20)
     summary = json.dumps(figures.summary())
-    assert set(figures.statuses) <= {200, 201, 503}, summary
+    # A machine that stands still meanwhile cannot keep deadlines of 2 s.
+    late = {504} if figures.lag_s > timeout_s / 4 else set()
+    assert set(figures.statuses) <= {200, 201, 503} | late, summary
     assert len({a.client for a in figures.answers if a.status < 400}) == 200, summary
     refused = [answer for answer in figures.answers if answer.status == 503]
     assert len(refused) > 20, "the budget must bind"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -232,8 +234,14 @@ class _Job:
 
     def _concluded(self, report: Report, interrupts: Interrupts, journal: str | None) -> int:
         settings: Settings = current()
-        show_report(settings.output, report)
         code = _code(report, interrupts)
+        unwritten: OSError | None = None
+        try:
+            show_report(settings.output, report)
+            sys.stdout.flush()
+        except OSError as error:
+            # Whoever reads the table may have gone (`| head`): what is kept elsewhere is kept.
+            unwritten = error
         again = ""
         if report.stopped or report.remaining:
             again = self._how_to_continue(journal)
@@ -242,6 +250,8 @@ class _Job:
         self.notes.done(report, code, again, _shown_or_none(journal))
         if self.running.report is not None:
             self._save(report, self.running.report, code)
+        if unwritten is not None and (code == ExitCode.DONE or unwritten.errno != errno.EPIPE):
+            raise unwritten
         return code
 
     def _save(self, report: Report, path: Path, code: int) -> None:
