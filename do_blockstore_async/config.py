@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,9 @@ from .errors import ConfigError
 
 if TYPE_CHECKING:
     from .events import Hook
+else:
+    # Whoever resolves the annotations, attrs or cattrs say, finds it without importing the events.
+    Hook = Callable[[Any], object]
 
 __all__ = ["Config"]
 

@@ -7,7 +7,7 @@ that others may use the machine meanwhile; memory is resident memory of the proc
 
     --python PATH    with another interpreter; --uvloop: with uvloop
     --plot FILE      a picture too; --json FILE: the figures
-    --case service   a million calls of a service: memory, at 10, 50 and 100 %
+    --case service   a million calls of a service: memory, at 1, 10, 50 and 100 %
 """
 
 from __future__ import annotations

@@ -57,6 +57,8 @@ __all__ = ["Lease", "Throttle", "deadline_at"]
 
 _NEVER = float("inf")
 _ROUNDED_S = 1.0
+_MANY = 5_000
+_FRESH_SHARE = 0.01
 _LONGEST_WAIT_S = 86_400.0
 _READY = Cause("ready")
 _ELSEWHERE = "the budget is read in the event loop of its client: inside of a coroutine"
@@ -101,6 +103,8 @@ class Throttle(AsyncOnly):
             )
         (limit, length_s), *_ = self.config.windows
         self._pacer = Pacer(limit, length_s, self.config.burst)
+        # The last forecast of `_served_in_s`: when it was made, of how many, and until when.
+        self._served = 0.0, 0, 0.0
         self._budget: Budget = LocalBudget(self.config, self._pacer) if budget is None else budget
         self._admission = self._budget.admission
         self._open_lease = self._budget.open
@@ -425,7 +429,13 @@ class Throttle(AsyncOnly):
         if not waiting:
             return self._response_s
         now = self._now()
-        return self._budget.answer_at(now, waiting, True) - now
+        # Of many, computing it stops the loop: it is kept until its age is a hundredth of the wait.
+        made_at, of, until = self._served
+        is_fresh = 0 <= now - made_at <= _FRESH_SHARE * (until - now)
+        if waiting < _MANY or not is_fresh or not of * (1 - _FRESH_SHARE) <= waiting <= of:
+            until = self._budget.answer_at(now, waiting, True)
+            self._served = now, waiting, until
+        return until - now
 
     def _now(self) -> float:
         try:

@@ -132,7 +132,11 @@ class AccountReader:
         Raises:
             PlanError: names the unknown ones, and those that there are.
         """
-        unsure = dict.fromkeys(named).keys() - {volume.region.slug for volume in volumes}
+        unsure = set(named)
+        for volume in volumes:
+            if not unsure:
+                break  # of a large account, the rest need not be gone through
+            unsure.discard(volume.region.slug)
         if not unsure:
             return
         try:

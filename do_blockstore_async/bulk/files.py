@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from .._clock import new_name
 from .errors import PlanError
 
 __all__ = ["as_text", "read_bytes", "read_text", "replace_file"]
@@ -65,13 +67,17 @@ def replace_file(where: Path, pieces: Iterable[bytes]) -> None:
         is_device = True
     if is_device:
         raise PlanError(f"the plan cannot be saved to {str(where)!r}: it is not a regular file")
-    part = where.with_name(f"{where.name}.{os.getpid()}.part")
+    # Several threads may be saving at once: each has a file of its own.
+    part = where.with_name(f"{where.name}.{new_name()}.part")
     try:
         with part.open("wb") as file:
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())  # or a crash could leave an empty file under this name
         part.replace(where)
-    except OSError as error:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise PlanError(f"the plan cannot be saved to {where}: {error.strerror}") from None

@@ -34,6 +34,7 @@ from collections.abc import (
 )
 from contextvars import copy_context
 from datetime import datetime, timedelta, tzinfo
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -61,7 +62,7 @@ from .model.retention import Retention
 from .model.run_status import RunDetails, RunStatus
 from .model.selection import Selection
 from .model.snapshot_names import TEMPLATE, check_job
-from .model.specs import VolumeSpec, parse_specs, read_specs
+from .model.specs import MAX_SPECS, VolumeSpec, parse_specs, read_specs
 from .planning.builder import PlanBuilder
 from .planning.orphans import MARK, check_mark
 from .planning.policy import MAX_PRUNED_SHARE
@@ -302,7 +303,7 @@ class Bulk:
 
         Args:
             source: specs, or mappings with their fields, or the path of a JSON, JSON lines or CSV
-                file of them (see `specs`). Reading a file blocks for a moment.
+                file of them (see `specs`).
             tags: for every volume, besides those of its spec.
             job: names the job: letters, digits, `_`, `-` and `:`.
             at: when the plan counts as made, with a time zone; now by default.
@@ -313,10 +314,13 @@ class Bulk:
             InvalidArgumentError: a tag or `at` is invalid.
         """
         policy = self._plans.policy(job, TEMPLATE, at, prices, tags)
+        # A hundred thousand take most of a second.
         if isinstance(source, str | os.PathLike):
-            specs = parse_specs(read_text(Path(source)), Path(source).suffix.lower())
+            where = Path(source)
+            specs = await in_thread(lambda: parse_specs(read_text(where), where.suffix.lower()))
         else:
-            specs = read_specs(source)
+            rows = list(islice(source, MAX_SPECS + 1))  # here: it may be a generator of the loop's
+            specs = await in_thread(lambda: read_specs(rows))
         return await self._plans.creations(specs, policy)
 
     async def plan_orphan_tags(

@@ -116,7 +116,7 @@ def test_one_name_twice_in_a_region_is_refused() -> None:
 
 
 def test_too_many_are_refused_before_they_are_all_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(specs, "_MAX_SPECS", 1000)
+    monkeypatch.setattr(specs, "MAX_SPECS", 1000)
 
     def endless() -> Any:
         number = 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -516,6 +519,36 @@ def test_a_region_that_does_not_exist_is_refused_with_those_that_do() -> None:
         # Where no volume is yet costs one request more.
         await store.bulk.plan_creations([{**spec, "region": "lon1"}])
         assert sent(world) == {"GET /v2/volumes": 1, "GET /v2/regions": 1}
+
+    case(test, volumes=3, snapshots=0)
+
+
+def test_many_volumes_to_be_created_are_checked_in_a_thread_and_taken_from_their_maker_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked_in: list[int] = []
+    check = VolumeSpec.check
+
+    def noted(spec: VolumeSpec) -> None:
+        checked_in.append(threading.get_ident())
+        check(spec)
+
+    monkeypatch.setattr(VolumeSpec, "check", noted)
+    spec = {"name": "a", "region": "nyc3", "size_gigabytes": 1}
+    path = tmp_path / "volumes.json"
+    path.write_text(json.dumps([spec]))
+
+    async def test(store: BlockStore, world: World) -> None:
+        here = threading.get_ident()
+
+        def made() -> Iterator[dict[str, Any]]:
+            assert threading.get_ident() == here
+            yield spec
+
+        for source in (made(), path):
+            assert len((await store.bulk.plan_creations(source)).steps) == 1
+        assert len(checked_in) == 2
+        assert here not in checked_in
 
     case(test, volumes=3, snapshots=0)
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from do_blockstore_async import Config
 from do_blockstore_async._log.memory import MemoryLog, MemoryStore
 from do_blockstore_async._ratelimit.status import QuotaStatus, WindowStatus
+from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.bulk import Retention, RunActivity
 from do_blockstore_async.bulk.execution import journal_reader
 from do_blockstore_async.bulk.execution.journal_state import Begun, Joined, Timing, encode_fact
@@ -275,3 +276,30 @@ class _Quiet:
 async def consume(run: object) -> None:
     async for _ in run:  # type: ignore[attr-defined]
         pass
+
+
+def test_looking_at_a_large_run_again_and_again_computes_its_end_once_in_a_while() -> None:
+    async def test() -> None:
+        throttle = Throttle(Config())
+        answer_at, made = throttle._budget.answer_at, []
+
+        def counted(now: float, count: int, background: bool, /) -> float:
+            made.append(count)
+            return answer_at(now, count, background)
+
+        throttle._budget.answer_at = counted  # type: ignore[method-assign]
+        first_s = throttle._served_in_s(20_000)
+        await asyncio.sleep(60)
+        assert throttle._served_in_s(19_900) == pytest.approx(first_s - 60)
+        assert made == [20_000]
+        # Others were faster, time has gone by, or there is more to do.
+        assert throttle._served_in_s(15_000) < first_s - 3_600
+        await asyncio.sleep(600)
+        throttle._served_in_s(14_900)
+        assert throttle._served_in_s(25_000) > first_s
+        assert made == [20_000, 15_000, 14_900, 25_000]
+        throttle._served_in_s(100)
+        throttle._served_in_s(100)
+        assert made[4:] == [100, 100]
+
+    run_virtual(test())

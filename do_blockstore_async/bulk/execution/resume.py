@@ -176,7 +176,7 @@ async def examine(
     if not await in_thread(is_right):
         # Where only snapshots were listed, the volumes may show it.
         listed, _, _ = await account.listings(volumes=volumes is None, snapshots=False)
-        if not is_account_of(plan, AccountView.of(listed)):
+        if not await in_thread(lambda: is_account_of(plan, AccountView.of(listed))):
             raise another_account()
     verdicts = await in_thread(compare)
     await in_thread(lambda: release(view, volumes, snapshots))

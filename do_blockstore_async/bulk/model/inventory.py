@@ -28,7 +28,7 @@ __all__ = [
 _AGES_DAYS: Final = (1, 7, 30, 90, 365)
 
 
-@known_to_attrs
+@known_to_attrs()
 class InventoryRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One volume, or (`orphaned`) the snapshots of a deleted volume.
 

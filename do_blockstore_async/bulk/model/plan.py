@@ -70,7 +70,24 @@ _WRITTEN: Final = re.compile(rb'\{"format":%d,"digest":"([0-9a-f]{64})","plan":\
 R = TypeVar("R")
 
 
-@known_to_attrs
+@known_to_attrs(
+    "key",
+    "action",
+    "name",
+    "region",
+    "volume_id",
+    "volume_name",
+    "target_id",
+    "size_gigabytes",
+    "attached",
+    "tags",
+    "depends_on",
+    "retained_snapshot_id",
+    "batch",
+    "reason",
+    "monthly_cost",
+    "spec",
+)
 class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing to do, and what was seen of its object when it was planned.
 
@@ -144,7 +161,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.action != "delete_snapshot"
 
 
-@known_to_attrs
+@known_to_attrs("name", "region", "code", "reason", "volume_id")
 class SkippedStep(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something that was selected and is left untouched.
 

@@ -24,7 +24,7 @@ _BLOCKED: Final = frozenset({"snapshot_limit", "name_too_long", "prune_guard"})
 Conclusion: TypeAlias = Literal["done", "partial", "failed", "stopped"]
 
 
-@known_to_attrs
+@known_to_attrs()
 class ReportRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One item.
 

@@ -30,10 +30,10 @@ from ...errors import InvalidArgumentError
 from ...models import Region, VolumeSnapshot
 from ..errors import PlanError
 
-__all__ = ["VolumeSpec", "parse_specs", "read_specs"]
+__all__ = ["MAX_SPECS", "VolumeSpec", "parse_specs", "read_specs"]
 
 _SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".csv"})
-_MAX_SPECS: Final = 100_000
+MAX_SPECS: Final = 100_000
 _MOST_PROBLEMS: Final = 20
 
 
@@ -181,8 +181,8 @@ def _read(rows: Iterable[_Row]) -> list[VolumeSpec]:
     problems: list[str] = []
     first: dict[tuple[str, str], str] = {}
     for number, (where, make) in enumerate(rows, 1):
-        if number > _MAX_SPECS:
-            raise PlanError(f"more than {_MAX_SPECS} volumes in one plan: make several plans")
+        if number > MAX_SPECS:
+            raise PlanError(f"more than {MAX_SPECS} volumes in one plan: make several plans")
         try:
             row = make()
             spec = row if isinstance(row, VolumeSpec) else _from_mapping(row)
