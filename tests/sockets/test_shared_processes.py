@@ -53,17 +53,18 @@ async def test_one_that_is_killed_leaves_the_others_the_budget(budget: str, tmp_
 
 async def test_one_that_was_stopped_takes_its_place_again(tmp_path: Path) -> None:
     async with real_fleet("machine", tmp_path, WINDOWS) as fleet:
-        sleeper = await fleet.start(60)
-        others = [await fleet.start(200), await fleet.start(200)]
+        fleet.is_quick = True
+        sleeper = await fleet.start(40)
+        others = [await fleet.start(100), await fleet.start(100)]
         for process in fleet.processes:
             await process.go()
         await fleet.until_served(30)
         sleeper.send(signal.SIGSTOP)
         # Longer than the silence after which it counts as dead.
-        await asyncio.sleep(16)
+        await asyncio.sleep(6)
         sleeper.send(signal.SIGCONT)
         seen = await asyncio.gather(*(process.result() for process in (sleeper, *others)))
-        assert [found["done"] for found in seen] == [60, 200, 200]
+        assert [found["done"] for found in seen] == [40, 100, 100]
         assert fleet.refused == 0
         # The others went on; or, once in a hundred times, it was stopped while it held the file.
         events = Counter(seen[1]["events"])

@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from do_blockstore_async import BlockStore, Config
+from do_blockstore_async._ratelimit.shared import outage, peer, replica, session
 
 __all__ = ["main"]
 
@@ -28,7 +29,16 @@ async def _beat(stops: list[float]) -> None:
         stops.append(loop.time() - due)
 
 
+def _be_quick() -> None:
+    """Take who is silent for 5 s for dead, not for 15, and be heard as much oftener."""
+    for module in (outage, peer, replica):
+        vars(module)["DEAD_S"] = 5.0
+    vars(session)["HEARTBEAT_S"] = 5.0 / 3
+
+
 async def work(options: dict[str, Any]) -> None:
+    if options["is_quick"]:
+        _be_quick()
     events: dict[str, int] = {}
 
     def count(event: object) -> None:

@@ -56,6 +56,7 @@ class RealFleet:
     Attributes:
         windows: of the token, which the simulator enforces.
         margin_s, late_arrival_s: settings of every process.
+        is_quick: whether they take each other for dead after 5 s of silence, and not 15.
     """
 
     simulator: Simulator
@@ -64,6 +65,7 @@ class RealFleet:
     folder: Path
     margin_s: float = 0.2
     late_arrival_s: float = 1.0
+    is_quick: bool = False
     processes: list[RealProcess] = attrs.Factory(list)
 
     async def start(self, requests: int, *, is_bulk: bool = False) -> RealProcess:
@@ -76,6 +78,7 @@ class RealFleet:
             "late_arrival_s": self.late_arrival_s,
             "requests": requests,
             "is_bulk": is_bulk,
+            "is_quick": self.is_quick,
         }
         child = await asyncio.create_subprocess_exec(
             sys.executable,
