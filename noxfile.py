@@ -30,9 +30,9 @@ def install(session: nox.Session, *groups: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests; arguments after `--` replace the default of two processes."""
+    """Run the tests; arguments after `--` replace the default of three processes."""
     install(session)
-    session.run("pytest", *(session.posargs or ["-n", "2"]))
+    session.run("pytest", *(session.posargs or ["-n", "3"]))
 
 
 @nox.session(python="3.11")
@@ -42,7 +42,7 @@ def lowest(session: nox.Session) -> None:
     session.run("uv", "pip", "install", "--resolution", "lowest-direct", "-e", ".[test]")
     # Old releases use what newer ones of their own dependencies have deprecated since.
     quiet = ("-W", "ignore::DeprecationWarning")
-    session.run("pytest", *quiet, *(session.posargs or ["-n", "2"]))
+    session.run("pytest", *quiet, *(session.posargs or ["-n", "3"]))
 
 
 @nox.session
@@ -76,7 +76,7 @@ def coverage(session: nox.Session) -> None:
     """Run the tests once, measuring lines and branches."""
     install(session, "coverage")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["-n", "2"]))
+    session.run("coverage", "run", "-m", "pytest", *(session.posargs or ["-n", "3"]))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
