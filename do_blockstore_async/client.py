@@ -144,8 +144,8 @@ class BlockStore(AsyncOnly):
             raise ConfigError(f"throttle must be `store.throttle`, not {_kind(throttle)}")
         check_session(session)
         # Error reporters show local variables, so the plain token is to be none.
-        token = token if callable(token) else redact(token)  # type: ignore[assignment]
-        self._credentials = Credentials(token)  # type: ignore[arg-type]
+        token = token if callable(token) else redact(token)  # type: ignore[assignment] # a text too
+        self._credentials = Credentials(token)  # type: ignore[arg-type] # redacted, or a source
         self._base_url = check_base_url(base_url)
         self._config = Config() if config is None else config
         self._session = session

@@ -235,7 +235,7 @@ class AiohttpTransport:
             self._tokens = (credentials.token.encode(), *self._tokens[:1])
             for headers in (self._headers, self._json_headers):
                 headers[istr("Authorization")] = Secret(f"Bearer {credentials.token}")
-        return self._headers["Authorization"]  # type: ignore[return-value]
+        return self._headers["Authorization"]  # type: ignore[return-value] # a Secret, set above
 
     async def send(self, request: Request[Any], attempt: Attempt) -> RawResponse:
         """See `Transport.send`."""

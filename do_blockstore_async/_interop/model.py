@@ -38,7 +38,7 @@ class Model:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         # IPython takes a class's own `__repr__` before what its bases have.
-        cls._repr_pretty_ = Model._repr_pretty_  # type: ignore[method-assign]
+        cls._repr_pretty_ = Model._repr_pretty_  # type: ignore[method-assign] # the same
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON holds them: dicts, lists, times in ISO 8601 in UTC."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-__all__ = ["boot_id", "home_folder", "state_folder"]
+__all__ = ["boot_id", "home_folder", "state_folder", "user_folder"]
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -20,6 +20,26 @@ def home_folder(env: Mapping[str, str]) -> Path | None:
         return Path(env.get("HOME") or env.get("USERPROFILE") or "~").expanduser()
     except RuntimeError:
         return None
+
+
+def user_folder(
+    env: Mapping[str, str], variable: str, below: str, *, windows: tuple[str, str]
+) -> Path | None:
+    """Return the package's folder of one kind; None for a user without a home directory.
+
+    Args:
+        env: the environment.
+        variable: of the XDG base directory.
+        below: where that is below the home directory, without the variable.
+        windows: the same two for Windows.
+    """
+    if sys.platform == "win32":
+        variable, below = windows
+    # A relative one is to be ignored, says the standard: it would be another in each folder.
+    if (named := Path(env.get(variable, ""))).is_absolute():
+        return named / "do-blockstore"
+    home = home_folder(env)
+    return None if home is None else home / below / "do-blockstore"
 
 
 def state_folder() -> Path:

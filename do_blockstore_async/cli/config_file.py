@@ -7,12 +7,11 @@ a file, an environment variable or a command that has the token.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .._log.places import home_folder
+from .._log.places import user_folder
 from .exit_codes import UsageError
 from .hints import did_you_mean
 
@@ -93,16 +92,9 @@ def config_path(env: Mapping[str, str]) -> Path | None:
     """Return where the file is or would be; None for a user without a home directory."""
     if env.get("DO_BLOCKSTORE_CONFIG"):
         return Path(env["DO_BLOCKSTORE_CONFIG"])
-    variable = "APPDATA" if sys.platform == "win32" else "XDG_CONFIG_HOME"
-    home = home_folder(env)
-    # A relative one is to be ignored, says the standard: it would be another file in each folder.
-    if os.path.isabs(env.get(variable, "")):  # noqa: PTH117
-        root = Path(env[variable])
-    elif home is None:
-        return None
-    else:
-        root = home / ("AppData/Roaming" if sys.platform == "win32" else ".config")
-    return root / "do-blockstore" / "config.toml"
+    windows = ("APPDATA", "AppData/Roaming")
+    folder = user_folder(env, "XDG_CONFIG_HOME", ".config", windows=windows)
+    return None if folder is None else folder / "config.toml"
 
 
 def load(env: Mapping[str, str] | None = None) -> ConfigFile:

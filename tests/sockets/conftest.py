@@ -1,8 +1,9 @@
-"""Servers that several files of this folder need; a test that asks for one skips without it."""
+"""What several files of this folder need; a test that asks for a server skips without it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +26,9 @@ def postgres_url() -> Iterator[str]:
         if url is None:
             pytest.skip("postgres is not installed")
         yield url
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty home directory."""
+    return tmp_path_factory.mktemp("home")

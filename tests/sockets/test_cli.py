@@ -21,11 +21,6 @@ DROPLETS = ("--droplet", "3164444:nyc3", "--droplet", "3164445")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
 def api(home: Path) -> Iterator[Server]:
     with serving(home, "--volumes", "210", "--limits", "none", "--seed", "7", *DROPLETS) as server:
         yield server

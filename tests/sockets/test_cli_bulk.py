@@ -41,11 +41,6 @@ MAIN_JOB = ("--simulate", "bulk", "snapshot", "--keep-last", "2", "--yes")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
 def api(home: Path) -> Iterator[Server]:
     """Slow enough that an interrupt meets something under way."""
     words = ("--volumes", "36", "--limits", "none", "--seed", "7", "--latency-ms", "20")

@@ -16,11 +16,6 @@ from tests.support.cli import BASH, CANARY, PROGRAM, Here, Server, Terminal, do,
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
 def api(home: Path) -> Iterator[Server]:
     with serving(home, "--volumes", "12", "--limits", "none", "--latency-ms", "2") as server:
         yield server

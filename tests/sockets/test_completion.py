@@ -56,11 +56,6 @@ shells = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
 def api(home: Path) -> Iterator[Server]:
     with serving(home, "--volumes", "12", "--limits", "none", "--seed", "7") as server:
         yield server

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from typing import TypeVar
 
 from ..._clock import pause
 from ..._log.store import LogStoreError
@@ -17,6 +18,8 @@ from .journal_state import JournalState
 from .resume import pending_steps
 
 __all__ = ["read_details", "read_status", "watch_status"]
+
+T = TypeVar("T")
 
 
 async def read_details(journal: str | os.PathLike[str]) -> RunDetails | None:
@@ -31,20 +34,7 @@ async def read_details(journal: str | os.PathLike[str]) -> RunDetails | None:
     Raises:
         JournalError: something else is there, or it is not accessible.
     """
-    place = JournalPlace.of(journal)
-    if place.is_missing():
-        return None
-    reader = JournalReader(place, place.open_store(create=False))
-    try:
-        await reader.read()
-        if not reader.state.position:
-            return None
-        plan = await reader.read_plan()
-        return await in_thread(lambda: _details(reader, plan))
-    except LogStoreError as error:
-        raise JournalError(f"the journal {place} cannot be read: {error}") from None
-    finally:
-        await reader.aclose()
+    return await _read(journal, _details)
 
 
 async def read_status(journal: str | os.PathLike[str]) -> RunStatus | None:
@@ -59,6 +49,12 @@ async def read_status(journal: str | os.PathLike[str]) -> RunStatus | None:
     Raises:
         JournalError: something else is there, or it is not accessible.
     """
+    return await _read(journal, _status)
+
+
+async def _read(
+    journal: str | os.PathLike[str], make: Callable[[JournalReader, Plan], T]
+) -> T | None:
     place = JournalPlace.of(journal)
     if place.is_missing():
         return None
@@ -67,7 +63,8 @@ async def read_status(journal: str | os.PathLike[str]) -> RunStatus | None:
         await reader.read()
         if not reader.state.position:
             return None
-        return _status(reader, await reader.read_plan())
+        plan = await reader.read_plan()
+        return await in_thread(lambda: make(reader, plan))
     except LogStoreError as error:
         raise JournalError(f"the journal {place} cannot be read: {error}") from None
     finally:

@@ -140,7 +140,7 @@ class Gatherer:
         shared = self._shared
         if len(shared) < _MOST_SHARED:
             return shared.setdefault(value, value)  # type: ignore[return-value] # an equal one
-        return shared.get(value, value)  # type: ignore[return-value]
+        return shared.get(value, value)  # type: ignore[return-value] # an equal one
 
 
 def volume_of(found: AnyVolume) -> Volume:

@@ -82,12 +82,14 @@ def use(context: str, /) -> int:
         text = opened.read()
     line = f"context = {_quoted(context)}"
     # Only a line before the first table is the file's own key.
-    head, table, tail = re.match(r"(?s)(.*?)(^[ \t]*\[|\Z)(.*)", text, re.MULTILINE).groups()  # type: ignore[union-attr]
+    table = re.search(r"^[ \t]*\[", text, re.MULTILINE)
+    cut = len(text) if table is None else table.start()
+    head, rest = text[:cut], text[cut:]
     changed, times = re.subn(r"(?m)^[ \t]*context[ \t]*=[^\r\n]*", lambda _: line, head, count=1)
     if not times:
         ending = "\r\n" if "\r\n" in text else "\n"
         changed = f"{line}{ending}{head}"
-    changed = f"{changed}{table}{tail}"
+    changed = f"{changed}{rest}"
     if not _chooses(changed, file.path, context):
         raise UsageError(f"{file.path} was not changed: write {line} into it, before all tables")
     _write(file.path, changed)

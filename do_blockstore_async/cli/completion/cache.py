@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..._log.places import home_folder
+from ..._log.places import user_folder
 
 __all__ = [
     "KINDS",
@@ -40,12 +40,8 @@ _AGAIN_AFTER_S = 60.0
 
 def cache_folder(env: Mapping[str, str]) -> Path | None:
     """Return the folder; None for a user without a home directory."""
-    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
-    if os.path.isabs(env.get(variable, "")):  # noqa: PTH117 -- relative ones are to be ignored
-        return Path(env[variable]) / "do-blockstore"
-    home = home_folder(env)
-    below = "AppData/Local/Cache" if sys.platform == "win32" else ".cache"
-    return None if home is None else home / below / "do-blockstore"
+    windows = ("LOCALAPPDATA", "AppData/Local/Cache")
+    return user_folder(env, "XDG_CACHE_HOME", ".cache", windows=windows)
 
 
 def remember(account: str | None, kind: str, rows: Iterable[Sequence[Any]]) -> None:

@@ -14,7 +14,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 
 import attrs
@@ -34,6 +33,7 @@ from ...jobs import (
     save_report,
 )
 from ..exit_codes import CommandError, ExitCode, UsageError
+from ..hints import did_you_mean
 from ..options import current
 from ..output.errors import describe, exit_code
 from ..output.prompts import check_can_ask, confirm
@@ -64,9 +64,8 @@ def chosen_runs(
     """
     for each, known in ((name, file.jobs), *((each, file.accounts) for each in accounts)):
         if each is not None and each not in known:
-            near = get_close_matches(each, list(known), 1)
             what = "job" if known is file.jobs else "account"
-            hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(known)}"
+            hint = did_you_mean(each, known) or f"; it has {', '.join(known)}"
             raise UsageError(f"{file.path} has no {what} {each!r}{hint}")
     jobs = list(file.jobs.values()) if name is None else [file.jobs[name]]
     deleting = [job.name for job in jobs if job.kind in _DESTRUCTIVE]
