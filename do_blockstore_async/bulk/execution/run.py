@@ -123,6 +123,25 @@ class RunOptions:
             raise PlanError("retry_failed repeats the failures in a journal: name the journal")
 
 
+@attrs.define
+class _GroupTask:
+    """A task that carries out steps that share a request.
+
+    Attributes:
+        is_waiting: their request waits, for quota or to be sent again.
+        is_in_doubt: an earlier request of theirs may have taken effect, or may still.
+    """
+
+    group: RequestGroup
+    is_waiting: bool = True
+    is_in_doubt: bool = False
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether nothing of theirs can have taken effect."""
+        return self.is_waiting and not self.is_in_doubt
+
+
 class Run(AsyncOnly):
     """A plan being run: enter it with `async with`, and iterate it for the outcomes, in one place.
 
@@ -152,14 +171,9 @@ class Run(AsyncOnly):
         self._pool: TaskPool[RequestGroup, list[Outcome[Step]]] | None = None
         self._steps = StepQueue()
         self._unread: deque[Outcome[Step]] = deque()
-        # What is under way here, by task and by key. Of the tasks, those whose request waits, for
-        # quota or to be sent again: nothing of theirs can take effect, or that is in doubt.
-        self._groups: dict[asyncio.Task[Any], RequestGroup] = {}
+        # What is under way here, by task and by key.
+        self._tasks: dict[asyncio.Task[Any], _GroupTask] = {}
         self._in_hand: set[str] = set()
-        self._unsent: set[asyncio.Task[Any]] = set()
-        self._in_doubt: set[asyncio.Task[Any]] = set()
-        # Those of which an earlier request may have taken effect, wherever they are now.
-        self._doubted: set[asyncio.Task[Any]] = set()
         self._claimed: set[str] = set()
         self._regions: dict[str, str] = {}
         # Steps that other workers have begun, or that are in doubt, by key.
@@ -411,8 +425,9 @@ class Run(AsyncOnly):
             self._stopped = why
             if self._pool is not None:
                 self._pool.stop()
-            for task in self._unsent | self._in_doubt:
-                task.cancel()
+            for task, state in self._tasks.items():
+                if state.is_waiting:
+                    task.cancel()
             self._stirred.set()
 
     async def __aexit__(
@@ -470,8 +485,8 @@ class Run(AsyncOnly):
                 steps.finished.pop(key, None)
                 if key in steps.open:
                     self._parked.add(key)
-        for task in self._unsent:
-            if not any(self._may(step.key) for step in self._groups[task]):
+        for task, current in self._tasks.items():
+            if current.is_unsent and not any(self._may(step.key) for step in current.group):
                 task.cancel()
         self._check_failures(state.failures)
         self._stirred.set()
@@ -555,22 +570,20 @@ class Run(AsyncOnly):
             self._rate_limited += event.status == _TOO_MANY
         if not isinstance(event, AttemptSent | CallStarted | CallFinished | RetryScheduled):
             return
-        task = asyncio.current_task()
-        if task not in self._groups or event.method == "GET":
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment] # never None
+        current = self._tasks.get(task)
+        if current is None or event.method == "GET":
             return
         if isinstance(event, CallFinished):
-            if event.error is None:
-                self._doubted.discard(task)
+            # A batch that is sent again without one of its volumes is a new call after an error:
+            # what was in doubt still is.
+            current.is_in_doubt = current.is_in_doubt and event.error is not None
             return
-        if isinstance(event, RetryScheduled) and event.is_in_doubt:
-            # A batch that is sent again without one of its volumes is a new call, and still so.
-            self._doubted.add(task)
-        self._unsent.discard(task)
-        self._in_doubt.discard(task)
-        if not isinstance(event, AttemptSent):
-            (self._in_doubt if task in self._doubted else self._unsent).add(task)
-            if self._stopped is not None:
-                task.cancel()
+        if isinstance(event, RetryScheduled):
+            current.is_in_doubt = current.is_in_doubt or event.is_in_doubt
+        current.is_waiting = not isinstance(event, AttemptSent)
+        if current.is_waiting and self._stopped is not None:
+            task.cancel()
 
     async def _work(self, group: RequestGroup) -> list[Outcome[Step]]:
         # Since it was put into the queue, another worker may have begun it.
@@ -591,13 +604,12 @@ class Run(AsyncOnly):
     async def _work_on(self, group: RequestGroup) -> list[Outcome[Step]]:
         outcomes: list[Outcome[Step]] = []
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment] # TaskPool's
-        self._groups[task] = group
-        self._unsent.add(task)
+        current = self._tasks[task] = _GroupTask(group)
         try:
             await self._execute(group, outcomes)
         except (asyncio.CancelledError, JournalError, StepsTakenError) as error:
             # Ended before its request left (X5): no outcome, so the step remains to be done.
-            is_sent = task not in self._unsent
+            is_sent = not current.is_unsent
             if not isinstance(error, asyncio.CancelledError) and task.cancelling():
                 # Cancelled by `_observe`, and ended by the gate before that could be met: left
                 # pending, it would take the outcomes from the reader.
@@ -608,7 +620,7 @@ class Run(AsyncOnly):
             if isinstance(error, JournalError):
                 self._fail(error, "journal")
                 why = str(error)
-            elif task in self._in_doubt:
+            elif current.is_waiting:
                 why = "the response was lost, and the run stopped before it was sent again"
             else:
                 why = "cancelled while in flight"
@@ -620,10 +632,7 @@ class Run(AsyncOnly):
                 if step.key not in known
             )
         finally:
-            self._unsent.discard(task)
-            self._in_doubt.discard(task)
-            self._doubted.discard(task)
-            del self._groups[task]
+            del self._tasks[task]
         outcomes = await self._write(outcomes)
         # After the journal: a dependent must not start before this outcome would survive a crash.
         for outcome in outcomes:
