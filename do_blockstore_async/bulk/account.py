@@ -204,7 +204,7 @@ class AccountReader:
                 await _collect(listing, gatherer.snapshot, snapshots)
         for snapshot_id in snapshot_ids:
             with suppress(NotFoundError):
-                snapshots.add([gatherer.snapshot(await self._snapshots.get(snapshot_id))])
+                snapshots.append(gatherer.snapshot(await self._snapshots.get(snapshot_id)))
         return AccountView.of(volumes, snapshots)
 
     async def volumes(self, region: str | None = None) -> CompactRows[ListedVolume]:
@@ -234,7 +234,7 @@ async def _read(listing: AsyncListing[T], kept: Callable[[T], R], found: Compact
     """Read a listing page by page, and keep of each item what `kept` returns."""
     async with aclosing(listing.pages()) as pages:
         async for page in pages:
-            found.add(map(kept, page.items))
+            found.extend(map(kept, page.items))
             # Those that came together are kept one by one, and others have their turn in between.
             await pause(0)
 

@@ -38,6 +38,17 @@ class IdSet:
     def __contains__(self, each: Hashable) -> bool:
         return each in self._parts[(hash(each) >> 40) % _PARTS]
 
+    def release(self) -> None:
+        """Let go of everything, part by part: all at once would take long, in any thread."""
+        for part in self._parts:
+            part.clear()
+
+    def released(self) -> Iterator[None]:
+        """Do the same, a part whenever the next item is taken: in a loop that lets others in."""
+        for part in self._parts:
+            part.clear()
+            yield
+
     def __len__(self) -> int:
         return sum(map(len, self._parts))
 
@@ -59,6 +70,10 @@ class IdMap(Mapping[str, V]):
 
     def __getitem__(self, key: str) -> V:
         return self._parts[(hash(key) >> 40) % _PARTS][key]
+
+    def part_of(self, key: str) -> dict[str, V]:
+        """Return the dictionary that an id belongs into."""
+        return self._parts[(hash(key) >> 40) % _PARTS]
 
     def release(self) -> None:
         """Let go of everything, part by part: all at once would take long, in any thread."""

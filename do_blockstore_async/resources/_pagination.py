@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 
+from .._clock import pause
 from .._deadline import NEVER, Deadline
 from .._http.engine import Engine
 from .._http.request import Listing, RawResponse, Request
@@ -50,6 +51,7 @@ _PASSES: Final = 3
 # How long after its created_at an item may begin to show in listings, and how far `Date` may run
 # ahead of the clock behind created_at (P4). Too much costs one pass more, too little an item.
 _UNSEEN_S: Final = 30.0
+_MANY_IDS: Final = 50_000
 
 
 class ListingCall(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
@@ -155,14 +157,20 @@ async def pages(
             await reader.aclose()
         reason = watch.sign_of_change()
         if reason is None:
-            return
+            break
         yielded.append(watch.here)
         before = watch.here if watch.undisturbed else None
-    raise ListingChangedError(
-        f"the listing changed during each of {_PASSES} passes ({reason}); it may lack items",
-        method="GET",
-        path=call.path,
-    )
+    else:
+        raise ListingChangedError(
+            f"the listing changed during each of {_PASSES} passes ({reason}); it may lack items",
+            method="GET",
+            path=call.path,
+        )
+    # To let go of a million ids takes 50 ms: others have their turn in between.
+    for ids in (*yielded, watch.here):
+        if len(ids) > _MANY_IDS:
+            for _ in ids.released():
+                await pause(0)
 
 
 class _Pass(Generic[T]):

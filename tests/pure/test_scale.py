@@ -32,11 +32,17 @@ from do_blockstore_async.bulk.execution.journal_state import (
 )
 from do_blockstore_async.bulk.files import replace_file
 from do_blockstore_async.bulk.model import plan as plan_module
-from do_blockstore_async.bulk.model.inventory import by_volume
-from do_blockstore_async.bulk.model.listed import CompactRows, Gatherer, snapshot_of, volume_of
+from do_blockstore_async.bulk.model.listed import (
+    CompactRows,
+    Gatherer,
+    SnapshotsByVolume,
+    snapshot_of,
+    volume_of,
+)
 from do_blockstore_async.bulk.model.plan import Plan, SkippedStep, Step
 from do_blockstore_async.bulk.model.report import ReportRow
 from do_blockstore_async.bulk.model.selection import Selection
+from do_blockstore_async.models import VolumeSnapshot
 from do_blockstore_async.resources._ids import IdMap, IdSet, PairMap
 from tests.support.bulk_models import NOW, policy_of, snapshot, volume
 
@@ -202,23 +208,38 @@ def test_the_collector_passes_rows_and_steps_by() -> None:
     assert not gc.is_tracked(rows[0])
     assert not gc.is_tracked(gatherer.volume(two))
     assert not gc.is_tracked(step(1))
-    grouped = by_volume(rows)
-    assert [row.id for row in grouped[one.id]] == [each.id for each in reversed(taken)]
-    gc.collect()
-    assert not gc.is_tracked(grouped[one.id])
-    many = [gatherer.snapshot(snapshot(one, n, days=1 + n % 300)) for n in range(200)]
-    assert sorted(row.id for row in by_volume(many)[one.id]) == sorted(row.id for row in many)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), max_size=40))
+def test_snapshots_are_grouped_by_volume_from_the_oldest(made: list[tuple[int, int]]) -> None:
+    of = [volume(n) for n in range(6)]
+    taken = [snapshot(of[which], n, days=days) for n, (which, days) in enumerate(made)]
+    stray = attrs.evolve(snapshot(of[0], 99), resource_id="")
+    grouped = SnapshotsByVolume([*taken, stray])
+    expected: dict[str, list[VolumeSnapshot]] = {}
+    for each in sorted(taken, key=lambda each: (each.created_at, each.id)):
+        expected.setdefault(each.resource_id, []).append(each)
+    assert dict(grouped) == expected
+    assert set(grouped) == set(expected)
+    assert len(grouped) == len(expected)
+    grouped.release()
+    assert not grouped
 
 
 def test_rows_are_those_of_the_pages() -> None:
     rows: CompactRows[int] = CompactRows()
-    rows.add([1, 2])
-    rows.add(())
-    rows.add([3])
-    assert list(rows) == list(rows) == [1, 2, 3]
-    assert len(rows) == 3
+    rows.extend([0, 1])
+    rows.extend(())
+    rows.append(2)
+    assert list(rows) == list(rows) == [0, 1, 2]
+    rows.extend(range(3, 3_000))
+    assert list(rows) == list(range(3_000)) == [rows.at(n) for n in range(3_000)]
+    assert len(rows) == 3_000
     assert 3 in rows
-    assert 4 not in rows
+    assert 2_999 in rows
+    assert 3_000 not in rows
+    rows.release()
+    assert list(rows) == []
 
 
 def test_a_job_recognizes_many_snapshots_as_it_does_one() -> None:

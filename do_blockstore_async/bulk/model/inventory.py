@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import msgspec
 
 from ..._export import csv_text, json_text
 from ..._interop.structs import known_to_attrs
-from .listed import AnySnapshot, AnyVolume
+from ...resources._ids import IdSet
+from .listed import AnySnapshot, AnyVolume, CompactRows, SnapshotsByVolume
 from .prices import Prices
 
 __all__ = [
@@ -21,7 +22,6 @@ __all__ = [
     "InventoryRow",
     "InventoryTotal",
     "SnapshotAgeGroup",
-    "by_volume",
     "take_inventory",
 ]
 
@@ -54,7 +54,6 @@ class InventoryRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     orphaned: bool = False
 
 
-_MOST_IN_TUPLE: Final = 64
 _COLUMNS: Final = InventoryRow.__struct_fields__
 
 
@@ -168,29 +167,6 @@ class Inventory:
         return csv_text(_COLUMNS, map(attrgetter(*_COLUMNS), self.rows))
 
 
-def by_volume(snapshots: Iterable[AnySnapshot]) -> dict[str, Sequence[AnySnapshot]]:
-    """Group snapshots by the id of their volume, each group from the oldest to the newest.
-
-    One that does not say of which volume it is belongs to no group.
-    """
-    grouped: dict[str, Any] = {}
-    for snapshot in snapshots:
-        if not snapshot.resource_id:
-            continue
-        group = grouped.get(snapshot.resource_id, ())
-        # A tuple of what the garbage collector need not visit is passed by with it, a list is not.
-        # The API allows 25; of more, adding to a tuple would take ever longer.
-        if len(group) < _MOST_IN_TUPLE:
-            grouped[snapshot.resource_id] = (*group, snapshot)
-        elif isinstance(group, list):
-            group.append(snapshot)
-        else:
-            grouped[snapshot.resource_id] = [*group, snapshot]
-    for volume_id, group in grouped.items():
-        grouped[volume_id] = tuple(sorted(group, key=attrgetter("created_at", "id")))
-    return grouped
-
-
 def take_inventory(
     volumes: Iterable[AnyVolume],
     snapshots: Iterable[AnySnapshot],
@@ -200,13 +176,14 @@ def take_inventory(
     with_orphaned: bool,
 ) -> Inventory:
     """Make rows of the volumes, and of the snapshots whose volume is not among them."""
-    grouped = by_volume(snapshots)
-    rows: list[InventoryRow] = []
-    counted: list[AnySnapshot] = []
+    grouped = SnapshotsByVolume(snapshots)
+    rows: CompactRows[InventoryRow] = CompactRows()
+    ages = _Ages(at)
+    seen = IdSet()
     for volume in volumes:
-        there = grouped.pop(volume.id, ())
-        counted += there
-        weight = sum(each.size_gigabytes for each in there)
+        seen.add(volume.id)
+        there = grouped.get(volume.id, [])
+        weight = ages.add(there)
         rows.append(
             InventoryRow(
                 volume_id=volume.id,
@@ -222,48 +199,61 @@ def take_inventory(
                 monthly_cost=prices.volume(volume.size_gigabytes) + prices.snapshot(weight),
             )
         )
-    if with_orphaned:
-        for volume_id, there in grouped.items():
-            counted += there
-            weight = sum(each.size_gigabytes for each in there)
-            rows.append(
-                InventoryRow(
-                    volume_id=volume_id,
-                    name="(deleted volume)",
-                    region=there[-1].regions[0] if there[-1].regions else "",
-                    size_gigabytes=0,
-                    age_days=0.0,
-                    droplet_id=None,
-                    tags=(),
-                    snapshots=len(there),
-                    snapshots_gigabytes=weight,
-                    newest_snapshot_at=there[-1].created_at,
-                    monthly_cost=prices.snapshot(weight),
-                    orphaned=True,
-                )
+    for volume_id in grouped if with_orphaned else ():
+        if volume_id in seen:
+            continue
+        there = grouped[volume_id]
+        weight = ages.add(there)
+        rows.append(
+            InventoryRow(
+                volume_id=volume_id,
+                name="(deleted volume)",
+                region=there[-1].regions[0] if there[-1].regions else "",
+                size_gigabytes=0,
+                age_days=0.0,
+                droplet_id=None,
+                tags=(),
+                snapshots=len(there),
+                snapshots_gigabytes=weight,
+                newest_snapshot_at=there[-1].created_at,
+                monthly_cost=prices.snapshot(weight),
+                orphaned=True,
             )
-    return Inventory(tuple(rows), at, prices.currency, _by_age(counted, at, prices))
+        )
+    grouped.release()
+    return Inventory(tuple(rows), at, prices.currency, ages.groups(prices))
 
 
-def _by_age(
-    snapshots: Iterable[AnySnapshot], at: datetime, prices: Prices
-) -> tuple[SnapshotAgeGroup, ...]:
-    counts = [0] * (len(_AGES_DAYS) + 1)
-    sizes = [0.0] * len(counts)
-    for snapshot in snapshots:
-        days = (at - snapshot.created_at).total_seconds() / 86_400
-        group = bisect_right(_AGES_DAYS, days)
-        counts[group] += 1
-        sizes[group] += snapshot.size_gigabytes
-    return tuple(
-        SnapshotAgeGroup(
-            from_days=from_days,
-            under_days=under_days,
-            snapshots=count,
-            size_gigabytes=size,
-            monthly_cost=prices.snapshot(size),
+class _Ages:
+    """Counts snapshots by their age at a time."""
+
+    def __init__(self, at: datetime) -> None:
+        self._at = at
+        self._counts = [0] * (len(_AGES_DAYS) + 1)
+        self._sizes = [0.0] * len(self._counts)
+
+    def add(self, snapshots: Iterable[AnySnapshot]) -> float:
+        """Count snapshots; return their billable size."""
+        weight: float = 0
+        for snapshot in snapshots:
+            days = (self._at - snapshot.created_at).total_seconds() / 86_400
+            group = bisect_right(_AGES_DAYS, days)
+            self._counts[group] += 1
+            self._sizes[group] += snapshot.size_gigabytes
+            weight += snapshot.size_gigabytes
+        return weight
+
+    def groups(self, prices: Prices) -> tuple[SnapshotAgeGroup, ...]:
+        """Return what was counted, from the youngest to the oldest."""
+        return tuple(
+            SnapshotAgeGroup(
+                from_days=from_days,
+                under_days=under_days,
+                snapshots=count,
+                size_gigabytes=size,
+                monthly_cost=prices.snapshot(size),
+            )
+            for from_days, under_days, count, size in zip(
+                (0, *_AGES_DAYS), (*_AGES_DAYS, None), self._counts, self._sizes, strict=True
+            )
         )
-        for from_days, under_days, count, size in zip(
-            (0, *_AGES_DAYS), (*_AGES_DAYS, None), counts, sizes, strict=True
-        )
-    )

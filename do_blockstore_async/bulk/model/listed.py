@@ -8,14 +8,17 @@ wherever a job only reads these. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
+from operator import attrgetter
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
 from ...models import Region, Volume, VolumeSnapshot
+from ...resources._ids import IdMap
 
 __all__ = [
     "AnySnapshot",
@@ -24,15 +27,18 @@ __all__ = [
     "Gatherer",
     "ListedSnapshot",
     "ListedVolume",
+    "SnapshotsByVolume",
     "snapshot_of",
     "volume_of",
 ]
 
-H = TypeVar("H", bound=Hashable)
 R = TypeVar("R")
 
 # With more different ones than that, sharing them is not worth its own memory.
 _MOST_SHARED: Final = 1 << 18
+# The collector looks at a tuple once, and at up to 700 new ones at a time.
+_IN_PAGE: Final = 1 << 7
+_AGE: Final = attrgetter("created_at", "id")
 
 
 class ListedVolume(msgspec.Struct, frozen=True, gc=False):
@@ -69,43 +75,103 @@ AnySnapshot: TypeAlias = VolumeSnapshot | ListedSnapshot
 
 
 class CompactRows(Collection[R]):
-    """Rows of a listing, in its order, kept as the pages came.
+    """Rows of a listing, or of a plan that is being made, in their order.
 
-    As tuples of what the collector need not visit they are passed by with it; one list of a million
-    would be gone through in each full collection.
+    They are kept in tuples: those of what the collector need not visit are passed by with it, while
+    one list of a million would be gone through in each full collection.
     """
 
-    __slots__ = ("_pages",)
+    __slots__ = ("_pages", "_tail")
 
     def __init__(self) -> None:
         self._pages: list[tuple[R, ...]] = []
+        self._tail: list[R] = []
 
-    def add(self, page: Iterable[R]) -> None:
-        """Add the rows of the next page."""
-        self._pages.append(tuple(page))
+    def append(self, row: R) -> None:
+        """Add a row."""
+        self._tail.append(row)
+        if len(self._tail) == _IN_PAGE:
+            self._pages.append(tuple(self._tail))
+            self._tail.clear()
+
+    def extend(self, rows: Iterable[R]) -> None:
+        """Add rows."""
+        for row in rows:
+            self.append(row)
+
+    def at(self, index: int) -> R:
+        """Return the row that was added as number `index`, from 0."""
+        page, offset = divmod(index, _IN_PAGE)
+        return self._tail[offset] if page == len(self._pages) else self._pages[page][offset]
 
     def release(self) -> None:
         """Let go of the rows, page by page: a million at once would take 0.2 s, in any thread."""
+        self._tail.clear()
         while self._pages:
             self._pages.pop()
 
     def __iter__(self) -> Iterator[R]:
-        return chain.from_iterable(self._pages)
+        return chain(chain.from_iterable(self._pages), self._tail)
 
     def __len__(self) -> int:
-        return sum(map(len, self._pages))
+        return len(self._pages) * _IN_PAGE + len(self._tail)
 
     def __contains__(self, row: object) -> bool:
-        return any(row in page for page in self._pages)
+        return row in self._tail or any(row in page for page in self._pages)
+
+
+class SnapshotsByVolume(Mapping[str, "list[AnySnapshot]"]):
+    """Snapshots by the id of their volume, each group from the oldest to the newest.
+
+    One that does not say of which volume it is belongs to no group. Groups are put together when
+    they are asked for: a hundred thousand of them at once would be as many things to collect. Until
+    then each snapshot has the number of the one before it of the same volume.
+    """
+
+    __slots__ = ("_before", "_last", "_rows")
+
+    def __init__(self, snapshots: Iterable[AnySnapshot]) -> None:
+        rows: CompactRows[AnySnapshot] = CompactRows()
+        before = array("q")
+        last: IdMap[int] = IdMap()
+        for snapshot in snapshots:
+            volume_id = snapshot.resource_id
+            if volume_id:
+                part = last.part_of(volume_id)
+                before.append(part.get(volume_id, -1))
+                part[volume_id] = len(rows)
+                rows.append(snapshot)
+        self._rows, self._before, self._last = rows, before, last
+
+    def __getitem__(self, volume_id: str) -> list[AnySnapshot]:
+        number = self._last[volume_id]
+        group: list[AnySnapshot] = []
+        while number >= 0:
+            group.append(self._rows.at(number))
+            number = self._before[number]
+        group.sort(key=_AGE)
+        return group
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._last)
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def release(self) -> None:
+        """Let go of everything, part by part."""
+        self._rows.release()
+        self._last.release()
 
 
 class Gatherer:
     """Makes compact forms of the models of one reading."""
 
-    __slots__ = ("_shared",)
+    __slots__ = ("_texts", "_tuples")
 
     def __init__(self) -> None:
-        self._shared: dict[Hashable, Hashable] = {}
+        self._texts: IdMap[str] = IdMap()
+        self._tuples: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def volume(self, model: Volume) -> ListedVolume:
         """Return the compact form of a volume."""
@@ -115,11 +181,11 @@ class Gatherer:
             model.size_gigabytes,
             model.region,
             model.created_at,
-            self._one(model.description),
+            self._text(model.description),
             model.droplet_ids,
-            self._one(model.filesystem_type),
-            self._one(model.filesystem_label),
-            self._one(model.tags),
+            self._text(model.filesystem_type),
+            self._text(model.filesystem_label),
+            self._tuple(model.tags),
         )
 
     def snapshot(self, model: VolumeSnapshot) -> ListedSnapshot:
@@ -128,19 +194,21 @@ class Gatherer:
             model.id,
             model.name,
             model.created_at,
-            self._one(model.resource_id),
-            self._one(model.resource_type),
-            self._one(model.regions),
+            self._text(model.resource_id),
+            self._text(model.resource_type),
+            self._tuple(model.regions),
             model.min_disk_size,
             model.size_gigabytes,
-            self._one(model.tags),
+            self._tuple(model.tags),
         )
 
-    def _one(self, value: H) -> H:
-        shared = self._shared
-        if len(shared) < _MOST_SHARED:
-            return shared.setdefault(value, value)  # type: ignore[return-value] # an equal one
-        return shared.get(value, value)  # type: ignore[return-value] # an equal one
+    def _text(self, value: str) -> str:
+        return self._texts.part_of(value).setdefault(value, value)
+
+    def _tuple(self, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(self._tuples) < _MOST_SHARED:
+            return self._tuples.setdefault(value, value)
+        return self._tuples.get(value, value)
 
 
 def volume_of(found: AnyVolume) -> Volume:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import attrs
@@ -284,7 +285,7 @@ class Plan:
 
     def needs_snapshots_for(self, steps: Iterable[Step]) -> bool:
         """The same for some of its steps: one deletes a snapshot, or depends on one to be made."""
-        made = {step.key for step in self.steps if step.action == "create_snapshot"}
+        made = IdSet(step.key for step in self.steps if step.action == "create_snapshot")
         return any(step.action == "delete_snapshot" or step.depends_on in made for step in steps)
 
     @property
@@ -535,13 +536,20 @@ def pages_of(count: int) -> int:
     return max(1, -(-count // _PER_PAGE))
 
 
-def account_sample(ids: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:
+def account_sample(ids: Callable[[], Iterable[str]], targets: IdSet) -> tuple[str, ...]:
     """Sample the ids evenly; those that are no target of the plan come first.
 
     Targets may already be deleted on resume, so they cannot identify the account.
+
+    Args:
+        ids: returns them, from the first, each time that it is called.
+        targets: ids that the plan deletes.
     """
-    seen = list(ids)
-    aims = IdSet(targets)
-    lasting = [each for each in seen if each not in aims] or seen
-    stride = max(1, len(lasting) // _SAMPLE_SIZE)
-    return tuple(lasting[::stride][:_SAMPLE_SIZE])
+
+    def lasting() -> Iterable[str]:
+        return (each for each in ids() if each not in targets)
+
+    count = sum(1 for _ in lasting())
+    found = lasting() if count else ids()
+    stride = max(1, (count or sum(1 for _ in ids())) // _SAMPLE_SIZE)
+    return tuple(islice(found, 0, stride * _SAMPLE_SIZE, stride))

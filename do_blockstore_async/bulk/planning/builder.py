@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
+from itertools import chain
+from operator import attrgetter
 from typing import Final
 
 import attrs
@@ -16,6 +19,7 @@ from ..._http.engine import Engine
 from ..._ratelimit.throttle import Throttle
 from ..._schema.validation import check_tags
 from ...errors import InvalidArgumentError
+from ...resources._ids import IdSet
 from ..account import AccountReader, release
 from ..concurrency.thread import in_thread
 from ..errors import NothingSelectedError, PlanError
@@ -43,6 +47,7 @@ from .snapshots import prune_steps, snapshot_steps
 __all__ = ["PlanBuilder"]
 
 _MAX_CLOCK_ERROR: Final = timedelta(hours=1)
+_ID: Final = attrgetter("id")
 
 
 class PlanBuilder:
@@ -286,12 +291,13 @@ class PlanBuilder:
         sighting: Sighting,
         options: Mapping[str, str],
     ) -> Plan:
-        targets = [step.target_id for step in steps if step.is_destructive]
-        samples = (
-            account_sample([each.id for each in listing], targets)
+        targets = IdSet(step.target_id for step in steps if step.is_destructive)
+        samples = [
+            account_sample(partial(map, _ID, listing), targets)
             for listing in (volumes, snapshots)
             if listing is not None
-        )
+        ]
+        targets.release()
         return Plan(
             kind=kind,
             job=policy.job,
@@ -307,7 +313,7 @@ class PlanBuilder:
             ),
             currency=policy.prices.currency,
             options=dict(options),
-            account_sample_ids=tuple(each for ids in samples for each in ids),
+            account_sample_ids=tuple(chain.from_iterable(samples)),
             warnings=_warnings(policy, snapshots, volumes),
             sighting=sighting,
         )
@@ -328,13 +334,13 @@ def _warnings(
     )
 
 
-def selected(volumes: Collection[AnyVolume], selection: Selection) -> list[AnyVolume]:
+def selected(volumes: Collection[AnyVolume], selection: Selection) -> tuple[AnyVolume, ...]:
     """Return the volumes that match.
 
     Raises:
         NothingSelectedError: none does.
     """
-    found = [volume for volume in volumes if selection.matches(volume)]
+    found = tuple(volume for volume in volumes if selection.matches(volume))
     if not found:
         raise NothingSelectedError(
             f"nothing is selected: no volume of {len(volumes)} matches ({selection}); "

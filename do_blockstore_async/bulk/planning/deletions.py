@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from ..model.inventory import by_volume
-from ..model.listed import AnySnapshot, AnyVolume
-from ..model.plan import Step
+from ..model.listed import AnySnapshot, AnyVolume, CompactRows, SnapshotsByVolume
+from ..model.plan import SkippedStep, Step
 from .policy import (
     MAX_SNAPSHOTS,
     SnapshotPolicy,
@@ -38,17 +37,18 @@ def deletion_steps(
     """
     free = [volume for volume in volumes if not volume.droplet_ids]
     names = policy.names(free) if snapshots is not None else {}
-    grouped = by_volume(snapshots or ())
-    steps: list[Step] = []
-    skips = [
+    grouped = SnapshotsByVolume(snapshots or ())
+    steps: CompactRows[Step] = CompactRows()
+    skips: CompactRows[SkippedStep] = CompactRows()
+    skips.extend(
         skip_volume(volume, "attached", f"attached to Droplet {volume.droplet_ids[0]}")
         for volume in volumes
         if volume.droplet_ids
-    ]
+    )
     for volume in free:
         key = ""
         if snapshots is not None:
-            existing = grouped.get(volume.id, ())
+            existing = grouped.get(volume.id, [])
             skip = skip_reason(volume, existing, names[volume.id], policy)
             if skip is not None and skip.code == "exists":
                 # An existing snapshot with this name may be stale; only one taken by this run
@@ -81,4 +81,5 @@ def deletion_steps(
                 monthly_cost=-policy.prices.volume(volume.size_gigabytes),
             )
         )
-    return steps, skips
+    grouped.release()
+    return tuple(steps), tuple(skips)

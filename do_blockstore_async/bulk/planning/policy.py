@@ -38,7 +38,7 @@ COOLDOWN: Final = timedelta(minutes=10)
 MAX_PRUNED_SHARE: Final = 0.75
 _MOST_KNOWN: Final = 10_000
 
-Steps = tuple[list[Step], list[SkippedStep]]
+Steps = tuple[Sequence[Step], Sequence[SkippedStep]]
 """The steps in the order in which they are to start, and what is skipped."""
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 
 import attrs
 
 from ...models import Volume
-from ..model.inventory import by_volume
-from ..model.listed import AnySnapshot, AnyVolume, ListedVolume
+from ..model.listed import AnySnapshot, AnyVolume, CompactRows, ListedVolume, SnapshotsByVolume
 from ..model.plan import SkippedStep, Step
 from ..model.retention import Retention, apply
 from .policy import (
@@ -49,12 +49,12 @@ def snapshot_steps(
     names = policy.names(volumes)
     delete = partial(delete_snapshot, prices=policy.prices, reason=_reason(keep))
     owns = policy.recognizer()
-    grouped = by_volume(snapshots)
-    before: list[Step] = []
-    after: list[Step] = []
-    skips: list[SkippedStep] = []
+    grouped = SnapshotsByVolume(snapshots)
+    before: CompactRows[Step] = CompactRows()
+    after: CompactRows[Step] = CompactRows()
+    skips: CompactRows[SkippedStep] = CompactRows()
     for volume in volumes:
-        existing = grouped.get(volume.id, ())
+        existing = grouped.get(volume.id, [])
         own = [each for each in existing if owns(each, volume)]
         skip = skip_reason(volume, existing, names[volume.id], policy)
         new = None if skip else _PlannedSnapshot("", policy.at, policy.all_tags)
@@ -76,12 +76,14 @@ def snapshot_steps(
             continue
         key = ""
         for each in gone[:early]:
-            before.append(delete(each, volume, retained, depends_on=key))
-            key = before[-1].key
+            step = delete(each, volume, retained, depends_on=key)
+            before.append(step)
+            key = step.key
         create = create_snapshot(volume, names[volume.id], existing, policy, depends_on=key)
         before.append(create)
         after.extend(delete(each, volume, retained, depends_on=create.key) for each in gone[early:])
-    return before + after, skips
+    grouped.release()
+    return tuple(chain(before, after)), tuple(skips)
 
 
 def prune_steps(
@@ -99,9 +101,10 @@ def prune_steps(
     delete = partial(delete_snapshot, prices=policy.prices, reason=_reason(keep))
     owns = policy.recognizer()
     known = None if volumes is None else {volume.id: volume for volume in volumes}
-    steps: list[Step] = []
-    skips: list[SkippedStep] = []
-    for volume_id, existing in by_volume(snapshots).items():
+    steps: CompactRows[Step] = CompactRows()
+    skips: CompactRows[SkippedStep] = CompactRows()
+    grouped = SnapshotsByVolume(snapshots)
+    for volume_id, existing in grouped.items():
         if known is not None and volume_id not in known:
             continue
         volume = known[volume_id] if known is not None else None
@@ -111,7 +114,8 @@ def prune_steps(
             skips.append(_prune_guard(volume or own[0], len(gone), len(own)))
             continue
         steps.extend(delete(each, volume, retained) for each in gone)
-    return steps, skips
+    grouped.release()
+    return tuple(steps), tuple(skips)
 
 
 def _reason(keep: Retention | None) -> str:
