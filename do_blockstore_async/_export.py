@@ -17,7 +17,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
@@ -105,26 +105,34 @@ def json_text(value: Any) -> str:
         TypeError: there is something else in it.
         ValueError: a number in it is infinite or none.
     """
-    if not isinstance(value, Mapping | list | tuple) or not value:
-        return _json_at_once(value)
-    # Long lists are written in parts, so that no call takes long: while one runs, no other thread
-    # does. What is nested deeper is short.
-    if isinstance(value, Mapping):
-        members = (f"{_json_at_once(str(key))}: {_json_part(item)}" for key, item in value.items())
-        return "{\n  " + ",\n  ".join(members) + "\n}"
-    parts = (
-        _json_at_once(value[start : start + _AT_ONCE])[4:-2]
-        for start in range(0, len(value), _AT_ONCE)
-    )
-    return "[\n  " + ",\n  ".join(parts) + "\n]"
+    # Appended to, a text grows where it stands; joined, fifty megabytes would be copied at once,
+    # and no other thread runs meanwhile.
+    text = ""
+    for piece in _json_pieces(value, ""):
+        text += piece
+    return text
 
 
-def _json_part(value: Any) -> str:
-    """Return what stands behind a name, indented."""
-    is_long = isinstance(value, list | tuple) and len(value) > _AT_ONCE
-    text = json_text(value) if is_long else _json_at_once(value)
+def _json_pieces(value: Any, indent: str) -> Iterator[str]:
+    """Yield the document in pieces, none of which takes long; what stands deeper is short."""
     # In JSON a line never ends inside of a string.
-    return text.replace("\n", "\n  ")
+    newline = f"\n{indent}"
+    if isinstance(value, Mapping) and value and not indent:
+        before = "{\n  "
+        for key, item in value.items():
+            yield f"{before}{_json_at_once(str(key))}: "
+            yield from _json_pieces(item, "  ")
+            before = ",\n  "
+        yield "\n}"
+    elif isinstance(value, list | tuple) and len(value) > _AT_ONCE:
+        before = "[\n"
+        for start in range(0, len(value), _AT_ONCE):
+            part = _json_at_once(value[start : start + _AT_ONCE])[2:-2]
+            yield f"{before}{part}".replace("\n", newline)
+            before = ",\n"
+        yield f"{newline}]"
+    else:
+        yield _json_at_once(value).replace("\n", newline)
 
 
 def _json_at_once(value: Any) -> str:

@@ -7,7 +7,7 @@ small dictionaries, each of which grows by itself, and which the collector passe
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import chain
 from typing import Final, TypeVar
 
@@ -58,7 +58,7 @@ class IdSet:
     __hash__ = None  # type: ignore[assignment] # it changes
 
 
-class IdMap(Mapping[str, V]):
+class IdMap(MutableMapping[str, V]):
     """What belongs to each id, in parts."""
 
     __slots__ = ("_parts",)
@@ -68,23 +68,41 @@ class IdMap(Mapping[str, V]):
         for key, value in items:
             self._parts[(hash(key) >> 40) % _PARTS][key] = value
 
-    def __getitem__(self, key: str) -> V:
-        return self._parts[(hash(key) >> 40) % _PARTS][key]
-
     def part_of(self, key: str) -> dict[str, V]:
         """Return the dictionary that an id belongs into."""
         return self._parts[(hash(key) >> 40) % _PARTS]
 
-    def release(self) -> None:
-        """Let go of everything, part by part: all at once would take long, in any thread."""
-        for part in self._parts:
-            part.clear()
+    def __getitem__(self, key: str) -> V:
+        return self.part_of(key)[key]
+
+    def __setitem__(self, key: str, value: V) -> None:
+        self.part_of(key)[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.part_of(key)[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._parts[(hash(key) >> 40) % _PARTS]
 
     def __iter__(self) -> Iterator[str]:
         return chain.from_iterable(self._parts)
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
+
+    def __bool__(self) -> bool:
+        return any(self._parts)
+
+    def copy(self) -> IdMap[V]:
+        """Return another one with the same content."""
+        other: IdMap[V] = IdMap()
+        other._parts = [part.copy() for part in self._parts]
+        return other
+
+    def release(self) -> None:
+        """Let go of everything, part by part: all at once would take long, in any thread."""
+        for part in self._parts:
+            part.clear()
 
 
 class PairMap(Mapping[tuple[str, str], V]):

@@ -21,13 +21,13 @@ import re
 from collections import deque
 from collections.abc import Collection, Iterable
 from io import BytesIO
-from itertools import takewhile
 from typing import Final, TypeAlias
 
 import attrs
 import msgspec
 
 from ..._log.store import Fact as LogFact
+from ...resources._ids import IdMap
 from ..model.outcome import Ended
 
 __all__ = [
@@ -202,11 +202,12 @@ class JournalState:
         self.position = 0
         self.now_s = 0.0
         self.workers: dict[str, WorkerState] = {}
-        self.claims: dict[str, Claim] = {}
+        self.claims: IdMap[Claim] = IdMap()
         self.in_flight: dict[str, None] = {}
-        self.finished: dict[str, Ended] = {}
+        self.finished: IdMap[Ended] = IdMap()
         self.failures = 0
-        self._touched: dict[str, int] = {}
+        # The position of the last fact about each step.
+        self._touched: IdMap[int] = IdMap()
         # When how many steps ended, for the last minute that somebody worked.
         self._ended: deque[tuple[float, int]] = deque()
 
@@ -245,11 +246,11 @@ class JournalState:
                     self.claims[key] = Claim(entry.position, entry.at_s, who)
                     self.in_flight[key] = None
                     self.finished.pop(key, None)
-                    self._touch(key, entry.position)
+                    self._touched[key] = entry.position
             case Finished(_, outcomes):
                 for key in outcomes:
                     self.in_flight.pop(key, None)
-                    self._touch(key, entry.position)
+                    self._touched[key] = entry.position
                 self.finished.update(outcomes)
                 self.failures += any(
                     ended.status in {"failed", "unknown"} for ended in outcomes.values()
@@ -304,15 +305,10 @@ class JournalState:
         """Whether nothing was written about a step after position `since` (JS5)."""
         return self._touched.get(key, 0) <= since
 
-    def _touch(self, key: str, position: int) -> None:
-        # Those that were touched last stand last.
-        self._touched.pop(key, None)
-        self._touched[key] = position
-
     def touched_since(self, since: int) -> list[str]:
-        """Return the steps about which something was written after position `since`."""
-        recent = takewhile(lambda key: self._touched[key] > since, reversed(self._touched))
-        return list(recent)
+        """Return the steps about which something was written after `since`; in any thread."""
+        touched = self._touched.copy()
+        return [key for key, position in touched.items() if position > since]
 
     def arrives_until_s(self, key: str) -> float:
         """Until when the last request of a step that was begun may arrive, on the log's clock."""

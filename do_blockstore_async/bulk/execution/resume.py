@@ -22,10 +22,11 @@ from typing import Final
 import attrs
 
 from ..._http.engine import Engine
-from ...resources._ids import IdSet
+from ...resources._ids import IdMap, IdSet
 from ..account import AccountReader, AccountView, another_account, is_account_of, release
 from ..concurrency.thread import in_thread
 from ..errors import PlanError
+from ..model.listed import CompactRows
 from ..model.outcome import Ended, StepVerdict
 from ..model.plan import Plan, Step
 from .journal import Journal
@@ -79,7 +80,7 @@ async def compute_remaining(
         PlanError: the plan is of another account, or `retry_failed` and the journal has no outcome.
     """
     state = JournalState() if journal is None else journal.state
-    finished = dict(state.finished)
+    finished: Mapping[str, Ended] = state.finished.copy()
     if retry_failed and not finished:
         raise PlanError("no step in this journal has an outcome yet: run without retry_failed")
 
@@ -100,7 +101,7 @@ async def compute_remaining(
     if parked:
         chosen = await in_thread(lambda: tuple(s for s in pending if s.key not in parked))
     doubtful -= parked
-    verdicts: dict[str, StepVerdict] = {}
+    verdicts: IdMap[StepVerdict] = IdMap()
     is_fresh = plan.was_read_by(engine, since_s=engine.clock.monotonic() - max_plan_age_s)
     must_read = bool(doubtful) or not parked.issuperset(dependencies)
     reads = bool(chosen) and (must_read or not is_fresh)
@@ -108,9 +109,9 @@ async def compute_remaining(
         verdicts = await examine(plan, chosen, doubtful, dependencies, state, account)
     if finished:
 
-        def without_pending() -> dict[str, Ended]:
+        def without_pending() -> IdMap[Ended]:
             left = IdSet(step.key for step in pending)
-            return {k: v for k, v in finished.items() if k not in left}
+            return IdMap((key, ended) for key, ended in finished.items() if key not in left)
 
         finished = await in_thread(without_pending)
     return Remaining(
@@ -132,7 +133,7 @@ async def examine(
     account: AccountReader,
     *,
     is_account_known: bool = False,
-) -> dict[str, StepVerdict]:
+) -> IdMap[StepVerdict]:
     """Read the account, and decide which of these steps end without a request, and how.
 
     Args:
@@ -165,7 +166,7 @@ async def examine(
         region=plan.selection.only_region,
     )
 
-    def compare() -> dict[str, StepVerdict]:
+    def compare() -> IdMap[StepVerdict]:
         return classify(plan, steps, view, doubtful, dependencies)
 
     def is_right() -> bool:
@@ -196,7 +197,7 @@ async def _looked_up(
     doubtful: Collection[str],
     dependencies: Mapping[str, Step],
     account: AccountReader,
-) -> dict[str, StepVerdict]:
+) -> IdMap[StepVerdict]:
     """Look at what these steps are about, and at nothing else; else as `examine`."""
     view = await account.look(
         volume_ids={step.volume_id for step in steps if step.concerns_volume and step.volume_id},
@@ -228,18 +229,20 @@ def pending_steps(
         finished: the outcomes of earlier runs, by key.
         retry_failed: select those that failed too, and none that no run has come to.
     """
-    found: dict[str, Step] = {}
+    found: CompactRows[Step] = CompactRows()
+    keys = IdSet()
     for step in plan.steps:  # dependencies come first, so one pass follows whole chains
         was = finished.get(step.key)
         if was is None:
             is_pending = not retry_failed
         elif was.code == "dependency_failed":
-            is_pending = retry_failed or step.depends_on in found
+            is_pending = retry_failed or step.depends_on in keys
         else:
             is_pending = was.status == "unknown" or (retry_failed and was.status == "failed")
         if is_pending:
-            found[step.key] = step
-    return tuple(found.values())
+            keys.add(step.key)
+            found.append(step)
+    return tuple(found)
 
 
 def in_doubt(
@@ -260,7 +263,7 @@ def classify(
     view: AccountView,
     doubtful: Collection[str],
     dependencies: Mapping[str, Step],
-) -> dict[str, StepVerdict]:
+) -> IdMap[StepVerdict]:
     """Decide which pending steps end without a request, and how. Pure.
 
     Args:
@@ -270,7 +273,7 @@ def classify(
         doubtful: keys of those that may have been done.
         dependencies: steps of earlier runs that pending ones depend on, by the key of the latter.
     """
-    verdicts: dict[str, StepVerdict] = {}
+    verdicts: IdMap[StepVerdict] = IdMap()
     for step in pending:
         handler = handler_of(step)
         # What a step in doubt has done looks like drift: so it is reconciled first.
@@ -284,15 +287,17 @@ def classify(
     return verdicts
 
 
-def _earlier_dependencies(plan: Plan, pending: Iterable[Step]) -> dict[str, Step]:
+def _earlier_dependencies(plan: Plan, pending: Iterable[Step]) -> Mapping[str, Step]:
     """Steps of earlier runs whose result must still exist, by the key of what depends on them."""
     pending = tuple(pending)
     if len(pending) == len(plan.steps):
         return {}  # there was no earlier run
     waiting = IdSet(step.key for step in pending)
-    earlier = {
-        step.key: step
+    earlier = IdMap(
+        (step.key, step)
         for step in plan.steps
         if handler_of(step).must_outlast_run and step.key not in waiting
-    }
-    return {step.key: earlier[step.depends_on] for step in pending if step.depends_on in earlier}
+    )
+    return IdMap(
+        (step.key, earlier[step.depends_on]) for step in pending if step.depends_on in earlier
+    )

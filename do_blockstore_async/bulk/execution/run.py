@@ -57,6 +57,7 @@ from ...events import (
     RetryScheduled,
     observing,
 )
+from ...resources._ids import IdMap
 from ..account import AccountReader
 from ..concurrency.map import check_bounds
 from ..concurrency.pool import TaskPool
@@ -175,7 +176,7 @@ class Run(AsyncOnly):
         self._tasks: dict[asyncio.Task[Any], _GroupTask] = {}
         self._in_hand: set[str] = set()
         self._claimed: set[str] = set()
-        self._regions: dict[str, str] = {}
+        self._regions: IdMap[str] = IdMap()
         # Steps that other workers have begun, or that are in doubt, by key.
         self._parked: set[str] = set()
         # Up to where the journal was known when the account was read: for all steps, and for those
@@ -389,7 +390,7 @@ class Run(AsyncOnly):
         self._is_account_known = remaining.is_account_known
         if journal is not None:
             # What the others did while the account was read.
-            touched = journal.state.touched_since(self._known)
+            touched = await in_thread(partial(journal.state.touched_since, self._known))
             self._on_change(journal, [key for key in touched if key in steps.open])
 
     # Iterating.
@@ -504,7 +505,7 @@ class Run(AsyncOnly):
         """Look up what became of steps in doubt, and put them into the queue again."""
         try:
             plan = self.plan
-            steps = await in_thread(lambda: {step.key: step for step in plan.steps})
+            steps = await in_thread(lambda: IdMap((step.key, step) for step in plan.steps))
             while self._stopped is None:
                 self._stirred.clear()
                 due, wait_s = self._due(journal)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Final, TypeAlias
 
-from ...resources._ids import IdSet
+from ...resources._ids import IdMap, IdSet
 from ..model.outcome import Ended, Outcome, StepVerdict
 from ..model.plan import Plan, Step
 from .resume import Remaining
@@ -53,12 +53,12 @@ class StepQueue:
     )
 
     def __init__(self) -> None:
-        self.finished: dict[str, Ended] = {}
-        self.earlier: set[str] = set()
-        self.open: dict[str, None] = {}
-        self._verdicts: dict[str, StepVerdict] = {}
+        self.finished: IdMap[Ended] = IdMap()
+        self.earlier = IdSet()
+        self.open: IdMap[None] = IdMap()
+        self._verdicts: IdMap[StepVerdict] = IdMap()
         # The steps that others depend on, by key.
-        self._dependencies: dict[str, Step] = {}
+        self._dependencies: IdMap[Step] = IdMap()
         self._source: Iterator[RequestGroup] = iter(())
         self._ready: deque[RequestGroup] = deque()
         # What waits for a step, by its key.
@@ -68,11 +68,13 @@ class StepQueue:
     def start(self, plan: Plan, remaining: Remaining) -> None:
         """Take over what is known when the run starts; in any thread, before anything is read."""
         self.finished.update(remaining.finished)
-        self.earlier.update(remaining.finished)
+        for key in remaining.finished:
+            self.earlier.add(key)
         self._verdicts.update(remaining.verdicts)
         self.open.update((step.key, None) for step in remaining.pending)
         named = IdSet(step.depends_on for step in remaining.pending if step.depends_on)
         self._dependencies.update((step.key, step) for step in plan.steps if step.key in named)
+        named.release()
         self._source = _request_groups(remaining.pending)
 
     @property

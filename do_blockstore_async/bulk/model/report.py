@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from operator import attrgetter
 from typing import Any, Final, Literal, TypeAlias
 
@@ -213,7 +213,7 @@ def report_of(
     plan: Plan,
     ended: Mapping[str, Ended],
     *,
-    earlier: Collection[str],
+    earlier: Container[str],
     stopped: str | None,
     requests: int,
     rate_limited: int,

@@ -6,7 +6,7 @@ takes seconds, and the event loop is to go on. The arguments come from `service.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from itertools import chain
@@ -23,7 +23,7 @@ from ...resources._ids import IdSet
 from ..account import AccountReader, release
 from ..concurrency.thread import in_thread
 from ..errors import NothingSelectedError, PlanError
-from ..model.listed import AnySnapshot, AnyVolume
+from ..model.listed import AnySnapshot, AnyVolume, CompactRows
 from ..model.plan import (
     ListingCounts,
     Plan,
@@ -125,7 +125,7 @@ class PlanBuilder:
             fleet = await in_thread(lambda: selected(volumes, selection))
             snapshots = await self._account.snapshots()
         policy = self._on_server_time(policy)
-        steps, skips = await in_thread(lambda: snapshot_steps(fleet, snapshots, policy, keep))
+        steps, skips = await _decided(fleet, lambda: snapshot_steps(fleet, snapshots, policy, keep))
         options = {
             "template": policy.template.text,
             "keep": "" if keep is None else str(keep),
@@ -139,14 +139,14 @@ class PlanBuilder:
         """See `Bulk.plan_prune`."""
         sighting = self._sighting()
         volumes: Collection[AnyVolume] | None = None
-        fleet: Sequence[AnyVolume] | None = None
+        fleet: CompactRows[AnyVolume] | None = None
         with self._throttle.background(policy.job):
             if policy.by_name or not selection.is_everything:
                 volumes = await self._account.volumes_in(selection)
                 fleet = await in_thread(lambda: selected(volumes, selection))
             snapshots = await self._account.snapshots()
         policy = self._on_server_time(policy)
-        steps, skips = await in_thread(lambda: prune_steps(snapshots, fleet, policy, keep))
+        steps, skips = await _decided(fleet, lambda: prune_steps(snapshots, fleet, policy, keep))
         options = {"keep": str(keep), "time_zone": str(policy.zone)}
         return await self._plan(
             "prune", policy, selection, steps, skips, volumes, snapshots, sighting, options
@@ -164,7 +164,7 @@ class PlanBuilder:
             fleet = await in_thread(lambda: selected(volumes, selection))
             snapshots = await self._account.snapshots() if snapshot_first else None
         policy = self._on_server_time(policy)
-        steps, skips = await in_thread(lambda: deletion_steps(fleet, snapshots, policy))
+        steps, skips = await _decided(fleet, lambda: deletion_steps(fleet, snapshots, policy))
         options = {"snapshot_first": str(snapshot_first).lower()}
         return await self._plan(
             "deletions", policy, selection, steps, skips, volumes, snapshots, sighting, options
@@ -192,7 +192,7 @@ class PlanBuilder:
             volumes = await self._account.volumes_in(selection)
         policy = self._on_server_time(policy)
         fleet = await in_thread(lambda: selected(volumes, selection))
-        steps, skips = await in_thread(lambda: mark_steps(fleet, prefix, policy.at))
+        steps, skips = await _decided(fleet, lambda: mark_steps(fleet, prefix, policy.at))
         options = {"prefix": prefix}
         return await self._plan(
             "orphan-tags", policy, selection, steps, skips, volumes, None, sighting, options
@@ -222,7 +222,7 @@ class PlanBuilder:
             )
             return steps, [*skips, *waiting]
 
-        steps, skips = await in_thread(decide)
+        steps, skips = await _decided(fleet, decide)
         options = {
             "prefix": prefix,
             "grace_days": f"{grace / timedelta(days=1):g}",
@@ -334,13 +334,25 @@ def _warnings(
     )
 
 
-def selected(volumes: Collection[AnyVolume], selection: Selection) -> tuple[AnyVolume, ...]:
+async def _decided(fleet: CompactRows[AnyVolume] | None, decide: Callable[[], Steps]) -> Steps:
+    """Return what `decide` returns, in a thread, which lets go of the fleet there as well."""
+
+    def decided() -> Steps:
+        steps = decide()
+        release(fleet)
+        return steps
+
+    return await in_thread(decided)
+
+
+def selected(volumes: Collection[AnyVolume], selection: Selection) -> CompactRows[AnyVolume]:
     """Return the volumes that match.
 
     Raises:
         NothingSelectedError: none does.
     """
-    found = tuple(volume for volume in volumes if selection.matches(volume))
+    found: CompactRows[AnyVolume] = CompactRows()
+    found.extend(volume for volume in volumes if selection.matches(volume))
     if not found:
         raise NothingSelectedError(
             f"nothing is selected: no volume of {len(volumes)} matches ({selection}); "

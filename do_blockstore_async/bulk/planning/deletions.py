@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
@@ -21,7 +21,7 @@ __all__ = ["deletion_steps"]
 
 
 def deletion_steps(
-    volumes: Sequence[AnyVolume],
+    volumes: Collection[AnyVolume],
     snapshots: Iterable[AnySnapshot] | None,
     policy: SnapshotPolicy,
     *,

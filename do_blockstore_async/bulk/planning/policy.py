@@ -141,7 +141,7 @@ class SnapshotPolicy:
         """Whether so many of a volume's snapshots may go; one of two always may."""
         return deleted <= max(1, self.max_pruned_share * of)
 
-    def names(self, volumes: Sequence[AnyVolume]) -> dict[str, str]:
+    def names(self, volumes: Collection[AnyVolume]) -> dict[str, str]:
         """The name of each volume's snapshot, by the volume's id.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -36,7 +36,7 @@ class _PlannedSnapshot:
 
 
 def snapshot_steps(
-    volumes: Sequence[AnyVolume],
+    volumes: Collection[AnyVolume],
     snapshots: Iterable[AnySnapshot],
     policy: SnapshotPolicy,
     keep: Retention | None,
