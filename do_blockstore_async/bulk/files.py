@@ -14,6 +14,7 @@ from .errors import PlanError
 __all__ = ["as_text", "read_bytes", "read_text", "replace_file"]
 
 _MAX_FILE_BYTES: Final = 1 << 30
+_PIECE_BYTES: Final = 1 << 20
 
 
 def read_text(where: Path) -> str:
@@ -25,15 +26,18 @@ def read_text(where: Path) -> str:
     return as_text(read_bytes(where), where)
 
 
-def read_bytes(where: Path) -> bytes:
+def read_bytes(where: Path) -> bytearray:
     """Read a file of the user's.
 
     Raises:
         PlanError: it cannot be read, or is larger than 1 GiB.
     """
+    data = bytearray()
     try:
         with where.open("rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
+            # In pieces: room for a large file at once stops all threads for long.
+            while (piece := file.read(_PIECE_BYTES)) and len(data) <= _MAX_FILE_BYTES:
+                data += piece
     except OSError as error:
         raise PlanError(f"{where} cannot be read: {error.strerror}") from None
     except ValueError:
@@ -43,7 +47,7 @@ def read_bytes(where: Path) -> bytes:
     return data
 
 
-def as_text(data: bytes, where: Path) -> str:
+def as_text(data: bytes | bytearray, where: Path) -> str:
     """Return the text of a file, UTF-8 with or without a byte order mark.
 
     Raises:

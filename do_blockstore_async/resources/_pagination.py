@@ -153,6 +153,8 @@ async def pages(
                 fresh = watch.add(listing)
                 if fresh or (number == 1 and listing_pass == 1):
                     yield Page(fresh, number, watch.total)
+                else:
+                    await pause(0)  # whoever reads has no turn: the others have theirs
         finally:
             await reader.aclose()
         reason = watch.sign_of_change()

@@ -172,8 +172,6 @@ def test_a_fact_is_read_as_it_was_written() -> None:
     state = JournalState()
     for position, fact in enumerate(facts, 1):
         assert state.apply(Fact(position, 1.0, encode_fact(fact))) == fact
-    assert state.plan is not None
-    text = state.plan
-    assert text.data[text.start : text.end] == b'{"steps":[]}'
+    assert bytes(state.plan or b"") == b'{"steps":[]}'
     assert state.workers["one"].timing == TIMING
     assert math.isclose(state.now_s, 1.0)

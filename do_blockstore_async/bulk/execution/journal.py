@@ -49,8 +49,6 @@ from .journal_state import (
     Joined,
     JournalFact,
     Left,
-    PlannedText,
-    PlanText,
     Timing,
     WorkerGone,
     planned,
@@ -135,8 +133,9 @@ class Journal(JournalReader):
         await self.read()
         digest = ""
         while not self.state.position and plan is not None:
-            digest, fact = await in_thread(partial(_planned, plan))
-            await self.exchange([fact], 0)
+            digest, facts = await in_thread(partial(_planned, plan))
+            await self.exchange(facts, 0)
+            del facts
         self.check_plan()
         if plan is not None and not digest:
             digest = await in_thread(partial(_digest, plan))
@@ -150,7 +149,7 @@ class Journal(JournalReader):
             plan = found
         self.plan = plan
         # Of a large plan this is most of what a journal holds.
-        self.state.plan = PlanText(b"", 0, 0)
+        self.state.plan = bytearray()
         joining = self._joining()
         while not await self.exchange([*self._gone(), joining], self.state.position):
             pass
@@ -182,7 +181,7 @@ class Journal(JournalReader):
         if self.state.now_s and gap_s > self.timing.silent_s / 2:
             self._in_contact_since = now_s()
 
-    def _applied(self, fact: JournalFact | PlannedText) -> None:
+    def _applied(self, fact: JournalFact) -> None:
         if isinstance(fact, Begun | Finished):
             keys = fact.keys if isinstance(fact, Begun) else fact.outcomes
             if fact.worker not in self.mine:
@@ -418,6 +417,6 @@ def _digest(plan: Plan) -> str:
     return plan.digest
 
 
-def _planned(plan: Plan) -> tuple[str, bytes]:
+def _planned(plan: Plan) -> tuple[str, list[bytes]]:
     digest = plan.digest
     return digest, planned(digest, plan.to_json_pieces(digest))

@@ -25,16 +25,14 @@ from .journal_state import (
     FORMAT,
     JournalFact,
     JournalState,
-    PlannedText,
-    PlanText,
-    decode_long,
+    decode_fact,
     encode_fact,
 )
 
 __all__ = ["JournalPlace", "JournalReader", "remove_journal"]
 
 # A plan of 100,000 steps: its decoding would keep the event loop for 0.1 s.
-_LONG_BYTES: Final = 1_000_000
+_LONG_BYTES: Final = 100_000
 _LEAVING_S: Final = 60.0
 _LOOK_S: Final = 0.1
 _NAME: Final = "journal"
@@ -232,9 +230,9 @@ class JournalReader:
                 self._heard(reply)
                 for entry in entries:
                     try:
-                        fact: JournalFact | PlannedText | None = None
+                        fact: JournalFact | None = None
                         if len(entry.data) > _LONG_BYTES:
-                            fact = await in_thread(partial(decode_long, entry.data))
+                            fact = await in_thread(partial(decode_fact, entry.data))
                         self._applied(self.state.apply(entry, fact))
                     except (ValueError, KeyError):
                         raise self.place.foreign() from None
@@ -242,7 +240,7 @@ class JournalReader:
                 if reply.is_whole:
                     return accepted
 
-    def _applied(self, fact: JournalFact | PlannedText) -> None:
+    def _applied(self, fact: JournalFact) -> None:
         """A fact of the log was applied to the state."""
 
     def _check_same(self, reply: Reply) -> None:
@@ -264,7 +262,7 @@ class JournalReader:
         """Seconds until the last request of a step that was begun cannot arrive any more."""
         return self.state.arrives_until_s(key) - self.now_s()
 
-    def check_plan(self) -> PlanText:
+    def check_plan(self) -> bytearray:
         """Return the plan of what was read, as JSON.
 
         Raises:
@@ -288,7 +286,7 @@ class JournalReader:
         """
         data = self.check_plan()
         try:
-            return await in_thread(lambda: _read(data))
+            return await in_thread(lambda: Plan.from_json(data))
         except PlanError as error:
             raise JournalError(
                 f"the plan in the journal {self.place} cannot be read: {error}"
@@ -297,11 +295,6 @@ class JournalReader:
     async def aclose(self) -> None:
         """Let go of the store."""
         await self.store.aclose()
-
-
-def _read(text: PlanText) -> Plan:
-    start, end = text.start, text.end
-    return Plan.read_as_written(text.data, start, end) or Plan.from_json(text.data[start:end])
 
 
 async def remove_journal(journal: str | os.PathLike[str]) -> None:

@@ -17,10 +17,8 @@ JS5. Whoever looked at the account when the log was at position p may begin or e
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Collection, Iterable
-from io import BytesIO
 from typing import Final, TypeAlias
 
 import attrs
@@ -39,14 +37,12 @@ __all__ = [
     "JournalFact",
     "JournalState",
     "Left",
-    "PlanText",
+    "PlanPart",
     "Planned",
-    "PlannedText",
     "Timing",
     "WorkerGone",
     "WorkerState",
     "decode_fact",
-    "decode_long",
     "encode_fact",
     "planned",
 ]
@@ -92,11 +88,21 @@ class _Fact(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Planned(_Fact, frozen=True, array_like=True, tag="plan"):
-    """The first fact: the plan, as JSON, by which all that follows is to be understood."""
+    """The first fact: the plan, as JSON, by which all that follows is to be understood.
+
+    Attributes:
+        plan: null where it is long: then facts of their own follow at once, with its text in parts.
+    """
 
     format: int
     digest: str
     plan: msgspec.Raw
+
+
+class PlanPart(_Fact, frozen=True, array_like=True, tag="plan_part"):
+    """The next part of a long plan's JSON."""
+
+    text: str
 
 
 class Joined(_Fact, frozen=True, array_like=True, tag="joined"):
@@ -137,27 +143,12 @@ class WorkerGone(_Fact, frozen=True, array_like=True, tag="lost"):
     """The worker was silent for too long; another one has noticed it."""
 
 
-JournalFact: TypeAlias = Planned | Joined | Alive | Begun | Finished | Left | WorkerGone
+JournalFact: TypeAlias = Planned | PlanPart | Joined | Alive | Begun | Finished | Left | WorkerGone
 
 _decoder: Final = msgspec.json.Decoder(JournalFact)
-_PLANNED: Final = re.compile(rb'\["plan","",([0-9]{1,9}),"([0-9a-f]*)",(?=\{)')
-
-
-@attrs.frozen
-class PlanText:
-    """A plan as JSON, where it stands: it may be a hundred megabytes, which nobody copies."""
-
-    data: bytes
-    start: int
-    end: int
-
-
-class PlannedText(_Fact, frozen=True, array_like=True):
-    """The first fact, its plan left where it stands."""
-
-    format: int
-    digest: str
-    text: PlanText
+_NULL: Final = msgspec.Raw(b"null")
+# While an entry of the log is copied or parsed, no other thread runs.
+_PART_BYTES: Final = 1 << 18
 
 
 @attrs.define
@@ -196,7 +187,7 @@ class JournalState:
     """
 
     def __init__(self) -> None:
-        self.plan: PlanText | None = None
+        self.plan: bytearray | None = None
         self.format = 0
         self.digest = ""
         self.position = 0
@@ -211,9 +202,7 @@ class JournalState:
         # When how many steps ended, for the last minute that somebody worked.
         self._ended: deque[tuple[float, int]] = deque()
 
-    def apply(
-        self, entry: LogFact, fact: JournalFact | PlannedText | None = None
-    ) -> JournalFact | PlannedText:
+    def apply(self, entry: LogFact, fact: JournalFact | None = None) -> JournalFact:
         """Apply the next fact of the log, and return it.
 
         Args:
@@ -230,12 +219,13 @@ class JournalState:
         if worker is not None and not isinstance(fact, WorkerGone):
             worker.heard_s = entry.at_s
         match fact:
-            case PlannedText(_, format, digest, text):
-                self.format, self.digest, self.plan = format, digest, text
             case Planned(_, format, digest, plan):
-                whole = bytes(plan)
                 self.format, self.digest = format, digest
-                self.plan = PlanText(whole, 0, len(whole))
+                self.plan = bytearray(b"" if plan == _NULL else plan)
+            case PlanPart(_, text):
+                if self.plan is None:
+                    raise ValueError("the first fact is not a plan")
+                self.plan += text.encode()
             case Joined(who, name, timing):
                 if not any(each.is_present for each in self.workers.values()):
                     self.failures = 0
@@ -325,33 +315,24 @@ class JournalState:
         return ended / seconds if ended and seconds > 0 else None
 
 
-def decode_long(data: bytes) -> JournalFact | PlannedText:
-    """Return what a long entry says; of a plan without parsing it, which would take long.
-
-    Raises:
-        ValueError: it is no fact of a journal.
-    """
-    head = _PLANNED.match(data)
-    if head is None or not data.endswith(b"}]"):
-        return decode_fact(data)
-    text = PlanText(data, head.end(), len(data) - 1)
-    return PlannedText("", int(head[1]), head[2].decode(), text)
-
-
-def planned(digest: str, pieces: Iterable[bytes]) -> bytes:
-    """Return the first fact as the log keeps it.
+def planned(digest: str, pieces: Iterable[bytes]) -> list[bytes]:
+    """Return the first facts as the log keeps them.
 
     Args:
         digest: of the plan.
-        pieces: the plan as JSON.
+        pieces: the plan as JSON, each of them whole letters.
     """
-    head = encode_fact(Planned("", FORMAT, digest, msgspec.Raw(b"0")))
-    # It hands out its buffer without copying it.
-    text = BytesIO()
-    text.write(head[:-2])
-    text.writelines(pieces)
-    text.write(b"]")
-    return text.getvalue()
+    facts: list[bytes] = []
+    part = b""
+    for piece in pieces:
+        if len(part) > _PART_BYTES:
+            facts.append(encode_fact(PlanPart("", part.decode())))
+            part = b""
+        part += piece
+    if not facts:
+        return [encode_fact(Planned("", FORMAT, digest, msgspec.Raw(part)))]
+    head = encode_fact(Planned("", FORMAT, digest, _NULL))
+    return [head, *facts, encode_fact(PlanPart("", part.decode()))]
 
 
 def decode_fact(data: bytes) -> JournalFact:

@@ -153,7 +153,10 @@ class SnapshotsByVolume(Mapping[str, "list[AnySnapshot]"]):
         return group
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._last)
+        """Yield the ids in the order in which they were seen first."""
+        for row, before in zip(self._rows, self._before, strict=True):
+            if before < 0:
+                yield row.resource_id
 
     def __len__(self) -> int:
         return len(self._last)
@@ -162,6 +165,7 @@ class SnapshotsByVolume(Mapping[str, "list[AnySnapshot]"]):
         """Let go of everything, part by part."""
         self._rows.release()
         self._last.release()
+        del self._before[:]
 
 
 class Gatherer:

@@ -369,7 +369,11 @@ class Plan:
 
     def to_json(self) -> str:
         """The whole plan as JSON, with its format and digest."""
-        return b"".join(self.to_json_pieces()).decode()
+        # Appended to, a text grows where it stands; joined, all of it would be copied at once.
+        text = ""
+        for piece in self.to_json_pieces():
+            text += piece.decode()
+        return text
 
     def to_json_pieces(self, digest: str | None = None) -> Iterator[bytes]:
         """Yield what `to_json` returns in pieces, so that a large plan is not held twice.
@@ -383,26 +387,24 @@ class Plan:
         yield b"}"
 
     @staticmethod
-    def read_as_written(data: bytes, start: int = 0, end: int | None = None) -> Plan | None:
+    def read_as_written(data: bytes | bytearray) -> Plan | None:
         """Read what `to_json` wrote, a part at a time; None for any other text.
 
         No call of it takes long: while one runs, no other thread does.
 
         Args:
             data: UTF-8.
-            start: where it begins.
-            end: where it ends; the end of `data` by default.
         """
-        return _read_as_written(data, start, len(data) if end is None else end)
+        return _read_as_written(data)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Plan:
+    def from_json(cls, text: str | bytes | bytearray) -> Plan:
         """Read what `to_json` wrote.
 
         Raises:
             PlanError: another format, edited since, or not a plan at all.
         """
-        data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
         plan = cls.read_as_written(data)
         if plan is not None:
             return plan
@@ -432,25 +434,25 @@ class Plan:
 _SAVED: Final = tuple(field.name for field in attrs.fields(Plan) if not field.name.startswith("_"))
 
 
-def _read_as_written(data: bytes, start: int, end: int) -> Plan | None:
+def _read_as_written(data: bytes | bytearray) -> Plan | None:
     """Read a plan in parts.
 
     Where these begin is found by bytes that cannot stand inside of a string, as their quotes would
     be escaped; that they were the right ones, the digest shows.
     """
-    head = _WRITTEN.match(data, start, end)
+    head = _WRITTEN.match(data)
     if head is None:
         return None
     try:
         shared: dict[Any, Any] = {}
-        begin = data.index(b'"steps":[', head.end(), end)
+        begin = data.index(b'"steps":[', head.end())
         steps, at = _read_array(
             data, begin + 9, b'},{"action":', b'],"skips":[', list[Step], shared
         )
         skips, at = _read_array(
             data, at + 11, b'},{"code":', b'],"listing_counts":', list[SkippedStep], shared
         )
-        rest = data[head.end() - 1 : begin] + b'"steps":[],"skips":[' + data[at : end - 1]
+        rest = data[head.end() - 1 : begin] + b'"steps":[],"skips":[' + data[at:-1]
         found = msgspec.convert(msgspec.json.decode(rest), Plan)
         _check_steps(steps)
         plan = attrs.evolve(found, steps=tuple(steps), skips=tuple(skips), sighting=None)
@@ -460,7 +462,7 @@ def _read_as_written(data: bytes, start: int, end: int) -> Plan | None:
 
 
 def _read_array(
-    data: bytes,
+    data: bytes | bytearray,
     start: int,
     between: bytes,
     behind: bytes,
