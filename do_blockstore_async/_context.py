@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeAlias
 
-import attrs
+import msgspec
 
 from ._deadline import no_deadline
 from ._observers import unobserved
@@ -23,8 +23,7 @@ __all__ = ["Gate", "Job", "background", "current_gate", "current_job", "detached
 Gate: TypeAlias = Callable[[], Awaitable[Callable[[], bool]]]
 
 
-@attrs.frozen
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """A bulk job: requests of equal key are one job and take turns as one."""
 
     key: Hashable

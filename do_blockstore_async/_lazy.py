@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
-__all__ = ["ModuleLater", "lazy_names", "missing_module", "needs_extra"]
+__all__ = ["ModuleLater", "lazy_names", "missing_module", "needs_extra", "public_in"]
 
 
 class ModuleLater:
-    """A module of the package, imported when something of it is first used.
+    """A module, imported when something of it is first used.
 
-    For what most programs never need. A type checker is told the real one.
+    For what most programs never need. A type checker is told the real one, and who resolves an
+    annotation such as `status.QuotaStatus` at run time finds it.
     """
 
     def __init__(self, name: str) -> None:
@@ -55,6 +56,19 @@ def lazy_names(
         return sorted({*names, *public})
 
     return get, names_of_module
+
+
+def public_in(module: str, *classes: type[Any]) -> None:
+    """Let classes be of the module that users import them from.
+
+    Their annotations are resolved before: most names in them are not known there.
+    """
+    # Imported late: `do-blockstore --help` does without.
+    import inspect
+
+    for cls in classes:
+        cls.__annotations__ = inspect.get_annotations(cls, eval_str=True)
+        cls.__module__ = module
 
 
 def needs_extra(what: str, extra: str) -> str:

@@ -23,6 +23,8 @@ from ._http.request import RawResponse, Request
 from ._http.secret import Secret, redact
 from ._http.transport import Transport, check_session, make_transport
 from ._interop.habits import AsyncOnly, answering
+from ._lazy import ModuleLater
+from ._ratelimit.local_budget import Budget
 from ._ratelimit.throttle import Throttle
 from ._schema.json_to_models import Codec, check_encodable
 from .config import Config
@@ -36,9 +38,13 @@ from .resources.volumes import VolumeManager
 if TYPE_CHECKING:
     import aiohttp
 
-    from ._ratelimit.local_budget import Budget
-    from ._ratelimit.status import QuotaStatus, WaitReason
-    from .bulk.service import Bulk
+    from ._ratelimit import status as _status
+    from .bulk import service as _service
+else:
+    # What annotations name is found where somebody resolves them, and imported only then.
+    aiohttp = ModuleLater("aiohttp")
+    _status = ModuleLater("do_blockstore_async._ratelimit.status")
+    _service = ModuleLater("do_blockstore_async.bulk.service")
 
 __all__ = ["BlockStore"]
 
@@ -287,11 +293,9 @@ class BlockStore(AsyncOnly):
         return self._regions
 
     @property
-    def bulk(self) -> Bulk:
+    def bulk(self) -> _service.Bulk:
         """Jobs over many volumes, with a plan before and an outcome for each item after."""
-        from .bulk.service import Bulk
-
-        return Bulk(
+        return _service.Bulk(
             engine=self._open_engine(),
             codec=self._codec,
             throttle=self._throttle,
@@ -361,14 +365,14 @@ class BlockStore(AsyncOnly):
         return self._throttle
 
     @property
-    def quota(self) -> QuotaStatus:
+    def quota(self) -> _status.QuotaStatus:
         """The state of the budget: used and remaining in each window, waiting, paused.
 
         Needs the running event loop, as `forecast` does.
         """
         return self._throttle.status()
 
-    def explain(self, *, background: bool | None = None) -> WaitReason:
+    def explain(self, *, background: bool | None = None) -> _status.WaitReason:
         """Say why a call made now would wait for the budget, and until when.
 
             print(store.explain())  # the requests of the last minute are used up; it could ...

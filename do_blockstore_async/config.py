@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from ._interop.habits import answering
+from ._interop.model import ShownByFields
 from ._version import __version__
 from .errors import ConfigError
 
@@ -176,8 +177,8 @@ def _without_credentials(url: str | None) -> str:
     return repr(url if url is None else re.sub("//[^@/]*@", "//(credentials)@", url))
 
 
-@attrs.frozen(kw_only=True)
-class Config:
+@attrs.frozen(kw_only=True, repr=False)
+class Config(ShownByFields):
     """Settings of a client. All times are seconds, or timedeltas; everything has a default.
 
     Args:

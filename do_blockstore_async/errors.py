@@ -33,8 +33,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ._lazy import ModuleLater
+
 if TYPE_CHECKING:
-    from .models import Action
+    from . import models
+else:
+    # Found where somebody resolves the annotations, and imported only then.
+    models = ModuleLater("do_blockstore_async.models")
 
 __all__ = [
     "APIStatusError",
@@ -288,7 +293,7 @@ class ActionFailedError(BlockStoreError):
         action: the action as last seen.
     """
 
-    def __init__(self, message: str, *, action: Action, **request: Any) -> None:
+    def __init__(self, message: str, *, action: models.Action, **request: Any) -> None:
         super().__init__(message, **request)
         self.action = action
 
@@ -300,7 +305,7 @@ class ActionTimeoutError(BlockStoreError):
         action: the action as last seen.
     """
 
-    def __init__(self, message: str, *, action: Action, **request: Any) -> None:
+    def __init__(self, message: str, *, action: models.Action, **request: Any) -> None:
         super().__init__(message, **request)
         self.action = action
 

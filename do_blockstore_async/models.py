@@ -20,7 +20,7 @@ __all__ = ["Action", "Page", "RateLimit", "Region", "Response", "Volume", "Volum
 T_co = TypeVar("T_co", covariant=True)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Region(Model):
     """A data center region (API reference, "Regions").
 
@@ -45,7 +45,7 @@ def _slug(region: Region | None) -> str:
     return repr(None if region is None else region.slug)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Volume(Model):
     """A block storage volume (API reference, "Block Storage").
 
@@ -73,7 +73,7 @@ class Volume(Model):
     tags: tuple[str, ...] = attrs.field(default=(), repr=False)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class VolumeSnapshot(Model):
     """A snapshot of a volume (API reference, "Block Storage", "Snapshots").
 
@@ -100,7 +100,7 @@ class VolumeSnapshot(Model):
     tags: tuple[str, ...] = attrs.field(default=(), repr=False)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Action(Model):
     """An action on a volume: attach, detach or resize (API reference, "Block Storage Actions").
 
@@ -130,7 +130,7 @@ class Action(Model):
     volume_id: str | None = None
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Page(Model, Generic[T_co]):
     """One page of a listing.
 
@@ -145,7 +145,7 @@ class Page(Model, Generic[T_co]):
     total: int
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class RateLimit(Model):
     """The budget headers of one response (API reference, "Rate Limit").
 
@@ -160,7 +160,7 @@ class RateLimit(Model):
     reset: datetime
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Response(Model):
     """The response to `store.request(...)`.
 

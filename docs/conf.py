@@ -76,7 +76,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(.*\.)?(Budget|Clock|Contents|FaultRule|ListingCounts|Status|Timeout)"),
     (r"py:.*", r"TokenSource|Transport|WaitKind|_Observer"),
     # Packages without an inventory.
-    (r"py:.*", r"ASGIApp|CollectorRegistry|Console|TracerProvider"),
+    (r"py:.*", r"ASGIApp|CollectorRegistry|(rich\.console\.)?Console|TracerProvider"),
 ]
 # As annotations name them, for those who import them for type checkers only.
 ELSEWHERE = {

@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 
+from .._lazy import public_in
 from .pure.causes import Cause, WaitKind
 from .pure.ledger import Ledger
 from .pure.window import Window
@@ -54,8 +55,6 @@ class WaitReason:
     def __str__(self) -> str:
         return self.text
 
-
-WaitReason.__module__ = "do_blockstore_async"
 
 _TEXTS: Final[dict[WaitKind, str]] = {
     "ready": "it could be sent at once",
@@ -122,9 +121,6 @@ class WindowStatus:
         return max(0, self.limit - self.used - self.used_by_others)
 
 
-WindowStatus.__module__ = "do_blockstore_async"
-
-
 @attrs.frozen
 class ProcessStatus:
     """One of the processes that share the token's budget.
@@ -144,9 +140,6 @@ class ProcessStatus:
     waiting: int
     waiting_background: int
     silent_s: float
-
-
-ProcessStatus.__module__ = "do_blockstore_async"
 
 
 @attrs.frozen
@@ -214,7 +207,7 @@ class QuotaStatus:
         return tuple(window.used for window in self.windows)
 
 
-QuotaStatus.__module__ = "do_blockstore_async"
+public_in("do_blockstore_async", WaitReason, WindowStatus, ProcessStatus, QuotaStatus)
 
 
 def quota_status(

@@ -43,13 +43,14 @@ from .pure.ledger import Admission, Ledger
 from .queue import WaitQueue
 
 if TYPE_CHECKING:
-    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+    import aiohttp
 
-    from .status import QuotaStatus, WaitReason
-
-if TYPE_CHECKING:
     from .. import events
+    from . import status as _status
 else:
+    # What annotations name is found where somebody resolves them, and imported only then.
+    aiohttp = ModuleLater("aiohttp")
+    _status = ModuleLater("do_blockstore_async._ratelimit.status")
     # Where nobody listens no event is made: their classes take as long to import as the ledger.
     events = ModuleLater("do_blockstore_async.events")
 
@@ -346,7 +347,7 @@ class Throttle(AsyncOnly):
 
     # -- status -------------------------------------------------------------------------------
 
-    def status(self) -> QuotaStatus:
+    def status(self) -> _status.QuotaStatus:
         """Return the state of the budget; needs the throttle's running event loop."""
         now = self._now()
         # Bulk requests wait until no interactive one is queued.
@@ -355,11 +356,9 @@ class Throttle(AsyncOnly):
         state = self._budget.state(now)
         reasons = self._cause(now, False).kind, self._cause(now, True).kind
         log_s = self._budget.time_of(now)
-        from .status import quota_status
+        return _status.quota_status(self._ledger, log_s, self._waiting, wait_s, state, reasons)
 
-        return quota_status(self._ledger, log_s, self._waiting, wait_s, state, reasons)
-
-    def explain(self, *, background: bool | None = None) -> WaitReason:
+    def explain(self, *, background: bool | None = None) -> _status.WaitReason:
         """Say why a call made now would wait for the budget, and until when.
 
         Args:
@@ -376,7 +375,9 @@ class Throttle(AsyncOnly):
             raise ClientClosedError(_ELSEWHERE)
         return self._explain(now, background)
 
-    def _explain(self, now: float, background: bool, ahead: int | None = None) -> WaitReason:
+    def _explain(
+        self, now: float, background: bool, ahead: int | None = None
+    ) -> _status.WaitReason:
         if ahead is None:
             ahead = self._waiting[0] + (self._waiting[1] if background else 0)
         cause = self._cause(now, background, ahead)
@@ -384,9 +385,7 @@ class Throttle(AsyncOnly):
         if cause.kind != "ready":
             wait_s = max(0.0, self._budget.grant_at(now, ahead + 1, background) - now)
         until = self._clock.utc_now() + timedelta(seconds=min(wait_s, _LONGEST_WAIT_S))
-        from .status import wait_reason
-
-        return wait_reason(cause, wait_s, until, background=background, ahead=ahead)
+        return _status.wait_reason(cause, wait_s, until, background=background, ahead=ahead)
 
     def _cause(self, now: float, background: bool, ahead: int | None = None) -> Cause:
         cause = self._budget.cause(now, background)
@@ -477,8 +476,8 @@ class Throttle(AsyncOnly):
     # -- other sessions, and closing --------------------------------------------------------------
 
     async def middleware(
-        self, request: ClientRequest, handler: ClientHandlerType
-    ) -> ClientResponse:
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
         """An aiohttp client middleware: every transmission of a session takes a lease.
 
         aiohttp.ClientSession(middlewares=(throttle.middleware,))
@@ -486,7 +485,10 @@ class Throttle(AsyncOnly):
         return await send_with_lease(self, request, handler)
 
     def _fence(
-        self, request: ClientRequest, lease: Lease, is_late: Callable[[], bool] | None = None
+        self,
+        request: aiohttp.ClientRequest,
+        lease: Lease,
+        is_late: Callable[[], bool] | None = None,
     ) -> AbstractContextManager[None]:
         """Keep `request` from being written with a lease that the other processes gave up.
 

@@ -26,6 +26,7 @@ from .._clock import Clock
 from .._deadline import seconds_of
 from .._http.credentials import TokenSource
 from .._interop.habits import AsyncOnly
+from .._lazy import public_in
 from ..bulk.concurrency.map import MapRun
 from ..bulk.model.outcome import Outcome, Skip, Status
 from ..client import BlockStore
@@ -70,7 +71,7 @@ class AccountOutcome(Generic[T_co]):
         return self.value  # type: ignore[return-value] # no error: it is what was returned
 
 
-AccountOutcome.__module__ = "do_blockstore_async"
+public_in("do_blockstore_async", AccountOutcome)
 
 
 class Accounts(AsyncOnly):

@@ -19,21 +19,19 @@ import asyncio
 import json
 import math
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from .._clock import seeded, wait_until
 from .._http.request import Attempt, RawResponse, Request
+from .._ratelimit.throttle import Throttle
+from ..client import BlockStore
 from ..config import Config
 from ..errors import ClientClosedError, DecodeError, RequestTimeoutError, TransportError
 from ._messages import SimRequest
 from .faults.rules import Delivery, FaultInjector, deliver
 from .unknown import warn_if_unknown
 from .world import World
-
-if TYPE_CHECKING:
-    from .._ratelimit.throttle import Throttle
-    from ..client import BlockStore
 
 __all__ = ["InProcessTransport", "connect_in_process"]
 
@@ -183,12 +181,8 @@ def connect_in_process(
 
     Arguments: see `InProcessTransport`; `throttle` shares one budget between two clients.
     """
-    # Imported late: the simulator alone needs no client.
-    from .._ratelimit.throttle import Throttle as NewThrottle
-    from ..client import BlockStore
-
     config = Config() if config is None else config
-    throttle = NewThrottle(config) if throttle is None else throttle
+    throttle = Throttle(config) if throttle is None else throttle
     transport = InProcessTransport(
         world, throttle, token=token, config=config, faults=faults, latency_s=latency_s, seed=seed
     )

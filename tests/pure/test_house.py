@@ -326,7 +326,38 @@ def test_importing_the_package_loads_only_what_a_call_needs() -> None:
     assert not wrong
     parts = {name.split(".")[1] for name in loaded if name.startswith(NAME + ".")}
     assert not parts & {"simulator", "cli", "integrations", "bulk"}
-    assert f"{NAME}.wire.converter" not in loaded
+
+
+OPENED = """
+import asyncio, sys
+from do_blockstore_async import BlockStore
+async def main():
+    async with BlockStore("dop_v1_x"):
+        pass
+asyncio.run(main())
+"""
+
+
+def test_an_open_client_has_loaded_only_what_a_call_needs() -> None:
+    loaded = loaded_by(OPENED)
+    late = [
+        *(f"{NAME}.{part}" for part in ("events", "_export", "_schema.cattrs_hooks", "_log")),
+        *(f"{NAME}._ratelimit.{part}" for part in ("status", "shared")),
+        # These only spaced requests, a name or a mistake needs.
+        *("aiolimiter", "importlib.metadata", "secrets", "hmac", "difflib", "zoneinfo", "sqlite3"),
+    ]
+    assert not loaded & {*HEAVY, *late}
+
+
+def test_an_open_client_has_compiled_few_classes() -> None:
+    # attrs compiles each class when it is imported: as long as twenty structs take.
+    program = f"{OPENED}\nimport linecache; print(*linecache.cache, sep='|')"
+    done = subprocess.run(  # noqa: S603 -- this very Python
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    found = re.findall(rf"<attrs generated methods {NAME}\.([\w.]+)>", done.stdout)
+    models = ("Action", "Page", "RateLimit", "Region", "Response", "Volume", "VolumeSnapshot")
+    assert {*found} == {"config.Config", *(f"models.{name}" for name in models)}
 
 
 def test_lazy_names_arrive_when_asked_for() -> None:

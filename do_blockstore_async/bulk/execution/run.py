@@ -45,7 +45,7 @@ from ..._context import Gate, gated
 from ..._export import visible
 from ..._http.engine import Engine
 from ..._interop.habits import AsyncOnly
-from ..._lazy import needs_extra
+from ..._lazy import ModuleLater, needs_extra
 from ..._ratelimit.throttle import Throttle
 from ...errors import ConfigError, InvalidArgumentError
 from ...events import (
@@ -75,7 +75,10 @@ from .resume import compute_remaining, examine
 from .step_queue import RequestGroup, StepQueue
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich import console as _rich
+else:
+    # Found where somebody resolves the annotations, and imported only then.
+    _rich = ModuleLater("rich.console")
 
 __all__ = ["Run", "RunOptions"]
 
@@ -276,7 +279,7 @@ class Run(AsyncOnly):
             ends_in_s=ends_in_s,
         )
 
-    def progress(self, *, console: Console | None = None) -> AsyncIterator[Outcome[Step]]:
+    def progress(self, *, console: _rich.Console | None = None) -> AsyncIterator[Outcome[Step]]:
         """Iterate the run, entered already, and show how far it has come.
 
             async with store.bulk.run(plan) as run:

@@ -35,6 +35,7 @@ import attrs
 import msgspec
 from msgspec import Meta, Struct, field
 
+from ..._lazy import public_in
 from ..faults.rules import FaultInjector, FaultRule
 from ..ratelimit import MinuteModel
 from ..state.contents import Contents, GivenDroplet, GivenVolume
@@ -126,7 +127,7 @@ class Scenario:
         return FaultInjector(self.faults, seed=self.options.get("seed", 0))
 
 
-Scenario.__module__ = "do_blockstore_async.simulator"
+public_in("do_blockstore_async.simulator", Scenario)
 
 
 def _at_s(at: datetime | None) -> float | None:
