@@ -1,0 +1,46 @@
+"""What Python itself takes, whatever a package does: measured in the same run as what it bounds.
+
+| floor | what cannot be quicker |
+| --- | --- |
+| collect what is imported | any piece of work in which a full collection falls due |
+| keep as many objects, in slices | a listing whose models are kept: the collector visits them all |
+| let go of as many objects | what is dropped at once, such as a plan |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from .probe import Figures
+
+__all__ = ["COLLECTING", "KEEPING", "LETTING_GO", "Small", "floor_ms"]
+
+COLLECTING: Final = "floor: collect what is imported"
+KEEPING: Final = "floor: keep as many objects as there are snapshots, in slices"
+LETTING_GO: Final = "floor: let go of as many objects as there are snapshots"
+
+
+class Small:
+    """About the smallest object that a list of a million can be made of."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+def floor_ms(of: Figures, found: Sequence[Figures]) -> float | None:
+    """Return the longest stop that Python itself brings into a piece; None if not measured."""
+    stops = {one.case: one for one in found if one.stop_ms is not None}
+    if not {COLLECTING, KEEPING, LETTING_GO} <= stops.keys():
+        return None
+    if of.case == "list snapshots whole":
+        return stops[KEEPING].stop_ms
+    collecting_ms = stops[COLLECTING].stop_ms or 0.0
+    if "let go" not in of.case:
+        return collecting_ms
+    # So many fewer objects, so much less; and what is in a circle goes when the collector comes.
+    letting_go = stops[LETTING_GO]
+    share = of.items / max(1, letting_go.items)
+    return collecting_ms + share * (letting_go.stop_ms or 0.0)
