@@ -64,12 +64,14 @@ def main(arguments: list[str]) -> int:
         found = run_case(name, int(volumes), uvloop=options.uvloop)
         print(json.dumps([attrs.asdict(one) for one in found]))
         return 0
+    is_flat = True
     chosen: list[str] = options.case or [*CASES]
     if "service" in chosen:
         chosen.remove("service")
-        print("\n".join(serve(options.calls)), flush=True)
+        lines, is_flat = serve(options.calls)
+        print("\n".join(lines), flush=True)
         if not chosen:
-            return 0
+            return 0 if is_flat else 1
     sizes = options.sizes or ("20,50" if options.quick else "1000,10000,100000")
     by_size: dict[int, list[Figures]] = {}
     for size in map(int, sizes.split(",")):
@@ -86,7 +88,7 @@ def main(arguments: list[str]) -> int:
         from .plot import draw
 
         draw(options.plot, by_size)
-    return 1 if table.missed else 0
+    return 1 if table.missed or not is_flat else 0
 
 
 if __name__ == "__main__":
