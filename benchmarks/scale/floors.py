@@ -40,7 +40,9 @@ def floor_ms(of: Figures, found: Sequence[Figures]) -> float | None:
     collecting_ms = stops[COLLECTING].stop_ms or 0.0
     if "let go" not in of.case:
         return collecting_ms
-    # So many fewer objects, so much less; and what is in a circle goes when the collector comes.
+    # In proportion to the blocks of memory that are given back: an object has several, its texts
+    # among them. What is in a circle goes when the collector comes.
     letting_go = stops[LETTING_GO]
-    share = of.items / max(1, letting_go.items)
-    return collecting_ms + share * (letting_go.stop_ms or 0.0)
+    share = of.freed / max(1, letting_go.freed)
+    circles_ms = collecting_ms if "plan" in of.case else 0.0
+    return circles_ms + share * (letting_go.stop_ms or 0.0)

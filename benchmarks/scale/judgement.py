@@ -27,15 +27,12 @@ def _cost_s(one: Figures) -> float:
 def exponent(small: Figures, large: Figures) -> float:
     """How the CPU grows from one size to the other: 1 is in proportion.
 
-    What is the same in a fleet of any size, such as the start of a program, is left out: it would
-    hide the growth of the rest.
+    It is 1 where an item costs the same in both: some pieces run the same number of steps in a
+    larger plan. What is the same in a fleet of any size, such as the start of a program, is left
+    out: it would hide the growth of the rest.
     """
-    if small.items == large.items:
-        # Of the same number of steps in a larger plan: in proportion if a step costs the same.
-        cost = (_cost_s(large) * large.volumes) / (_cost_s(small) * small.volumes)
-    else:
-        cost = _cost_s(large) / _cost_s(small)
-    return math.log(cost) / math.log(large.volumes / small.volumes)
+    each = (_cost_s(large) / large.items) / (_cost_s(small) / small.items)
+    return 1 + math.log(each) / math.log(large.volumes / small.volumes)
 
 
 def is_long_enough(small: Figures, large: Figures) -> bool:
@@ -95,7 +92,8 @@ def judged(by_size: dict[int, list[Figures]]) -> Table:
 def _judge_growth(table: Table, small: Sequence[Figures], large: Sequence[Figures]) -> None:
     before = {one.case: one for one in small}
     for after in large:
-        if after.case not in before or after.group == "floors" or after.items <= 1:
+        is_judged = after.case in before and before[after.case].items and after.items > 1
+        if not is_judged or after.group == "floors":
             continue
         growth = f"growth from {before[after.case].volumes:,} to {after.volumes:,}: {after.case}"
         bar = f"exponent {_MOST_EXPONENT}"
@@ -103,8 +101,9 @@ def _judge_growth(table: Table, small: Sequence[Figures], large: Sequence[Figure
             grows = exponent(before[after.case], after)
             table.row(growth, bar, f"{grows:.2f}", grows <= _MOST_EXPONENT)
         else:
-            spent_ms = _cost_s(after) * after.repetitions * 1e3
-            table.row(growth, bar, f"too short to tell: {spent_ms:.0f} ms", None)
+            spent = [one.repetitions * _cost_s(one) * 1e3 for one in (before[after.case], after)]
+            figure = f"too short to tell: {spent[0]:.0f} and {spent[1]:.0f} ms"
+            table.row(growth, bar, figure, None)
 
 
 def _judge_one(table: Table, one: Figures, found: Sequence[Figures]) -> None:

@@ -25,6 +25,7 @@ _, status, used = os.wait4(child, 0)
 print(json.dumps({
     "code": os.waitstatus_to_exitcode(status),
     "cpu_s": used.ru_utime + used.ru_stime,
+    "kernel_s": used.ru_stime,
     "wall_s": time.perf_counter() - began,
     "peak_mib": used.ru_maxrss / 1024,
 }))  # fmt: skip

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -45,6 +46,7 @@ class Figures:
         stop_wall_ms: the same by the wall clock.
         collector_ms: longest run of the garbage collector.
         requests: how many were sent.
+        freed: blocks of the interpreter's memory that there were more at the beginning.
         repetitions: how often it was done.
     """
 
@@ -64,6 +66,7 @@ class Figures:
     stop_wall_ms: float | None = 0.0
     collector_ms: float | None = 0.0
     requests: int = 0
+    freed: int = 0
     repetitions: int = 1
     note: str = ""
 
@@ -144,10 +147,11 @@ class Probe:
         gc.callbacks.append(self._on_collection)
         self._collecting = 0.0
         self._loop = asyncio.get_running_loop()
+        self._blocks = sys.getallocatedblocks()
         reset_peak()
         self._start_mib = resident_mib()
         self._spent_before_s, self._sent_before = self._spent_s(), self._sent()
-        self._kernel_s = os.times().system
+        self._kernel_s = resource.getrusage(resource.RUSAGE_SELF).ru_stime
         self._wall, self._cpu = time.perf_counter(), time.process_time()
         self._last = (self._wall, self._cpu, self._spent_before_s)
         self._timer = self._loop.call_later(_EVERY_S, self._tick)
@@ -183,12 +187,13 @@ class Probe:
         self._tick()
         figures = self.figures
         figures.cpu_s = time.process_time() - self._cpu - (self._spent_s() - self._spent_before_s)
-        figures.kernel_s = os.times().system - self._kernel_s
+        figures.kernel_s = resource.getrusage(resource.RUSAGE_SELF).ru_stime - self._kernel_s
         figures.stop_ms, figures.stop_wall_ms = self._stop_ms, self._stop_wall_ms
         figures.collector_ms = self._collector_ms
         figures.wall_s = time.perf_counter() - self._wall
         figures.peak_mib = peak_mib()
         figures.above_mib = figures.peak_mib - self._start_mib
         figures.held_mib = resident_mib() - self._start_mib
+        figures.freed = max(0, self._blocks - sys.getallocatedblocks())
         figures.requests = self._sent() - self._sent_before
         gc.callbacks.remove(self._on_collection)
