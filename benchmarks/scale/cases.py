@@ -17,7 +17,7 @@ from do_blockstore_async.bulk import Inventory, Plan, Retention, Run, Selection
 
 from .command_line import run_commands
 from .fleet import SNAPSHOTS_EACH, Fleet, FleetTransport, open_store
-from .floors import COLLECTING, KEEPING, LETTING_GO, Small
+from .floors import COLLECTING, KEEPING, KEEPING_WIDE, LETTING_GO, Small, Wide
 from .probe import Figures, Probe, merged, resident_mib
 
 __all__ = ["CASES", "ENOUGH_S", "RULES", "run_case"]
@@ -134,12 +134,18 @@ async def _floors(bench: _Bench) -> None:
             gc.collect()
     for _ in range(_FLOOR_REPETITIONS):
         kept: list[Small] = []
-        async with bench.measured(KEEPING, bench.snapshots):
-            for start in range(0, bench.snapshots, _SLICE):
-                kept += [Small(n) for n in range(start, min(start + _SLICE, bench.snapshots))]
-                await asyncio.sleep(0)
+        await _keep(bench, KEEPING, Small, kept)
         async with bench.measured(LETTING_GO, bench.snapshots):
             kept.clear()
+    for _ in range(_FLOOR_REPETITIONS):
+        await _keep(bench, KEEPING_WIDE, Wide, [])
+
+
+async def _keep(bench: _Bench, case: str, kind: Callable[[int], Any], kept: list[Any]) -> None:
+    async with bench.measured(case, bench.snapshots):
+        for start in range(0, bench.snapshots, _SLICE):
+            kept += [kind(n) for n in range(start, min(start + _SLICE, bench.snapshots))]
+            await asyncio.sleep(0)
 
 
 async def _listing(bench: _Bench) -> None:

@@ -4,6 +4,7 @@
 | --- | --- |
 | collect what is imported | any piece of work in which a full collection falls due |
 | keep as many objects, in slices | a listing whose models are kept: the collector visits them all |
+| the same, with the attributes of a snapshot | it visits each attribute too: models have more |
 | let go of as many objects | what is dropped at once, such as a plan |
 """
 
@@ -12,12 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
+
+from do_blockstore_async import VolumeSnapshot
+
 from .probe import Figures
 
-__all__ = ["COLLECTING", "KEEPING", "LETTING_GO", "Small", "floor_ms"]
+__all__ = ["COLLECTING", "KEEPING", "KEEPING_WIDE", "LETTING_GO", "Small", "Wide", "floor_ms"]
 
 COLLECTING: Final = "floor: collect what is imported"
 KEEPING: Final = "floor: keep as many objects as there are snapshots, in slices"
+KEEPING_WIDE: Final = "floor: the same, with as many attributes as a snapshot has"
 LETTING_GO: Final = "floor: let go of as many objects as there are snapshots"
 
 
@@ -28,6 +34,19 @@ class Small:
 
     def __init__(self, value: int) -> None:
         self.value = value
+
+
+_ATTRIBUTES: Final = tuple(one.name for one in attrs.fields(VolumeSnapshot))
+
+
+class Wide:
+    """As many attributes as a snapshot, with a text of its own in each."""
+
+    __slots__ = _ATTRIBUTES
+
+    def __init__(self, value: int) -> None:
+        for name in _ATTRIBUTES:
+            setattr(self, name, f"{value:x}")
 
 
 def floor_ms(of: Figures, found: Sequence[Figures]) -> float | None:

@@ -80,10 +80,10 @@ def test_the_small_ones_run_to_their_end(words: tuple[str, ...], says: str) -> N
     assert says in done.stdout
 
 
-def test_the_scale_runs_every_case_judges_it_and_draws_it(tmp_path: Path) -> None:
+def test_the_scale_runs_every_case_and_judges_it(tmp_path: Path) -> None:
     done = subprocess.run(  # noqa: S603 -- this project's own command
         [sys.executable, "-m", "benchmarks.scale", "--quick",
-         "--json", str(tmp_path / "scale.json"), "--plot", str(tmp_path / "scale.png")],
+         "--json", str(tmp_path / "scale.json")],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4_000:]
@@ -96,7 +96,6 @@ def test_the_scale_runs_every_case_judges_it_and_draws_it(tmp_path: Path) -> Non
     verdicts = {(row[0], row[1]): row[3] for row in rows(done.stdout, "case | must")}
     assert verdicts["50: night: plan", "400 B an item at the peak, above its model"] in ANSWERS
     assert verdicts["50: list snapshots whole", "no stop over 25 ms"] in ANSWERS
-    assert (tmp_path / "scale.png").read_bytes().startswith(b"\x89PNG")
 
 
 def piece(case: str, cpu_s: float = 1.0, **more: Any) -> Figures:
