@@ -29,9 +29,11 @@ def exponent(small: Figures, large: Figures) -> float:
 
     It is 1 where an item costs the same in both: some pieces run the same number of steps in a
     larger plan. What is the same in a fleet of any size, such as the start of a program, is left
-    out: it would hide the growth of the rest.
+    out: it would hide the growth of the rest. CPU is in units of what a small fixed work took
+    meanwhile, where that was timed: others share the machine.
     """
-    each = (_cost_s(large) / large.items) / (_cost_s(small) / small.items)
+    pace = large.pace_us / small.pace_us if small.pace_us and large.pace_us else 1.0
+    each = (_cost_s(large) / large.items) / (_cost_s(small) / small.items) / pace
     return 1 + math.log(each) / math.log(large.volumes / small.volumes)
 
 
@@ -60,8 +62,8 @@ def tables(by_size: dict[int, list[Figures]]) -> list[str]:
             f"{volumes:,} volumes, {volumes * 10:,} snapshots",
             "",
             "| case | items | CPU | in the kernel | for each | memory: peak | above the start "
-            "| for each | longest stop | by the wall clock | collector | requests |",
-            "| --- |" + 11 * " ---: |",
+            "| for each | longest stop | by the wall clock | collector | requests | pace |",
+            "| --- |" + 12 * " ---: |",
         ]
         for one in found:
             items = max(1, one.items)
@@ -70,7 +72,8 @@ def tables(by_size: dict[int, list[Figures]]) -> list[str]:
                 f"| {one.cpu_s:.2f} s | {one.kernel_s:.2f} s | {one.cpu_s / items * 1e6:.1f} µs "
                 f"| {one.peak_mib:.0f} MiB | {one.above_mib:.0f} MiB "
                 f"| {one.above_mib * 2**20 / items:.0f} B | {_ms(one.stop_ms)} "
-                f"| {_ms(one.stop_wall_ms)} | {_ms(one.collector_ms)} | {one.requests:,} |"
+                f"| {_ms(one.stop_wall_ms)} | {_ms(one.collector_ms)} | {one.requests:,} "
+                f"| {one.pace_us:.0f} µs |"
             )
         lines.append("")
     return lines

@@ -108,6 +108,9 @@ def test_growth_is_that_of_the_cost_of_an_item() -> None:
     assert exponent(small, in_proportion) == pytest.approx(1)
     assert exponent(small, attrs.evolve(in_proportion, cpu_s=100.0)) == pytest.approx(2)
     assert exponent(small, attrs.evolve(small, volumes=10_000)) == pytest.approx(1)
+    paced = attrs.evolve(small, pace_us=100.0)
+    slower = attrs.evolve(in_proportion, cpu_s=20.0, pace_us=200.0)
+    assert exponent(paced, slower) == pytest.approx(1)
     start = attrs.evolve(small, fixed_s=0.9)
     assert exponent(start, attrs.evolve(in_proportion, fixed_s=0.9)) > 1.9
 
