@@ -18,6 +18,7 @@ from benchmarks.scale.cases import CASES as SCALE
 from benchmarks.scale.floors import COLLECTING, KEEPING, LETTING_GO
 from benchmarks.scale.judgement import exponent, judged
 from benchmarks.scale.probe import Figures
+from benchmarks.scale.service import Census, verdict
 from benchmarks.side_by_side.cases import BARS, CASES
 from benchmarks.side_by_side.decoding import prepare
 from benchmarks.side_by_side.measure import Measured
@@ -149,6 +150,13 @@ def test_the_memory_of_a_plan_is_what_it_needs_beyond_the_models_of_its_listings
     assert "| -50 B (650 B, a model 700 B) | yes |" in "\n".join(table.lines)
     table = judged({1_000: [plan]})
     assert "| the case `models` is missing |  |" in "\n".join(table.lines)
+
+
+def test_a_service_is_flat_if_next_to_nothing_comes_after_the_first_tenth() -> None:
+    first = Census(1_000, 40.0, 30_000, 100_000, 1.0)
+    assert verdict([first, attrs.evolve(first, resident_mib=40.9, objects=30_099)])[1]
+    assert not verdict([first, attrs.evolve(first, resident_mib=41.0)])[1]
+    assert not verdict([first, attrs.evolve(first, objects=30_100)])[1]
 
 
 def test_every_bar_is_about_a_case_that_both_take_part_in() -> None:
