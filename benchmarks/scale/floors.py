@@ -54,9 +54,12 @@ def floor_ms(of: Figures, found: Sequence[Figures]) -> float | None:
     stops = {one.case: one for one in found if one.stop_ms is not None}
     if not {COLLECTING, KEEPING, LETTING_GO} <= stops.keys():
         return None
-    if of.case == "list snapshots whole":
-        return stops[KEEPING].stop_ms
     collecting_ms = stops[COLLECTING].stop_ms or 0.0
+    if of.case in {"list volumes whole", "list snapshots whole"}:
+        keeping = stops[KEEPING]
+        # Volumes are fewer.
+        share = of.items / max(1, keeping.items)
+        return max(collecting_ms, share * (keeping.stop_ms or 0.0))
     if "let go" not in of.case:
         return collecting_ms
     # In proportion to the blocks of memory that are given back: an object has several, its texts
