@@ -123,8 +123,8 @@ class _Invocations:
         yield "snapshots list, csv", snapshots, ("snapshots", "list", "-o", "csv")
         both = volumes + snapshots
         yield "bulk inventory, json", both, ("bulk", "inventory", "-o", "json")
-        yield "bulk snapshot, the plan", both, (*_KEEP, "--dry-run", "-o", "json")
-        yield "bulk snapshot, the plan as a table", both, (*_KEEP, "--dry-run")
+        yield "bulk snapshot, the plan", both, (*_KEEP, "--dry-run", *_GUARDS, "-o", "json")
+        yield "bulk snapshot, the plan as a table", both, (*_KEEP, "--dry-run", *_GUARDS)
 
     def check(self, title: str) -> None:
         """Look at what the command has written: all of it is there.
