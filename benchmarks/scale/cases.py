@@ -256,7 +256,8 @@ async def _nightly(bench: _Bench) -> None:
             async with bench.measured("night: let go of the plan, the run and its report", steps):
                 # What is in a circle goes when the collector comes: now.
                 del run, plan, report
-                await asyncio.sleep(0)
+                # The tasks of a killed run need a few turns to end.
+                await asyncio.sleep(0.05)
                 gc.collect()
         async with bench.store() as (store, transport):
             run = store.bulk.resume(journal, **_FREELY)
@@ -318,7 +319,7 @@ async def _prune_all(bench: _Bench) -> None:
         await run.__aexit__(None, None, None)
         async with bench.measured("large: let go of the plan and the run", steps):
             del run, plan
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
             gc.collect()
 
 
