@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import math
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -68,6 +70,33 @@ def case(
             await test(store, world)
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize("is_journaled", [False, True])
+def test_a_run_that_was_left_is_gone_with_its_last_reference(
+    tmp_path: Path, is_journaled: bool
+) -> None:
+    """The collector would let go of a large one at some other time, and stop the loop for it."""
+
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots()
+        run = store.bulk.run(plan, journal=tmp_path / "run.db" if is_journaled else None)
+        assert await run_all(run)
+        with pytest.raises(StopAsyncIteration):
+            await anext(run)
+        with pytest.raises(PlanError, match="entered once"):
+            await run.__aenter__()
+        reference = weakref.ref(run)
+        gc.collect()
+        gc.disable()
+        try:
+            del run
+            await asyncio.sleep(0)
+            assert reference() is None
+        finally:
+            gc.enable()
+
+    case(test, volumes=3)
 
 
 def test_stopping_gives_up_what_still_waits_for_the_budget() -> None:

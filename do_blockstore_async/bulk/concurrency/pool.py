@@ -321,6 +321,7 @@ class TaskPool(Generic[T, R]):
         if self._feeder is not None:
             self._feeder.cancel()
             await asyncio.wait([self._feeder])
+            self._feeder = None
         close = getattr(self._iterator or self._feed, "aclose", None)
         if close is not None and self._feed is not None:
             await close()

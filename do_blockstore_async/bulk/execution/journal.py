@@ -86,7 +86,7 @@ class Journal(JournalReader):
         self.timing = timing
         self.is_away = False
         self.mine: list[str] = []
-        self.changed: Callable[[Collection[str]], None] = lambda keys: None
+        self.changed: Callable[[Collection[str]], None] = _unheard
         self.finished_here: set[str] = set()
         self._others: dict[str, None] = {}
         self._given_up: set[str] = set()
@@ -411,6 +411,11 @@ class Journal(JournalReader):
         while self._flusher is not None:
             await asyncio.wait([self._flusher])
         await self.store.aclose()
+        self.changed = _unheard
+
+
+def _unheard(keys: Collection[str]) -> None:
+    """Nobody is told."""
 
 
 def _digest(plan: Plan) -> str:

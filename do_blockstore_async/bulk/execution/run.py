@@ -172,7 +172,9 @@ class Run(AsyncOnly):
         self._account = account
         self._executor = executor
         self._journal: Journal | None = None
+        # While it is entered.
         self._pool: TaskPool[RequestGroup, list[Outcome[Step]]] | None = None
+        self._is_left = False
         self._steps = StepQueue()
         self._unread: deque[Outcome[Step]] = deque()
         # What is under way here, by task and by key.
@@ -325,7 +327,7 @@ class Run(AsyncOnly):
     # Entering.
 
     async def __aenter__(self) -> Self:
-        if self._pool is not None:
+        if self._pool is not None or self._is_left:
             raise PlanError("a run is entered once; make another one, with the same journal")
         self._started_s = self._clock.monotonic()
         options = self._options
@@ -402,8 +404,10 @@ class Run(AsyncOnly):
         return self
 
     async def __anext__(self) -> Outcome[Step]:
-        pool = self._entered()
         while not self._unread:
+            if self._is_left:
+                raise self._broken or StopAsyncIteration
+            pool = self._entered()
             try:
                 self._unread.extend(await pool.__anext__())
             except StopAsyncIteration:
@@ -465,6 +469,9 @@ class Run(AsyncOnly):
         finally:
             self._ended_s = self._clock.monotonic()
             await self._close_journal()
+            # Both refer to the run. Of a large one the garbage collector would have to let go, at
+            # some other time, and the loop would stand still meanwhile.
+            self._pool, self._settler, self._is_left = None, None, True
 
     async def _close_journal(self) -> None:
         if self._settler is not None:
