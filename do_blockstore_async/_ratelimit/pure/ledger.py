@@ -349,12 +349,10 @@ class Ledger:
         if sample is None:
             return
         limit = sample.limit
-        if limit is not None and not self.limits.plausible(limit):
+        if limit is not None and not self.limits.announce(limit):
             ignored.append(("ratelimit-limit", "too far from the configured limit"))
             limit = None
-        if limit is not None:
-            self.limits.announce(limit)
-        else:
+        if limit is None:
             limit = self.others.announced or self.longest.limit
         # A server that counts no rejected request shows less use than we hold for these.
         refused = self._refused
