@@ -167,9 +167,9 @@ class Engine:
         failure: str | None = None
         try:
             if request.reconciliation is None:
-                return await self._attempts(request, call)
+                return await self._attempts(request, call, started)
             with self._reconciler.pending(request.reconciliation, call):
-                return await self._attempts(request, call)
+                return await self._attempts(request, call, started)
         except BlockStoreError as error:
             # An error of a nested query keeps the request that it is about.
             if error.method is None:
@@ -201,8 +201,8 @@ class Engine:
                     ),
                 )
 
-    async def _attempts(self, request: Request[T], call: Call) -> T:
-        if call.deadline.expired(self._clock.monotonic()):
+    async def _attempts(self, request: Request[T], call: Call, now: float) -> T:
+        if call.deadline.expired(now):
             # What the surrounding code did before this call has used up its deadline. The turn of
             # the loop is for callers that try again at once.
             await self._clock.sleep(0)

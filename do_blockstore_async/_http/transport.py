@@ -24,6 +24,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -60,6 +61,7 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _JSON_ESCAPE: Final = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|([^u]))")
 # A shorter one would be found by chance.
 _SHORTEST_TOKEN: Final = 16
+_value_of: Final = itemgetter(1)  # of a raw header
 
 
 class Transport(Protocol):
@@ -200,7 +202,8 @@ class AiohttpTransport:
         throttle: Throttle,
         session: ClientSession | None,
     ) -> None:
-        self._base_url = base_url
+        base = urlsplit(base_url)
+        self._scheme, self._authority, self._prefix = base.scheme, base.netloc, base.path
         self._config = config
         self.throttle = throttle
         self._proxy = config.proxy or (_proxy_from_env(base_url) if config.trust_env else None)
@@ -208,7 +211,7 @@ class AiohttpTransport:
         self._session = session if session is not None else _make_session(config)
         self.credentials = credentials
         self._carried = 0
-        # A response to the last token may still come when the next one is in force.
+        # Those to look for: a response to the last token may come when the next one is in force.
         self._tokens: tuple[bytes, ...] = ()
         self.slots = _slots_of(self._session)
         # In the form that aiohttp would bring them into for each request.
@@ -232,7 +235,8 @@ class AiohttpTransport:
         credentials = self.credentials
         if self._carried != credentials.generation:
             self._carried = credentials.generation
-            self._tokens = (credentials.token.encode(), *self._tokens[:1])
+            if len(credentials.token) >= _SHORTEST_TOKEN:
+                self._tokens = (credentials.token.encode(), *self._tokens[:1])
             for headers in (self._headers, self._json_headers):
                 headers[istr("Authorization")] = Secret(f"Bearer {credentials.token}")
         return self._headers["Authorization"]  # type: ignore[return-value] # a Secret, set above
@@ -242,9 +246,7 @@ class AiohttpTransport:
         if self._carried != self.credentials.generation:
             self.carry_token()
         attempt.generation = self._carried
-        url = self._base_url + request.path
-        if request.params:
-            url = f"{url}?{urlencode(request.params, quote_via=quote)}"
+        query = urlencode(request.params, quote_via=quote) if request.params else ""
         headers, body = self._headers, None
         if request.json is not None:
             headers, body = self._json_headers, encode_json(request.json)
@@ -260,7 +262,14 @@ class AiohttpTransport:
             async with scope:
                 async with self._session.request(
                     request.method,
-                    URL(url, encoded=True),
+                    # Of parts that are known to be well formed: nothing has to be parsed.
+                    URL.build(
+                        scheme=self._scheme,
+                        authority=self._authority,
+                        path=self._prefix + request.path,
+                        query_string=query,
+                        encoded=True,
+                    ),
                     data=body,
                     headers=headers,
                     allow_redirects=False,
@@ -312,25 +321,18 @@ class AiohttpTransport:
     def headers_of(self, response: aiohttp.ClientResponse) -> Mapping[str, str]:
         """Return a response's headers, without the token."""
         headers: Mapping[str, str] = response.headers
+        values = b"\n".join(map(_value_of, response.raw_headers))
         for token in self._tokens:
-            if len(token) < _SHORTEST_TOKEN:
-                continue
-            for _, value in response.raw_headers:
-                if token in value:
-                    break
-            else:
-                continue
-            text = token.decode()
-            headers = CIMultiDict(
-                (name, value.replace(text, "(token)")) for name, value in headers.items()
-            )
+            if token in values:
+                text = token.decode()
+                headers = CIMultiDict(
+                    (name, value.replace(text, "(token)")) for name, value in headers.items()
+                )
         return headers
 
     def _without_token(self, content: bytes, status: int) -> bytes:
         """Take the token out of a body: some gateways show the request that they failed on."""
         for token in self._tokens:
-            if len(token) < _SHORTEST_TOKEN:
-                continue
             if token in content:
                 content = content.replace(token, b"(token)")
             # Errors quote their response; results do not.

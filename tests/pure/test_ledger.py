@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from do_blockstore_async._ratelimit.fair_queue import FairQueue
+from do_blockstore_async._ratelimit.pure.estimator import OtherClients
 from do_blockstore_async._ratelimit.pure.gate import Gate
 from do_blockstore_async._ratelimit.pure.ledger import Admission, LeaseRecord, Ledger
 from do_blockstore_async.config import Config
@@ -237,3 +239,69 @@ def test_how_many_are_ahead() -> None:
         queue.push("a", 1.0, number)
     assert queue.ahead_of("a", 1.0) == 10
     assert queue.ahead_of("b", 1.0) <= 1
+
+
+class _Computing(OtherClients):
+    """Never spares an estimate."""
+
+    def at_most(self, index: int) -> float:
+        return NEVER
+
+
+_ROOMY = Config(windows=((80, 6.0), (400, 60.0)), window_margin_s=0.5, reserve=(0.2, 0.1))
+_STEPS = st.tuples(
+    st.sampled_from(["send", "send", "bulk", "done", "done", "stale", "lost", "429"]),
+    st.sampled_from([0.0, 0.01, 0.1, 0.4, 3.0, 20.0]),
+    st.sampled_from([0, 0, 0, 0, 1, 3, 25]),
+)
+
+
+def _answer(ledger: Ledger, lease: LeaseRecord, step: str, now: float, remaining: int) -> None:
+    if step == "lost":
+        ledger.close_lost(lease, now)
+    elif step == "429":
+        said = {**headers(400, 0), "retry-after": "1"}
+        ledger.close_done(lease, now, said, 429, [])
+    else:
+        ledger.close_done(lease, now, headers(400, remaining), 200, [])
+
+
+# Almost nothing remains of the long window, long after what the short one may have inherited.
+_NEARLY_USED_UP = [("send", 0.0, 0), ("done", 0.1, 0), ("send", 20.0, 0), ("done", 0.1, 0)]
+
+
+@settings(max_examples=60)
+@example(395, [*_NEARLY_USED_UP, *[("send", 0.01, 0)] * 4])
+@given(st.integers(0, 60), st.lists(_STEPS, min_size=20, max_size=150))
+def test_far_from_a_limit_what_is_spared_would_have_changed_nothing(
+    foreign: int, steps: list[tuple[str, float, int]]
+) -> None:
+    quick, plain = Ledger(_ROOMY), Ledger(_ROOMY)
+    plain.others = _Computing([(w.hold_s, w.length_s, w.limit) for w in plain.windows])
+    now, open_now = 100.0, list[tuple[LeaseRecord, LeaseRecord]]()
+    counted = deque([now] * foreign)
+    for step, passed_s, others in steps:
+        now += passed_s
+        counted.extend([now] * others)
+        while counted and counted[0] <= now - 60.0:
+            counted.popleft()
+        if step in {"send", "bulk"}:
+            admissions = [ledger.admission(now, step == "bulk") for ledger in (quick, plain)]
+            assert [max(now, one.at) for one in admissions] == [max(now, admissions[1].at)] * 2
+            assert admissions[0].wakes_on_response == admissions[1].wakes_on_response
+            if admissions[0].at <= now:
+                leases = LeaseRecord(), LeaseRecord()
+                quick.open(leases[0], now, admissions[0])
+                plain.open(leases[1], now, admissions[1])
+                assert leases[0].probe == leases[1].probe
+                open_now.append(leases)
+                counted.append(now)
+        elif open_now:
+            leases = open_now.pop(-1 if step == "stale" else 0)
+            for ledger, lease in zip((quick, plain), leases, strict=True):
+                _answer(ledger, lease, step, now, max(0, 400 - len(counted)))
+        for index in range(2):
+            assert quick.others_in(index, now) == plain.others_in(index, now)
+            assert quick.windows[index].full_at == plain.windows[index].full_at
+        assert quick.others.worst_case(0, now) <= quick.others.at_most(0)
+        assert quick.others.in_window(0, now) <= quick.others.at_most(0)

@@ -25,7 +25,7 @@ from collections.abc import Callable
 
 import msgspec
 
-__all__ = ["OtherClients", "ServerSample"]
+__all__ = ["OtherClients", "ServerSample", "doubt"]
 
 _CLEAR_RISE = 2
 _ACTIVE_SHARE = 1 / 4
@@ -95,9 +95,15 @@ class DemandEstimate:
 
 
 class ShortWindow:
-    """The others' use of one window that no header speaks of."""
+    """The others' use of one window that no header speaks of.
+
+    Attributes:
+        at_most: what neither `estimate`, with as much again as it may be wrong, nor `worst_case`
+            reaches before the next observation.
+    """
 
     __slots__ = (
+        "at_most",
         "cap",
         "demand",
         "hold_s",
@@ -120,17 +126,31 @@ class ShortWindow:
         self.inherited_load = 0.0
         self.worst_case = 0.0
         self.inherited_until = -_NEVER
+        self.at_most = 0.0
 
     def observe(self, now: float, used: float) -> None:
         """Take in the estimate of the longest window: its growth is use of this one."""
         bucket = int(now / self.tick_s)
         marks = self.marks
         if marks and marks[-1][0] == bucket:
-            if used > marks[-1][1]:
-                marks[-1] = (bucket, used)
+            if used <= marks[-1][1]:
+                return
+            marks[-1] = (bucket, used)
         else:
             marks.append((bucket, used))
             self._forget(bucket)
+        self.bound(now)
+
+    def bound(self, now: float) -> None:
+        """Compute `at_most`, after anything that may raise it."""
+        seen = self.cap
+        if self.marks:
+            uses = [used for _, used in self.marks]
+            seen = max(seen, max(uses) - min(uses))
+        seen = _scattered(seen)
+        if now < self.inherited_until:
+            seen = max(seen, self.inherited_load, self.worst_case)
+        self.at_most = seen + doubt(seen) + 1.0
 
     def _forget(self, bucket: int) -> None:
         marks = self.marks
@@ -139,9 +159,7 @@ class ShortWindow:
 
     def estimate(self, now: float, spread: float) -> float:
         """What others use of the window; `spread` is their average share of the longest one."""
-        seen = max(self.growth(now), self.demand.estimate(), min(spread, self.cap))
-        # Arrivals scatter (about the root of their number), and the newest are not reported yet.
-        seen += _SCATTER * math.sqrt(seen)
+        seen = _scattered(max(self.growth(now), self.demand.estimate(), min(spread, self.cap)))
         return max(seen, self.inherited_load) if now < self.inherited_until else seen
 
     def growth(self, now: float) -> float:
@@ -156,6 +174,16 @@ class ShortWindow:
         passed = min(1.0, max(0.0, (bucket - _BUCKETS - then) / (after - then)))
         base += (next_base - base) * passed
         return max(0.0, marks[-1][1] - base)
+
+
+def _scattered(seen: float) -> float:
+    # Arrivals scatter (about the root of their number), and the newest are not reported yet.
+    return seen + _SCATTER * math.sqrt(seen)
+
+
+def doubt(estimate: float) -> float:
+    """By how much an estimate may be wrong: within it of a limit, few requests are sent."""
+    return 2 * math.sqrt(estimate)
 
 
 class OtherClients:
@@ -292,6 +320,7 @@ class OtherClients:
         window.inherited_load = max(window.inherited_load, at_least)
         window.worst_case = max(window.worst_case, window.inherited_load)
         window.inherited_until = now + window.hold_s
+        window.bound(now)
 
     def in_window(self, index: int, now: float) -> float:
         """What others use of the short window `index`."""
@@ -310,6 +339,13 @@ class OtherClients:
             return 0.0
         window = self._short[index]
         return window.worst_case if now < window.inherited_until else 0.0
+
+    def at_most(self, index: int) -> float:
+        """What others use of the short window `index` at most, until something is heard.
+
+        Where as much is free, neither their estimate nor the worst case need be computed.
+        """
+        return 0.0 if self.idle else self._short[index].at_most
 
     def inherited_until(self, index: int) -> float:
         """When what a predecessor spent of the short window `index` has expired."""

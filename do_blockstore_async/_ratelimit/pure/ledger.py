@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from ...config import Config
 from ...errors import RateLimitKind
-from .estimator import OtherClients, ServerSample
+from .estimator import OtherClients, ServerSample, doubt
 from .gate import Gate
 from .headers import read_sample, refusal_kind, reset_in_s, retry_after_s
 from .limits import Limits
@@ -130,17 +130,18 @@ class Ledger:
         return Admission(at, wakes) if at > now else AT_ONCE
 
     def _uncontended(self, now: float, background: bool) -> bool:
-        """Whether no other client is active and no limit is near: the common case, kept short."""
-        if not self.others.idle:
-            return False
-        in_flight = self.in_flight
-        for window in self.windows:
+        """Whether no limit is near, whatever others may use: the common case, kept short."""
+        in_flight, others, longest = self.in_flight, self.others, self.longest
+        for index, window in enumerate(self.windows):
             closed = window.closed(now)
             kept = self.reserved_slots(window, now) if background else 0
-            if window.limit - in_flight - closed - kept <= window.edge:
+            free: float = window.limit - in_flight - closed - kept
+            if not others.idle and window is not longest:
+                free -= others.at_most(index)
+            if free <= window.edge:
                 return False
-        # Both are those of the longest window now.
-        return self.others.remaining_for_us(now, in_flight + closed) - kept >= 1
+        # Those of the longest window now, for which the server's own figure decides.
+        return others.remaining_for_us(now, in_flight + closed) - kept >= 1 + longest.edge
 
     def reserve_at(self, at: float) -> None:
         """Reserve a slot for an interactive request that returns at `at`."""
@@ -196,7 +197,7 @@ class Ledger:
         # requests can be rejected.
         margin = free - estimate - 1
         if estimate > 0:
-            careful = margin < 2 * math.sqrt(estimate) or free - others.worst_case(index, now) < 1
+            careful = margin < doubt(estimate) or free - others.worst_case(index, now) < 1
         else:
             careful = margin < window.edge and self.probes_carefully(index, now)
         if not careful:
@@ -348,12 +349,10 @@ class Ledger:
         if sample is None:
             return
         limit = sample.limit
-        if limit is not None and not self.limits.plausible(limit):
+        if limit is not None and not self.limits.announce(limit):
             ignored.append(("ratelimit-limit", "too far from the configured limit"))
             limit = None
-        if limit is not None:
-            self.limits.announce(limit)
-        else:
+        if limit is None:
             limit = self.others.announced or self.longest.limit
         # A server that counts no rejected request shows less use than we hold for these.
         refused = self._refused
@@ -386,8 +385,10 @@ class Ledger:
 
     def _room(self, now: float) -> list[bool]:
         """For each short window, whether it had space for two requests more."""
+        others = self.others
         return [
-            window.limit - self.in_flight - window.closed(now) - self.others.growth(i, now) >= 2
+            (free := window.limit - self.in_flight - window.closed(now)) - others.at_most(i) >= 2
+            or free - others.growth(i, now) >= 2
             for i, window in enumerate(self.windows[:-1])
         ]
 

@@ -41,20 +41,22 @@ class Limits:
         self._distrusted: set[tuple[int, int]] = set()
         self.changes: list[tuple[int, int, str]] = []
 
-    def plausible(self, announced: int) -> bool:
-        """Whether a limit for the longest window is plausible."""
-        return not self._matched or announced <= self._base[-1][0] * _LARGEST_RAISE
+    def announce(self, announced: int) -> bool:
+        """Take in that the server announces `announced` requests for the longest window.
 
-    def announce(self, announced: int) -> None:
-        """Take in that the server announces `announced` requests for the longest window."""
-        if announced == self._announced:
-            self._matched = self._matched or announced == self._base[-1][0]
-            return
+        Returns:
+            Whether that is plausible; if not, it changes nothing.
+        """
         configured = self._base[-1][0]
+        if announced == self._announced:
+            self._matched = self._matched or announced == configured
+            return True
+        if self._matched and announced > configured * _LARGEST_RAISE:
+            return False
         if announced == configured:
             self._matched = True
         if not self._matched:
-            return
+            return True
         self._announced = announced
         longest = self._windows[-1]
         previous = longest.limit
@@ -67,6 +69,7 @@ class Limits:
             window.resize(limit)
         if longest.limit != previous:
             self.changes.append((longest.limit, previous, "announced"))
+        return True
 
     def give_back(self, index: int, held: int, reason: str) -> None:
         """Take back a raise, since a 429 came while we held `held` slots of window `index`."""
