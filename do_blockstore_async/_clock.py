@@ -106,15 +106,20 @@ async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
     """
     task = asyncio.get_running_loop().create_task(work)
     cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error  # kept for later: the work goes on
-    result = task.result()
-    if cancelled is not None:
-        raise cancelled
-    return result
+    try:
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error  # kept for later: the work goes on
+        result = task.result()
+        if cancelled is not None:
+            raise cancelled
+        return result
+    finally:
+        # What is raised refers to this frame: in a circle, only the collector would let go of it
+        # and of all that the frames around it hold.
+        del task, cancelled
 
 
 class Clock:

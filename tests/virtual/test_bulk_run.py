@@ -81,22 +81,23 @@ def test_a_run_that_was_left_is_gone_with_its_last_reference(
     async def test(store: BlockStore, world: World) -> None:
         plan = await store.bulk.plan_snapshots()
         run = store.bulk.run(plan, journal=tmp_path / "run.db" if is_journaled else None)
-        assert await run_all(run)
-        with pytest.raises(StopAsyncIteration):
-            await anext(run)
-        with pytest.raises(PlanError, match="entered once"):
-            await run.__aenter__()
         reference = weakref.ref(run)
         gc.collect()
         gc.disable()
         try:
+            outcomes = await run_all(run)
+            assert {outcome.status for outcome in outcomes} == {"done"}
+            with pytest.raises(StopAsyncIteration):
+                await anext(run)
+            with pytest.raises(PlanError, match="entered once"):
+                await run.__aenter__()
             del run
             await asyncio.sleep(0)
             assert reference() is None
         finally:
             gc.enable()
 
-    case(test, volumes=3)
+    case(test, volumes=40)
 
 
 def test_stopping_gives_up_what_still_waits_for_the_budget() -> None:
