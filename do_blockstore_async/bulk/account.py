@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from .._clock import pause
 from .._http.engine import Engine
 from .._http.request import Request
 from .._schema.json_to_models import Codec
@@ -235,8 +234,6 @@ async def _read(listing: AsyncListing[T], kept: Callable[[T], R], found: Compact
     async with aclosing(listing.pages()) as pages:
         async for page in pages:
             found.extend(map(kept, page.items))
-            # Those that came together are kept one by one, and others have their turn in between.
-            await pause(0)
 
 
 async def _collect(listing: AsyncListing[T], kept: Callable[[T], R], found: CompactRows[R]) -> bool:

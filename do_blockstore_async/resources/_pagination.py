@@ -153,8 +153,6 @@ async def pages(
                 fresh = watch.add(listing)
                 if fresh or (number == 1 and listing_pass == 1):
                     yield Page(fresh, number, watch.total)
-                else:
-                    await pause(0)  # whoever reads has no turn: the others have theirs
         finally:
             await reader.aclose()
         reason = watch.sign_of_change()
@@ -271,21 +269,25 @@ async def _read(
     numbers = iter(range(2, last + 1))
     in_flight: deque[tuple[int, asyncio.Task[Listing[T]]]] = deque()
 
-    def fill() -> None:
-        while len(in_flight) < engine.config.page_concurrency:
-            number = next(numbers, None)
-            if number is None:
-                return
+    def start() -> bool:
+        number = next(numbers, None)
+        if number is not None:
             in_flight.append((number, asyncio.create_task(fetch(number))))
+        return number is not None
 
     try:
-        fill()
+        # Started and taken one by one: of responses that are there at once, one is decoded in each
+        # turn of the loop, and others have theirs in between.
+        while len(in_flight) < engine.config.page_concurrency and start():
+            await pause(0)
         yield 1, first
         while in_flight:
             number, task = in_flight[0]
+            if task.done():
+                await pause(0)
             listing = await task
             in_flight.popleft()
-            fill()
+            start()
             yield number, listing
     finally:
         for _, task in in_flight:
