@@ -2,7 +2,7 @@
 
 | floor | what cannot be quicker |
 | --- | --- |
-| collect what is imported | any piece of work in which a full collection falls due |
+| collect what is imported, after other work | any work in which a full collection falls due |
 | keep as many objects, in slices | a listing whose models are kept: the collector visits them all |
 | the same, with the attributes of a snapshot | it visits each attribute too: models have more |
 | let go of as many objects | what is dropped at once, such as a plan |
@@ -21,7 +21,7 @@ from .probe import Figures
 
 __all__ = ["COLLECTING", "KEEPING", "KEEPING_WIDE", "LETTING_GO", "Small", "Wide", "floor_ms"]
 
-COLLECTING: Final = "floor: collect what is imported"
+COLLECTING: Final = "floor: collect what is imported, after other work"
 KEEPING: Final = "floor: keep as many objects as there are snapshots, in slices"
 KEEPING_WIDE: Final = "floor: the same, with as many attributes as a snapshot has"
 LETTING_GO: Final = "floor: let go of as many objects as there are snapshots"
@@ -52,11 +52,11 @@ class Wide:
 def floor_ms(of: Figures, found: Sequence[Figures]) -> float | None:
     """Return the longest stop that Python itself brings into a piece; None if not measured."""
     stops = {one.case: one for one in found if one.stop_ms is not None}
-    if not {COLLECTING, KEEPING, LETTING_GO} <= stops.keys():
+    if not {COLLECTING, KEEPING_WIDE, LETTING_GO} <= stops.keys():
         return None
     collecting_ms = stops[COLLECTING].stop_ms or 0.0
     if of.case in {"list volumes whole", "list snapshots whole"}:
-        keeping = stops[KEEPING]
+        keeping = stops[KEEPING_WIDE]
         # Volumes are fewer.
         share = of.items / max(1, keeping.items)
         return max(collecting_ms, share * (keeping.stop_ms or 0.0))

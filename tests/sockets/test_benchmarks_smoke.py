@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from benchmarks.scale.cases import CASES as SCALE
-from benchmarks.scale.floors import COLLECTING, KEEPING, LETTING_GO
+from benchmarks.scale.floors import COLLECTING, KEEPING_WIDE, LETTING_GO
 from benchmarks.scale.judgement import exponent, judged
 from benchmarks.scale.probe import Figures
 from benchmarks.scale.service import Census, verdict
@@ -119,7 +119,7 @@ def test_growth_is_that_of_the_cost_of_an_item() -> None:
 def test_a_stop_that_python_itself_takes_is_told_from_one_that_it_does_not() -> None:
     floors = [
         piece(COLLECTING, stop_ms=15.0, group="floors"),
-        piece(KEEPING, stop_ms=200.0, group="floors"),
+        piece(KEEPING_WIDE, stop_ms=200.0, group="floors"),
         piece(LETTING_GO, stop_ms=100.0, freed=2_000, group="floors"),
     ]
     measured = [
