@@ -229,6 +229,8 @@ def pending_steps(
         finished: the outcomes of earlier runs, by key.
         retry_failed: select those that failed too, and none that no run has come to.
     """
+    if not finished and not retry_failed:
+        return plan.steps
     found: CompactRows[Step] = CompactRows()
     keys = IdSet()
     for step in plan.steps:  # dependencies come first, so one pass follows whole chains
