@@ -7,15 +7,25 @@ small dictionaries, each of which grows by itself, and which the collector passe
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import (
+    Hashable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
 from itertools import chain
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 __all__ = ["IdMap", "IdSet", "PairMap"]
 
 V = TypeVar("V")
+D = TypeVar("D")
 
 _PARTS: Final = 64
+_NOTHING: Final = object()
 
 
 class IdSet:
@@ -93,6 +103,33 @@ class IdMap(MutableMapping[str, V]):
     def __bool__(self) -> bool:
         return any(self._parts)
 
+    # Those of `MutableMapping` look twice, and raise and catch where there is nothing.
+
+    @overload
+    def get(self, key: str) -> V | None: ...
+    @overload
+    def get(self, key: str, default: V | D) -> V | D: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what belongs to an id, or the default."""
+        return self.part_of(key).get(key, default)
+
+    @overload
+    def pop(self, key: str) -> V: ...
+    @overload
+    def pop(self, key: str, default: V | D) -> V | D: ...
+    def pop(self, key: str, default: Any = _NOTHING) -> Any:
+        """Remove an id, and return what belonged to it; or the default, if one is given."""
+        part = self.part_of(key)
+        return part.pop(key) if default is _NOTHING else part.pop(key, default)
+
+    def items(self) -> ItemsView[str, V]:
+        """See `Mapping`."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[V]:
+        """See `Mapping`."""
+        return _Values(self)
+
     def copy(self) -> IdMap[V]:
         """Return another one with the same content."""
         other: IdMap[V] = IdMap()
@@ -103,6 +140,24 @@ class IdMap(MutableMapping[str, V]):
         """Let go of everything, part by part: all at once would take long, in any thread."""
         for part in self._parts:
             part.clear()
+
+
+class _Items(ItemsView[str, V]):
+    """The pairs of an `IdMap`, part by part."""
+
+    _mapping: IdMap[V]
+
+    def __iter__(self) -> Iterator[tuple[str, V]]:
+        return chain.from_iterable(part.items() for part in self._mapping._parts)
+
+
+class _Values(ValuesView[V]):
+    """The values of an `IdMap`, part by part."""
+
+    _mapping: IdMap[V]
+
+    def __iter__(self) -> Iterator[V]:
+        return chain.from_iterable(part.values() for part in self._mapping._parts)
 
 
 class PairMap(Mapping[tuple[str, str], V]):

@@ -229,6 +229,30 @@ def test_snapshots_are_grouped_by_volume_from_the_oldest(made: list[tuple[int, i
     assert not grouped
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("spgd"), st.integers(0, 3))))
+def test_a_mapping_in_parts_is_a_mapping(done: list[tuple[str, str, int]]) -> None:
+    found, expected = IdMap[int](), dict[str, int]()
+    for key, what, value in done:
+        if what == "s":
+            found[key] = expected[key] = value
+        elif what == "p":
+            assert found.pop(key, None) == expected.pop(key, None)
+        elif what == "g":
+            assert found.get(key, -1) == expected.get(key, -1)
+            assert found.get(key) == expected.get(key)
+        elif key in expected:
+            del found[key], expected[key]
+        else:
+            with pytest.raises(KeyError):
+                found.pop(key)
+    copy = found.copy()
+    found.release()
+    assert not found
+    assert dict(copy) == dict(copy.items()) == expected
+    assert sorted(copy.values()) == sorted(expected.values())
+    assert (len(copy), bool(copy)) == (len(expected), bool(expected))
+
+
 def test_rows_are_those_of_the_pages() -> None:
     rows: CompactRows[int] = CompactRows()
     rows.extend([0, 1])

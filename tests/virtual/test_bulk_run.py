@@ -91,6 +91,8 @@ def test_a_run_that_was_left_is_gone_with_its_last_reference(
                 await anext(run)
             with pytest.raises(PlanError, match="entered once"):
                 await run.__aenter__()
+            await run.__aexit__(None, None, None)
+            assert run.counts == {"done": 40}
             del run
             await asyncio.sleep(0)
             assert reference() is None

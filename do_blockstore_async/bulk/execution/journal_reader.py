@@ -31,7 +31,7 @@ from .journal_state import (
 
 __all__ = ["JournalPlace", "JournalReader", "remove_journal"]
 
-# A plan of 100,000 steps: its decoding would keep the event loop for 0.1 s.
+# Longer entries are decoded in a thread: a long plan has hundreds.
 _LONG_BYTES: Final = 100_000
 _LEAVING_S: Final = 60.0
 _LOOK_S: Final = 0.1

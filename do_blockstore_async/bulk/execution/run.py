@@ -444,6 +444,8 @@ class Run(AsyncOnly):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._is_left:
+            return
         pool = self._entered()
         if exc_type is not None and self._journal is not None:
             self._journal.hurry()
@@ -493,7 +495,7 @@ class Run(AsyncOnly):
                 self._parked.discard(key)
                 steps.record_end(key, finished)
             else:
-                steps.finished.pop(key, None)
+                steps.reopen(key)
                 if key in steps.open:
                     self._parked.add(key)
         for task, current in self._tasks.items():

@@ -25,6 +25,7 @@ __all__ = ["RequestGroup", "StepQueue"]
 RequestGroup: TypeAlias = tuple[Step, ...]
 
 
+_STATUSES: Final = ("done", "skipped", "failed", "unknown")
 _NOT_DONE: Final = {
     "create_snapshot": "the snapshot {name}, which had to be taken first, was not",
     "delete_snapshot": "the snapshot {name}, which had to be deleted first, was not",
@@ -42,6 +43,7 @@ class StepQueue:
 
     __slots__ = (
         "_blocked",
+        "_counts",
         "_dependencies",
         "_ready",
         "_source",
@@ -54,6 +56,7 @@ class StepQueue:
 
     def __init__(self) -> None:
         self.finished: IdMap[Ended] = IdMap()
+        self._counts: Counter[str] = Counter()
         self.earlier = IdSet()
         self.open: IdMap[None] = IdMap()
         self._verdicts: IdMap[StepVerdict] = IdMap()
@@ -67,9 +70,12 @@ class StepQueue:
 
     def start(self, plan: Plan, remaining: Remaining) -> None:
         """Take over what is known when the run starts; in any thread, before anything is read."""
-        self.finished.update(remaining.finished)
-        for key in remaining.finished:
+        finished = IdMap(remaining.finished.items())
+        counts: Counter[str] = Counter(each.status for each in finished.values())
+        for key in finished:
             self.earlier.add(key)
+        # At once: others may look meanwhile.
+        self.finished, self._counts = finished, counts
         self._verdicts.update(remaining.verdicts)
         self.open.update((step.key, None) for step in remaining.pending)
         named = IdSet(step.depends_on for step in remaining.pending if step.depends_on)
@@ -80,7 +86,7 @@ class StepQueue:
     @property
     def counts(self) -> Counter[str]:
         """How many steps have finished in each status."""
-        return Counter(finished.status for finished in self.finished.values())
+        return Counter({status: n for status in _STATUSES if (n := self._counts[status])})
 
     def __aiter__(self) -> StepQueue:
         return self
@@ -138,10 +144,18 @@ class StepQueue:
 
     def record_end(self, key: str, finished: Ended) -> None:
         """Record how a step ended, by whomever, and release its dependents."""
+        self.reopen(key)
         self.finished[key] = finished
+        self._counts[finished.status] += 1
         self.open.pop(key, None)
         self._ready.extend(self._blocked.pop(key, ()))
         self._wake.set()
+
+    def reopen(self, key: str) -> None:
+        """Forget how a step ended: another worker has begun it again."""
+        before = self.finished.pop(key, None)
+        if before is not None:
+            self._counts[before.status] -= 1
 
 
 def _request_groups(steps: Iterable[Step]) -> Iterator[RequestGroup]:

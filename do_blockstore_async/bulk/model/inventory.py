@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Final
@@ -232,16 +232,14 @@ class _Ages:
         self._counts = [0] * (len(_AGES_DAYS) + 1)
         self._sizes = [0.0] * len(self._counts)
 
-    def add(self, snapshots: Iterable[AnySnapshot]) -> float:
+    def add(self, snapshots: Sequence[AnySnapshot]) -> float:
         """Count snapshots; return their billable size."""
-        weight: float = 0
         for snapshot in snapshots:
             days = (self._at - snapshot.created_at).total_seconds() / 86_400
             group = bisect_right(_AGES_DAYS, days)
             self._counts[group] += 1
             self._sizes[group] += snapshot.size_gigabytes
-            weight += snapshot.size_gigabytes
-        return weight
+        return sum(snapshot.size_gigabytes for snapshot in snapshots)
 
     def groups(self, prices: Prices) -> tuple[SnapshotAgeGroup, ...]:
         """Return what was counted, from the youngest to the oldest."""

@@ -36,6 +36,7 @@ R = TypeVar("R")
 
 # With more different ones than that, sharing them is not worth its own memory.
 _MOST_SHARED: Final = 1 << 18
+_MOST_SHARED_IN_PART: Final = 1 << 12
 # The collector looks at a tuple once, and at up to 700 new ones at a time.
 _IN_PAGE: Final = 1 << 7
 _AGE: Final = attrgetter("created_at", "id")
@@ -207,7 +208,10 @@ class Gatherer:
         )
 
     def _text(self, value: str) -> str:
-        return self._texts.part_of(value).setdefault(value, value)
+        part = self._texts.part_of(value)
+        if len(part) < _MOST_SHARED_IN_PART:
+            return part.setdefault(value, value)
+        return part.get(value, value)
 
     def _tuple(self, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(self._tuples) < _MOST_SHARED:
