@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from do_blockstore_async import Config, _export
 from do_blockstore_async._export import json_text
 from do_blockstore_async._http.request import encode_json
+from do_blockstore_async._interop import structs
 from do_blockstore_async._log.store import Fact
 from do_blockstore_async.bulk.execution import journal_state
 from do_blockstore_async.bulk.execution.journal_state import (
@@ -251,6 +252,15 @@ def test_a_mapping_in_parts_is_a_mapping(done: list[tuple[str, str, int]]) -> No
     assert dict(copy) == dict(copy.items()) == expected
     assert sorted(copy.values()) == sorted(expected.values())
     assert (len(copy), bool(copy)) == (len(expected), bool(expected))
+
+
+def test_the_collector_looks_at_a_long_plan_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(structs, "_LONG", 10)
+    made = plan_of([step(n) for n in range(20)])
+    read = Plan.read_as_written(made.to_json().encode())
+    assert read == made
+    assert read is not None
+    assert not gc.is_tracked(read.steps)
 
 
 def test_rows_are_those_of_the_pages() -> None:

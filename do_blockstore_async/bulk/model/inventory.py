@@ -12,7 +12,7 @@ import attrs
 import msgspec
 
 from ..._export import csv_text, json_text
-from ..._interop.structs import known_to_attrs
+from ..._interop.structs import known_to_attrs, pass_by
 from ...resources._ids import IdSet
 from .listed import AnySnapshot, AnyVolume, CompactRows, SnapshotsByVolume
 from .prices import Prices
@@ -221,7 +221,9 @@ def take_inventory(
             )
         )
     grouped.release()
-    return Inventory(tuple(rows), at, prices.currency, ages.groups(prices))
+    taken = Inventory(tuple(rows), at, prices.currency, ages.groups(prices))
+    pass_by(taken.rows)
+    return taken
 
 
 class _Ages:

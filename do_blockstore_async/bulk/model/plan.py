@@ -22,7 +22,7 @@ import attrs
 import msgspec
 
 from ..._http.request import encode_json
-from ..._interop.structs import known_to_attrs
+from ..._interop.structs import known_to_attrs, pass_by
 from ..._schema.validation import check_tags
 from ...resources._ids import IdSet
 from ..errors import PlanError
@@ -456,6 +456,7 @@ def _read_as_written(data: bytes | bytearray) -> Plan | None:
         found = msgspec.convert(msgspec.json.decode(rest), Plan)
         _check_steps(steps)
         plan = attrs.evolve(found, steps=tuple(steps), skips=tuple(skips), sighting=None)
+        pass_by(plan.steps, plan.skips)
         return plan if plan.digest == head[1].decode() else None
     except (PlanError, ValueError, OverflowError, RecursionError):
         return None

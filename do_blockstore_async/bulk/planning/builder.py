@@ -16,6 +16,7 @@ from typing import Final
 import attrs
 
 from ..._http.engine import Engine
+from ..._interop.structs import pass_by
 from ..._ratelimit.throttle import Throttle
 from ..._schema.validation import check_tags
 from ...errors import InvalidArgumentError
@@ -272,6 +273,7 @@ class PlanBuilder:
             plan = self._made(
                 kind, policy, selection, steps, skips, volumes, snapshots, sighting, options
             )
+            pass_by(plan.steps, plan.skips)
             return plan, plan.requests
 
         plan, requests = await in_thread(make)
