@@ -135,7 +135,7 @@ class Journal(JournalReader):
         while not self.state.position and plan is not None:
             digest, facts = await in_thread(partial(_planned, plan))
             await self.exchange(facts, 0)
-            del facts
+            await _let_go(facts)
         self.check_plan()
         if plan is not None and not digest:
             digest = await in_thread(partial(_digest, plan))
@@ -149,7 +149,7 @@ class Journal(JournalReader):
             plan = found
         self.plan = plan
         # Of a large plan this is most of what a journal holds.
-        self.state.plan = bytearray()
+        await _let_go(self.state.plan or bytearray())
         joining = self._joining()
         while not await self.exchange([*self._gone(), joining], self.state.position):
             pass
@@ -412,6 +412,13 @@ class Journal(JournalReader):
             await asyncio.wait([self._flusher])
         await self.store.aclose()
         self.changed = _unheard
+
+
+async def _let_go(large: list[bytes] | bytearray) -> None:
+    """Let go of a long plan by halves: a hundred megabytes at once would stop the loop for long."""
+    while large:
+        del large[len(large) // 2 :]
+        await pause(0)
 
 
 def _unheard(keys: Collection[str]) -> None:
