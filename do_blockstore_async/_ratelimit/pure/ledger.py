@@ -386,6 +386,7 @@ class Ledger:
     def _room(self, now: float) -> list[bool]:
         """For each short window, whether it had space for two requests more."""
         others = self.others
+        # The bound comes first: it is there, the growth is computed for each request.
         return [
             (free := window.limit - self.in_flight - window.closed(now)) - others.at_most(i) >= 2
             or free - others.growth(i, now) >= 2

@@ -390,12 +390,33 @@ class Plan:
     def read_as_written(data: bytes | bytearray) -> Plan | None:
         """Read what `to_json` wrote, a part at a time; None for any other text.
 
-        No call of it takes long: while one runs, no other thread does.
+        No call of it takes long: while one runs, no other thread does. Where the parts begin is
+        found by bytes that cannot stand inside of a string, as their quotes would be escaped; that
+        they were the right ones, the digest shows.
 
         Args:
             data: UTF-8.
         """
-        return _read_as_written(data)
+        head = _WRITTEN.match(data)
+        if head is None:
+            return None
+        try:
+            shared: dict[Any, Any] = {}
+            begin = data.index(b'"steps":[', head.end())
+            steps, at = _read_array(
+                data, begin + 9, b'},{"action":', b'],"skips":[', list[Step], shared
+            )
+            skips, at = _read_array(
+                data, at + 11, b'},{"code":', b'],"listing_counts":', list[SkippedStep], shared
+            )
+            rest = data[head.end() - 1 : begin] + b'"steps":[],"skips":[' + data[at:-1]
+            found = msgspec.convert(msgspec.json.decode(rest), Plan)
+            _check_steps(steps)
+            plan = attrs.evolve(found, steps=tuple(steps), skips=tuple(skips), sighting=None)
+            pass_by(plan.steps, plan.skips)
+            return plan if plan.digest == head[1].decode() else None
+        except (PlanError, ValueError, OverflowError, RecursionError):
+            return None
 
     @classmethod
     def from_json(cls, text: str | bytes | bytearray) -> Plan:
@@ -432,34 +453,6 @@ class Plan:
 
 # In the order in which they are written.
 _SAVED: Final = tuple(field.name for field in attrs.fields(Plan) if not field.name.startswith("_"))
-
-
-def _read_as_written(data: bytes | bytearray) -> Plan | None:
-    """Read a plan in parts.
-
-    Where these begin is found by bytes that cannot stand inside of a string, as their quotes would
-    be escaped; that they were the right ones, the digest shows.
-    """
-    head = _WRITTEN.match(data)
-    if head is None:
-        return None
-    try:
-        shared: dict[Any, Any] = {}
-        begin = data.index(b'"steps":[', head.end())
-        steps, at = _read_array(
-            data, begin + 9, b'},{"action":', b'],"skips":[', list[Step], shared
-        )
-        skips, at = _read_array(
-            data, at + 11, b'},{"code":', b'],"listing_counts":', list[SkippedStep], shared
-        )
-        rest = data[head.end() - 1 : begin] + b'"steps":[],"skips":[' + data[at:-1]
-        found = msgspec.convert(msgspec.json.decode(rest), Plan)
-        _check_steps(steps)
-        plan = attrs.evolve(found, steps=tuple(steps), skips=tuple(skips), sighting=None)
-        pass_by(plan.steps, plan.skips)
-        return plan if plan.digest == head[1].decode() else None
-    except (PlanError, ValueError, OverflowError, RecursionError):
-        return None
 
 
 def _read_array(
