@@ -152,6 +152,7 @@ class Attempt(msgspec.Struct):
 
     Attributes:
         deadline: by when the whole response must be here, the wait for quota included.
+        waits: whether it waits for its lease, and has not got it.
         sent_at: loop time at which the first byte may have left; None while none can have.
         on_sent: called with that time, directly before the first byte is written. It does not hold
             the attempt itself: a cycle for each call would keep the garbage collector busy.
@@ -163,6 +164,7 @@ class Attempt(msgspec.Struct):
     """
 
     deadline: Deadline = NEVER
+    waits: bool = False
     sent_at: float | None = None
     on_sent: Callable[[float], None] | None = None
     result: Any = msgspec.UNSET

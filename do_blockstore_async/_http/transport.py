@@ -120,7 +120,9 @@ class _Transmission:
         if wait_s is not None:
             # A lease that leaves no time for the response is useless: fail at once instead.
             wait_s -= min(max(throttle._response_s, _LEAST_RESPONSE_S), wait_s / 2)
+        attempt.waits = True
         async with throttle.acquire(timeout=wait_s) as lease:
+            attempt.waits = False
             try:
                 if slots is not None and not self.holds_slot:
                     await slots.acquire()
@@ -289,7 +291,11 @@ class AiohttpTransport:
                         response.close()
                 return raw
         except TimeoutError:
-            failure = RequestTimeoutError("no complete response in time", sent=_sent(attempt))
+            failure = (
+                self.throttle._too_late()
+                if attempt.waits
+                else RequestTimeoutError("no complete response in time", sent=_sent(attempt))
+            )
         except _Lost as lost:
             failure = TransportError(lost.reason, sent=lost.sent)
         except aiohttp.ClientError as error:

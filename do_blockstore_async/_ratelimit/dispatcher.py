@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from .._clock import Clock, finish, wait_until
 from ..errors import BlockStoreError, QuotaWaitTooLongError
@@ -25,6 +26,8 @@ from .pure.ledger import Admission
 from .queue import WaitQueue
 
 __all__ = ["Dispatcher", "too_late"]
+
+T = TypeVar("T")
 
 _logger = logging.getLogger("do_blockstore_async")
 _NEVER = math.inf
@@ -39,9 +42,11 @@ class Dispatcher:
     """
 
     __slots__ = (
+        "_alarm",
         "_budget",
         "_clock",
         "_grant",
+        "_is_busy",
         "_pacer",
         "_queue",
         "_task",
@@ -65,6 +70,10 @@ class Dispatcher:
         self._task: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._timed = False
+        # While the dispatcher waits for something that is no sleep of its own, deadlines are kept
+        # by a timer.
+        self._is_busy = False
+        self._alarm: asyncio.TimerHandle | None = None
 
     def call(self) -> None:
         """Start the dispatcher, or wake it, because a request was queued."""
@@ -76,9 +85,11 @@ class Dispatcher:
             self.wake()
 
     def wake(self) -> None:
-        """End the sleep, because something changed that may let a request go on."""
+        """End the sleep, because something changed that may let a request go on, or end one."""
         if self._wake is not None:
             finish(self._wake)
+        elif self._is_busy:
+            self._set_alarm()
 
     def answered(self) -> None:
         """End the sleep because of a response, unless the wait has a known end.
@@ -100,7 +111,8 @@ class Dispatcher:
 
     def forget(self) -> None:
         """Forget a task whose loop was closed."""
-        self._task = self._wake = None
+        self._task = self._wake = self._alarm = None
+        self._is_busy = False
 
     async def aclose(self) -> None:
         """End the task, if it belongs to the running loop; the queue is empty already."""
@@ -129,7 +141,7 @@ class Dispatcher:
                 elif paced or self._pacer.take(now):
                     if shared is not None:
                         paced = True
-                        if not await shared.claim(background):
+                        if not await self._meanwhile(shared.claim(background)):
                             continue
                         now = self._clock.monotonic()
                     waiter = self._queue.next(background)
@@ -139,7 +151,7 @@ class Dispatcher:
                     elif shared is not None:
                         shared.unclaim()
                 else:
-                    await self._pacer.wait()
+                    await self._meanwhile(self._pacer.wait())
                     paced = True
         except BlockStoreError as error:
             # A shared budget that cannot be used at all: everybody who waits is told.
@@ -149,6 +161,28 @@ class Dispatcher:
             self._task = None
             if shared is not None:
                 shared.note_waiting()
+
+    async def _meanwhile(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for the pace or a store, which may be slow; deadlines that come meanwhile hold."""
+        self._is_busy = True
+        self._set_alarm()
+        try:
+            return await work
+        finally:
+            self._is_busy = False
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._is_busy and self._queue.first_deadline < _NEVER:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_at(self._queue.first_deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._expire(self._clock.monotonic())
+        self._set_alarm()
 
     def _expire(self, now: float) -> None:
         limit = max(now, self._budget.gate_until(now))

@@ -32,7 +32,13 @@ from .._interop.habits import AsyncOnly
 from .._lazy import ModuleLater
 from .._observers import emit
 from ..config import Config
-from ..errors import ClientClosedError, ConfigError, InvalidArgumentError, RateLimitKind
+from ..errors import (
+    ClientClosedError,
+    ConfigError,
+    InvalidArgumentError,
+    QuotaWaitTooLongError,
+    RateLimitKind,
+)
 from .dispatcher import Dispatcher, too_late
 from .lease import Lease, Waiter
 from .local_budget import Budget, LocalBudget
@@ -264,6 +270,10 @@ class Throttle(AsyncOnly):
             before = by_then
             at = self._budget.grant_at(now, ahead + by_then, background)
         return at
+
+    def _too_late(self) -> QuotaWaitTooLongError:
+        """Build the error of a call whose own deadline ended its wait, before the queue's did."""
+        return too_late(self.explain().wait_s)
 
     def _serve(self, waiter: Waiter, now: float, admission: Admission) -> None:
         waiter.grant(self._open(now, admission))

@@ -92,6 +92,8 @@ class InProcessTransport:
             sent = attempt.sent_at is not None
             if self._closed and not sent:
                 raise ClientClosedError("the client was closed") from None
+            if attempt.waits:
+                raise self._throttle._too_late() from None
             raise RequestTimeoutError("no complete response in time", sent=sent) from None
         finally:
             self._scopes.pop(scope, None)
@@ -108,7 +110,9 @@ class InProcessTransport:
     ) -> RawResponse:
         loop = asyncio.get_running_loop()
         deadline = attempt.deadline
+        attempt.waits = True
         async with self._throttle.acquire(timeout=deadline.timeout(loop.time())) as lease:
+            attempt.waits = False
             try:
                 if attempt.gate is not None:
                     attempt.is_late = await attempt.gate()

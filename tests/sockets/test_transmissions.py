@@ -10,15 +10,19 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from do_blockstore_async import BlockStore, QuotaWaitTooLongError
+from do_blockstore_async._ratelimit.lease import Lease
 from do_blockstore_async._ratelimit.middleware import never_written
 from do_blockstore_async._ratelimit.throttle import Throttle
 from do_blockstore_async.config import Config
+from do_blockstore_async.simulator import Simulator, connect_in_process
 
 ROOMY = Config(windows=((10_000, 60.0), (100_000, 3600.0)), late_arrival_s=0.0)
 ANSWER = (
@@ -166,3 +170,33 @@ def test_only_errors_before_the_first_byte_count_as_never_written() -> None:
     assert not never_written(aiohttp.SocketTimeoutError())
     assert not never_written(aiohttp.ClientOSError())
     assert not never_written(TimeoutError())
+
+
+class NeverThrottle(Throttle):
+    """Grants nothing, and says nothing either: as one whose loop is late by more than is left."""
+
+    @asynccontextmanager
+    async def acquire(self, **_: object) -> AsyncIterator[Lease]:
+        await asyncio.get_running_loop().create_future()
+        yield Lease(self)
+
+
+@pytest.mark.parametrize("in_process", [False, True])
+async def test_a_call_that_ends_while_it_waits_says_that_the_budget_ended_it(
+    in_process: bool,
+) -> None:
+    async with Simulator() as simulator:
+        store = (
+            connect_in_process(simulator.world)
+            if in_process
+            else BlockStore(simulator.token, base_url=simulator.url)
+        )
+        async with store:
+            transport: Any = store._open_engine()._transport
+            setattr(
+                transport, "_throttle" if in_process else "throttle", NeverThrottle(store._config)
+            )
+            with pytest.raises(QuotaWaitTooLongError) as caught:
+                await store.volumes.get("0" * 8, timeout=0.05)
+        assert (caught.value.attempts, caught.value.retry_after) == (0, 0.0)
+        assert not simulator.requests

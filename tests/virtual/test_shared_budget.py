@@ -201,6 +201,29 @@ async def test_one_that_is_cut_off_spends_its_share_and_the_others_go_on() -> No
 
 
 @virtual
+async def test_deadlines_hold_while_the_store_stands_still() -> None:
+    fleet = Fleet(Config(), judge_for(Config(), "sliding"))
+    process = fleet.process()
+    await process.call()
+    process.way.stopped_until = now() + 5.0
+
+    async def failed_after_s(timeout: float) -> float:
+        asked = now()
+        with pytest.raises(QuotaWaitTooLongError):
+            await process.call(timeout=timeout)
+        return now() - asked
+
+    first = asyncio.create_task(failed_after_s(2.0))
+    await asyncio.sleep(0.5)
+    assert await failed_after_s(0.3) == pytest.approx(0.3, abs=0.01), (
+        "one that came while a claim was asked"
+    )
+    assert await first == pytest.approx(2.0, abs=0.01)
+    await process.call()
+    assert (process.done, fleet.refused) == (2, 0)
+
+
+@virtual
 async def test_when_all_are_cut_off_all_spend_their_shares() -> None:
     fleet = Fleet(Config(), judge_for(Config(), "sliding"))
     for _ in range(3):
