@@ -20,6 +20,12 @@ settings.register_profile(
 settings.load_profile("suite")
 
 
+def pytest_collection_finish() -> None:
+    """Spare the collector what is there for good: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[ScriptedServer]:
     """An HTTP server on loopback that answers what a test tells it to, byte by byte if need be.
