@@ -2,7 +2,8 @@
 
 Whatever may wait, for a lock or a disk, is done in a thread of its own. An exchange that waits for
 neither, in a file that need not outlive this boot, takes 50 µs of CPU, and going to a thread and
-back 80 µs: so that is done at once.
+back 80 µs: so that is done at once. While another thread computes, it is not: each of SQLite's
+calls would wait 5 ms for the interpreter, and stop the event loop for 15 to 100 ms in all.
 
 S1. The file and its folder belong to this user alone, and lie on a file system of this machine:
     elsewhere SQLite's locks do not hold, and others could write into the budget.
@@ -29,7 +30,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-from .._clock import now_s, pause
+from .._clock import boot_s, now_s, pause
 from ..errors import BlockStoreError, StoreUnusableError
 from .store import (
     CHANGED_WITHIN_S,
@@ -49,6 +50,9 @@ T = TypeVar("T")
 _FORMAT: Final = 1
 _BUSY_S: Final = 5.0
 _POLL_S: Final = 0.02
+_POLL_SLOWLY_S: Final = 0.2
+# No exchange takes so long that waits for nothing.
+_SLOW_S: Final = 0.004
 # After so many exchanges at once, other tasks have their turn.
 _IN_A_ROW: Final = 8
 _REMOTE: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph"})
@@ -107,6 +111,7 @@ class SqliteStore:
         self._database: sqlite3.Connection | None = None
         self._inode = (0, 0)
         self._in_a_row = 0
+        self._is_slow = False
         self._version = 0
 
     async def exchange(
@@ -138,12 +143,17 @@ class SqliteStore:
         return await self._run(lambda: self._exchange(after, facts, only_if, trim_before))
 
     async def changed(self, after: int) -> None:
-        """See `LogStore.changed`: SQLite tells nobody, so this looks every 20 ms."""
+        """See `LogStore.changed`: SQLite tells nobody, so this looks every 20 ms, or 200."""
         del after
         until = now_s() + CHANGED_WITHIN_S
         with suppress(BlockStoreError):
-            while now_s() < until and not self._at_once(self._is_changed):
-                await pause(_POLL_S)
+            while now_s() < until:
+                is_changed = self._at_once(self._is_changed)
+                if is_changed is None:
+                    is_changed = await self._run(self._is_changed)
+                if is_changed:
+                    return
+                await pause(_POLL_SLOWLY_S if self._is_slow else _POLL_S)
             return
         await pause(max(0.0, until - now_s()))
 
@@ -168,10 +178,10 @@ class SqliteStore:
 
     def _at_once(self, work: Callable[[], T]) -> T | None:
         """Do what does not wait; None if it would have to."""
-        if not self._in_use.acquire(blocking=False):
+        if self._is_slow or not self._in_use.acquire(blocking=False):
             return None
         try:
-            return work()
+            return self._timed(work)
         except _WouldWaitError:
             return None
         except (sqlite3.Error, OSError) as error:
@@ -184,12 +194,20 @@ class SqliteStore:
     async def _run(self, work: Callable[[], T]) -> T:
         def patiently() -> T:
             with self._in_use:
-                return _patiently(work)
+                return self._timed(lambda: _patiently(work))
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, patiently)
         except (sqlite3.Error, OSError, RuntimeError) as error:
             raise self._meaning(error) from None
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        """Do `work`, and note whether it was slow: then the next is done in the thread."""
+        began = boot_s()
+        try:
+            return work()
+        finally:
+            self._is_slow = boot_s() - began > _SLOW_S
 
     def _meaning(self, error: Exception) -> BlockStoreError:
         reason = getattr(error, "strerror", None) or str(error)

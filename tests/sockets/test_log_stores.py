@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from do_blockstore_async._log.redis import RedisStore
 from do_blockstore_async._log.sqlite import SqliteStore
 from do_blockstore_async._log.store import CHANGED_WITHIN_S, PAGE, LogStore, LogStoreError
 from do_blockstore_async.errors import StoreUnusableError
+from tests.support.web_services import until
 
 KINDS = ("memory", "sqlite", "redis", "postgres")
 
@@ -285,6 +287,41 @@ async def opened(path: Path, **options: Any) -> AsyncIterator[SqliteStore]:
         yield store
     finally:
         await store.aclose()
+
+
+async def test_what_is_slow_is_done_in_a_thread_until_it_is_quick_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown_s = took_s = 0.0
+    done_in: list[bool] = []
+    _timed = SqliteStore._timed
+
+    def timed(store: SqliteStore, work: Callable[[], Any]) -> Any:
+        done_in.append(threading.current_thread() is threading.main_thread())
+        return _timed(store, work)
+
+    def clock() -> float:  # which goes on by `took_s` in each exchange
+        nonlocal shown_s
+        shown_s += took_s
+        return shown_s
+
+    monkeypatch.setattr(SqliteStore, "_timed", timed)
+    monkeypatch.setattr("do_blockstore_async._log.sqlite.boot_s", clock)
+    async with opened(tmp_path / "log.db", synchronous="off") as store:
+        await store.exchange(0)
+        done_in.clear()
+        await store.exchange(0)
+        took_s = 0.005  # as where another thread computes
+        await store.exchange(0)
+        await store.exchange(0)
+        changed = asyncio.create_task(store.changed(0))
+        await until(lambda: len(done_in) > 4)
+        changed.cancel()
+        took_s = 0.0
+        await store.exchange(0)
+        await store.exchange(0)
+        assert done_in[-2:] == [False, True]
+    assert done_in[:5] == [True, True, False, False, False]
 
 
 async def test_its_file_is_this_users_alone(tmp_path: Path) -> None:

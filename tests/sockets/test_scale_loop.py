@@ -8,14 +8,18 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import pytest
 
 from benchmarks.scale.fleet import ROOMY, Fleet, open_store
 from benchmarks.scale.service import calls_of_a_service
 from do_blockstore_async import Config
 from do_blockstore_async.bulk import Retention
+from do_blockstore_async.bulk.concurrency.thread import in_thread
 from tests.support.virtual_time import run_virtual
 
 
@@ -87,3 +91,33 @@ def test_a_service_holds_no_more_after_more_calls() -> None:
     first, second, third = run_virtual(calls_of_a_service(5_000, (0.5, 0.75, 1.0)))
     assert second.objects - first.objects < 20
     assert third.objects - second.objects < 20
+
+
+def test_work_in_a_thread_begins_when_the_loop_has_turned() -> None:
+    """Not while the loop still starts the thread: it would wait for it at each lock."""
+
+    def work() -> list[str]:
+        frame, names = sys._current_frames()[threading.main_thread().ident or 0], []
+        while frame is not None:
+            names.append(frame.f_code.co_name)
+            frame = frame.f_back  # type: ignore[assignment] # its end
+        return names
+
+    async def several() -> list[str]:
+        return [name for _ in range(20) for name in await in_thread(work)]
+
+    assert {"in_thread", "submit", "start", "_read_from_self"}.isdisjoint(asyncio.run(several()))
+
+
+def test_work_in_a_thread_is_done_where_the_loop_turns_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("do_blockstore_async.bulk.concurrency.thread._LONGEST_S", 0.01)
+    is_done = threading.Event()
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(in_thread(is_done.set))
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        assert is_done.wait(60)
+        loop.run_until_complete(task)
