@@ -124,7 +124,7 @@ def _json_pieces(value: Any, indent: str) -> Iterator[str]:
             yield from _json_pieces(item, "  ")
             before = ",\n  "
         yield "\n}"
-    elif isinstance(value, list | tuple) and len(value) > _AT_ONCE:
+    elif _is_array(value) and len(value) > _AT_ONCE:
         before = "[\n"
         for start in range(0, len(value), _AT_ONCE):
             part = _json_at_once(value[start : start + _AT_ONCE])[2:-2]
@@ -169,11 +169,15 @@ def builtins_of(value: Any) -> Any:
         return {name: builtins_of(getattr(value, name)) for name in fields}
     if isinstance(value, Mapping):
         return {str(key): builtins_of(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if _is_array(value):
         return [builtins_of(item) for item in value]
     if isinstance(value, datetime):
         return iso_time(value)
     raise TypeError(f"{kind.__name__} has no form in JSON")
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
 
 
 @cache

@@ -8,18 +8,15 @@ same. Pure.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
 
-__all__ = ["known_to_attrs", "pass_by"]
+__all__ = ["known_to_attrs"]
 
 S = TypeVar("S", bound=type[msgspec.Struct])
-
-_LONG: Final = 10_000
 
 
 def known_to_attrs(*order: str) -> Callable[[S], S]:
@@ -44,13 +41,3 @@ def known_to_attrs(*order: str) -> Callable[[S], S]:
         return struct
 
     return known
-
-
-def pass_by(*rows: tuple[Any, ...]) -> None:
-    """Let the garbage collector look at long tuples of structs now, and pass them by from then on.
-
-    It would look at them once anyway, but maybe in a full collection, which takes long by itself.
-    """
-    is_new = any(len(each) > _LONG and gc.is_tracked(each) for each in rows)
-    if is_new and gc.isenabled():
-        gc.collect(0)

@@ -22,12 +22,12 @@ from .errors import PlanError
 from .model.listed import (
     AnySnapshot,
     AnyVolume,
-    CompactRows,
     Gatherer,
     ListedSnapshot,
     ListedVolume,
 )
 from .model.plan import Plan
+from .model.rows import CompactRows
 from .model.selection import Selection
 
 __all__ = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
 import pickle
 import typing
 from collections.abc import Iterator
@@ -20,7 +21,6 @@ from hypothesis import strategies as st
 from do_blockstore_async import Config, _export
 from do_blockstore_async._export import json_text
 from do_blockstore_async._http.request import encode_json
-from do_blockstore_async._interop import structs
 from do_blockstore_async._log.store import Fact
 from do_blockstore_async.bulk.execution import journal_state
 from do_blockstore_async.bulk.execution.journal_state import (
@@ -32,8 +32,8 @@ from do_blockstore_async.bulk.execution.journal_state import (
 )
 from do_blockstore_async.bulk.files import replace_file
 from do_blockstore_async.bulk.model import plan as plan_module
+from do_blockstore_async.bulk.model import rows as rows_module
 from do_blockstore_async.bulk.model.listed import (
-    CompactRows,
     Gatherer,
     SnapshotsByVolume,
     snapshot_of,
@@ -41,6 +41,7 @@ from do_blockstore_async.bulk.model.listed import (
 )
 from do_blockstore_async.bulk.model.plan import Plan, SkippedStep, Step
 from do_blockstore_async.bulk.model.report import ReportRow
+from do_blockstore_async.bulk.model.rows import CompactRows, LongRows, kept
 from do_blockstore_async.bulk.model.selection import Selection
 from do_blockstore_async.models import VolumeSnapshot
 from do_blockstore_async.resources._ids import IdMap, IdSet, PairMap
@@ -254,13 +255,47 @@ def test_a_mapping_in_parts_is_a_mapping(done: list[tuple[str, str, int]]) -> No
     assert (len(copy), bool(copy)) == (len(expected), bool(expected))
 
 
-def test_the_collector_looks_at_a_long_plan_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(structs, "_LONG", 10)
-    made = plan_of([step(n) for n in range(20)])
+def test_the_collector_passes_a_long_plan_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "_LONG", 10)
+    skips = [SkippedStep(code="exists", name=f"v{n}", reason="", region="r") for n in range(1_000)]
+    made = plan_of([step(n) for n in range(1_000)], skips)
     read = Plan.read_as_written(made.to_json().encode())
-    assert read == made
     assert read is not None
-    assert not gc.is_tracked(read.steps)
+    assert (read, hash(read.steps)) == (made, hash(made.steps))
+    gc.collect(0)
+    for rows in (read.steps, read.skips):
+        assert isinstance(rows, LongRows)
+        assert not any(map(gc.is_tracked, rows._pages))
+    assert read.to_json() == made.to_json()
+    assert Plan.from_json(json.dumps(json.loads(made.to_json()))) == made
+
+
+@given(st.integers(0, 300), st.data())
+def test_rows_are_like_a_tuple(count: int, data: st.DataObject) -> None:
+    plain = tuple(range(count))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows_module, "_IN_PAGE", 7)
+        patch.setattr(rows_module, "_LONG", 0)
+        compact = CompactRows(plain)
+        rows = kept(plain) if data.draw(st.booleans()) else kept(compact)
+        assert isinstance(rows, LongRows) or not count
+        near = st.integers(-count - 9, count + 9)
+        part = data.draw(st.builds(slice, near | st.none(), near | st.none(), st.none()))
+        stepped = data.draw(st.builds(slice, near, near, st.integers(-3, 3).filter(bool)))
+        assert (rows[part], rows[stepped]) == (plain[part], plain[stepped])
+        number = data.draw(near)
+        if -count <= number < count:
+            assert rows[number] == compact[number] == plain[number]
+        else:
+            with pytest.raises(IndexError):
+                rows[number]
+        assert (number in rows, rows.count(number)) == (number in plain, plain.count(number))
+        assert rows == plain == rows == kept(rows) == compact
+        assert [*rows] == [*plain] == [*reversed(rows)][::-1]
+        assert (len(rows), repr(rows), hash(rows)) == (count, repr(plain), hash(plain))
+        assert rows != (*plain, 1)
+        compact.append(1)
+        assert rows == plain
 
 
 def test_rows_are_those_of_the_pages() -> None:

@@ -26,9 +26,9 @@ from ...resources._ids import IdMap, IdSet
 from ..account import AccountReader, AccountView, another_account, is_account_of, release
 from ..concurrency.thread import in_thread
 from ..errors import PlanError
-from ..model.listed import CompactRows
 from ..model.outcome import Ended, StepVerdict
 from ..model.plan import Plan, Step
+from ..model.rows import CompactRows, kept
 from .journal import Journal
 from .journal_state import JournalState
 from .step_actions import handler_of
@@ -53,7 +53,7 @@ class Remaining:
         is_account_known: whether the plan was seen to be of this account.
     """
 
-    pending: tuple[Step, ...]
+    pending: Sequence[Step]
     verdicts: Mapping[str, StepVerdict]
     finished: Mapping[str, Ended]
     parked: frozenset[str] = frozenset()
@@ -85,7 +85,7 @@ async def compute_remaining(
         raise PlanError("no step in this journal has an outcome yet: run without retry_failed")
 
     # Of 70,000 steps, what is done in a thread here takes most of a second.
-    def select() -> tuple[tuple[Step, ...], frozenset[str], Mapping[str, Step]]:
+    def select() -> tuple[Sequence[Step], frozenset[str], Mapping[str, Step]]:
         pending = pending_steps(plan, finished, retry_failed=retry_failed)
         doubtful = in_doubt(pending, state.claims, finished)
         return pending, doubtful, _earlier_dependencies(plan, pending)
@@ -99,7 +99,9 @@ async def compute_remaining(
         )
     chosen = pending
     if parked:
-        chosen = await in_thread(lambda: tuple(s for s in pending if s.key not in parked))
+        chosen = await in_thread(
+            lambda: CompactRows(step for step in pending if step.key not in parked)
+        )
     doubtful -= parked
     verdicts: IdMap[StepVerdict] = IdMap()
     is_fresh = plan.was_read_by(engine, since_s=engine.clock.monotonic() - max_plan_age_s)
@@ -221,7 +223,7 @@ async def _looked_up(
 
 def pending_steps(
     plan: Plan, finished: Mapping[str, Ended], *, retry_failed: bool = False
-) -> tuple[Step, ...]:
+) -> Sequence[Step]:
     """Select the steps that are still to be done, in the plan's order. Pure.
 
     Args:
@@ -244,7 +246,7 @@ def pending_steps(
         if is_pending:
             keys.add(step.key)
             found.append(step)
-    return tuple(found)
+    return kept(found)
 
 
 def in_doubt(
@@ -289,9 +291,8 @@ def classify(
     return verdicts
 
 
-def _earlier_dependencies(plan: Plan, pending: Iterable[Step]) -> Mapping[str, Step]:
+def _earlier_dependencies(plan: Plan, pending: Sequence[Step]) -> Mapping[str, Step]:
     """Steps of earlier runs whose result must still exist, by the key of what depends on them."""
-    pending = tuple(pending)
     if len(pending) == len(plan.steps):
         return {}  # there was no earlier run
     waiting = IdSet(step.key for step in pending)

@@ -12,6 +12,7 @@ from ..._log.store import LogStoreError
 from ..concurrency.thread import in_thread
 from ..errors import JournalError
 from ..model.plan import Plan, Step
+from ..model.rows import CompactRows, kept
 from ..model.run_status import RunDetails, RunStatus, RunStep, RunWorker
 from .journal_reader import JournalPlace, JournalReader
 from .journal_state import JournalState
@@ -152,7 +153,7 @@ def _details(reader: JournalReader, plan: Plan) -> RunDetails:
     return RunDetails(
         status=_status(reader, plan),
         plan=plan,
-        steps=tuple(_run_step(reader.state, step, silent) for step in plan.steps),
+        steps=kept(CompactRows(_run_step(reader.state, step, silent) for step in plan.steps)),
         pending=pending_steps(plan, finished),
         failed=pending_steps(plan, finished, retry_failed=True),
     )

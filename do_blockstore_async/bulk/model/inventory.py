@@ -12,10 +12,11 @@ import attrs
 import msgspec
 
 from ..._export import csv_text, json_text
-from ..._interop.structs import known_to_attrs, pass_by
+from ..._interop.structs import known_to_attrs
 from ...resources._ids import IdSet
-from .listed import AnySnapshot, AnyVolume, CompactRows, SnapshotsByVolume
+from .listed import AnySnapshot, AnyVolume, SnapshotsByVolume
 from .prices import Prices
+from .rows import CompactRows, kept
 
 __all__ = [
     "Inventory",
@@ -109,7 +110,7 @@ class Inventory:
         snapshots_by_age: the snapshots of all rows, from the youngest to the oldest.
     """
 
-    rows: tuple[InventoryRow, ...]
+    rows: Sequence[InventoryRow]
     taken_at: datetime
     currency: str
     snapshots_by_age: tuple[SnapshotAgeGroup, ...] = ()
@@ -221,9 +222,7 @@ def take_inventory(
             )
         )
     grouped.release()
-    taken = Inventory(tuple(rows), at, prices.currency, ages.groups(prices))
-    pass_by(taken.rows)
-    return taken
+    return Inventory(kept(rows), at, prices.currency, ages.groups(prices))
 
 
 class _Ages:

@@ -9,9 +9,8 @@ wherever a job only reads these. Pure.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import chain
 from operator import attrgetter
 from typing import Final, TypeAlias, TypeVar
 
@@ -19,11 +18,11 @@ import msgspec
 
 from ...models import Region, Volume, VolumeSnapshot
 from ...resources._ids import IdMap
+from .rows import CompactRows
 
 __all__ = [
     "AnySnapshot",
     "AnyVolume",
-    "CompactRows",
     "Gatherer",
     "ListedSnapshot",
     "ListedVolume",
@@ -37,8 +36,6 @@ R = TypeVar("R")
 # With more different ones than that, sharing them is not worth its own memory.
 _MOST_SHARED: Final = 1 << 18
 _MOST_SHARED_IN_PART: Final = 1 << 12
-# The collector looks at a tuple once, and at up to 700 new ones at a time.
-_IN_PAGE: Final = 1 << 7
 _AGE: Final = attrgetter("created_at", "id")
 
 
@@ -73,52 +70,6 @@ class ListedSnapshot(msgspec.Struct, frozen=True, gc=False):
 
 AnyVolume: TypeAlias = Volume | ListedVolume
 AnySnapshot: TypeAlias = VolumeSnapshot | ListedSnapshot
-
-
-class CompactRows(Collection[R]):
-    """Rows of a listing, or of a plan that is being made, in their order.
-
-    They are kept in tuples: those of what the collector need not visit are passed by with it, while
-    one list of a million would be gone through in each full collection.
-    """
-
-    __slots__ = ("_pages", "_tail")
-
-    def __init__(self) -> None:
-        self._pages: list[tuple[R, ...]] = []
-        self._tail: list[R] = []
-
-    def append(self, row: R) -> None:
-        """Add a row."""
-        self._tail.append(row)
-        if len(self._tail) == _IN_PAGE:
-            self._pages.append(tuple(self._tail))
-            self._tail.clear()
-
-    def extend(self, rows: Iterable[R]) -> None:
-        """Add rows."""
-        for row in rows:
-            self.append(row)
-
-    def at(self, index: int) -> R:
-        """Return the row that was added as number `index`, from 0."""
-        page, offset = divmod(index, _IN_PAGE)
-        return self._tail[offset] if page == len(self._pages) else self._pages[page][offset]
-
-    def release(self) -> None:
-        """Let go of the rows, page by page: a million at once would take 0.2 s, in any thread."""
-        self._tail.clear()
-        while self._pages:
-            self._pages.pop()
-
-    def __iter__(self) -> Iterator[R]:
-        return chain(chain.from_iterable(self._pages), self._tail)
-
-    def __len__(self) -> int:
-        return len(self._pages) * _IN_PAGE + len(self._tail)
-
-    def __contains__(self, row: object) -> bool:
-        return row in self._tail or any(row in page for page in self._pages)
 
 
 class SnapshotsByVolume(Mapping[str, "list[AnySnapshot]"]):

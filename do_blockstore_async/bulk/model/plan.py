@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -22,10 +22,11 @@ import attrs
 import msgspec
 
 from ..._http.request import encode_json
-from ..._interop.structs import known_to_attrs, pass_by
+from ..._interop.structs import known_to_attrs
 from ..._schema.validation import check_tags
 from ...resources._ids import IdSet
 from ..errors import PlanError
+from .rows import CompactRows, LongRows, kept
 from .selection import Selection
 from .specs import VolumeSpec
 
@@ -232,8 +233,8 @@ class Plan:
     job: str
     made_at: datetime
     selection: Selection
-    steps: tuple[Step, ...]
-    skips: tuple[SkippedStep, ...] = ()
+    steps: Sequence[Step]
+    skips: Sequence[SkippedStep] = ()
     listing_counts: ListingCounts = ListingCounts()
     duration_s: float = 0.0
     currency: str = "USD"
@@ -357,7 +358,7 @@ class Plan:
             yield before + encode_json(name) + b":"
             before = b","
             value = getattr(self, name)
-            if not isinstance(value, tuple):
+            if not isinstance(value, tuple | LongRows):
                 yield encode_json(value)
                 continue
             yield b"["
@@ -412,8 +413,7 @@ class Plan:
             rest = data[head.end() - 1 : begin] + b'"steps":[],"skips":[' + data[at:-1]
             found = msgspec.convert(msgspec.json.decode(rest), Plan)
             _check_steps(steps)
-            plan = attrs.evolve(found, steps=tuple(steps), skips=tuple(skips), sighting=None)
-            pass_by(plan.steps, plan.skips)
+            plan = attrs.evolve(found, steps=kept(steps), skips=kept(skips), sighting=None)
             return plan if plan.digest == head[1].decode() else None
         except (PlanError, ValueError, OverflowError, RecursionError):
             return None
@@ -445,7 +445,7 @@ class Plan:
             _check_steps(plan.steps)
         except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
             raise PlanError(f"the saved plan cannot be read: {error}; plan again") from None
-        plan = attrs.evolve(plan, sighting=None)
+        plan = attrs.evolve(plan, steps=kept(plan.steps), skips=kept(plan.skips), sighting=None)
         if plan.digest != document.get("digest"):
             raise PlanError("the saved plan was edited: plan again")
         return plan
@@ -462,7 +462,7 @@ def _read_array(
     behind: bytes,
     kind: type[list[R]],
     shared: dict[Any, Any],
-) -> tuple[list[R], int]:
+) -> tuple[CompactRows[R], int]:
     """Read the items of an array in parts.
 
     Args:
@@ -477,7 +477,7 @@ def _read_array(
         The items, and where `behind` begins.
     """
     decode = msgspec.json.Decoder(kind).decode
-    items: list[R] = []
+    items: CompactRows[R] = CompactRows()
     while True:
         cut = data.find(between, start + _PART_BYTES)
         end = -1
@@ -486,7 +486,7 @@ def _read_array(
         part = decode(b"[" + data[start : cut + 1 if cut >= 0 else end] + b"]")
         for item in part:
             _share(item, shared)
-        items += part
+        items.extend(part)
         if cut < 0:
             return items, end
         start = cut + 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal, TypeAlias
 
@@ -14,6 +14,7 @@ from ..._export import csv_text, json_text
 from ..._interop.structs import known_to_attrs
 from .outcome import Ended, Status
 from .plan import Plan
+from .rows import CompactRows, kept
 
 __all__ = ["Report", "ReportRow", "report_of"]
 
@@ -68,7 +69,7 @@ class Report:
 
     kind: str
     job: str
-    rows: tuple[ReportRow, ...]
+    rows: Sequence[ReportRow]
     remaining: int = 0
     stopped: str | None = None
     requests: int = 0
@@ -220,7 +221,7 @@ def report_of(
     duration_s: float,
 ) -> Report:
     """Make the report of a plan from the outcomes of its steps, of earlier runs too."""
-    rows: list[ReportRow] = []
+    rows: CompactRows[ReportRow] = CompactRows()
     monthly_change = 0.0
     for step in plan.steps:
         found = ended.get(step.key)
@@ -242,7 +243,7 @@ def report_of(
             )
         )
     remaining = len(plan.steps) - len(rows)
-    rows += [
+    rows.extend(
         ReportRow(
             key=f"skip:{skip.region}:{skip.name}",
             action="skip",
@@ -255,11 +256,11 @@ def report_of(
             planned=True,
         )
         for skip in plan.skips
-    ]
+    )
     return Report(
         kind=plan.kind,
         job=plan.job,
-        rows=tuple(rows),
+        rows=kept(rows),
         remaining=remaining,
         stopped=stopped,
         requests=requests,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -104,9 +105,9 @@ class RunDetails:
 
     status: RunStatus
     plan: Plan
-    steps: tuple[RunStep, ...]
-    _pending: tuple[Step, ...] = attrs.field(repr=False)
-    _failed: tuple[Step, ...] = attrs.field(repr=False)
+    steps: Sequence[RunStep]
+    _pending: Sequence[Step] = attrs.field(repr=False)
+    _failed: Sequence[Step] = attrs.field(repr=False)
 
     def remainder(self, *, retry_failed: bool = False) -> Plan:
         """Return what resuming the run would do, as a plan to be shown; to do it, `Bulk.resume`.

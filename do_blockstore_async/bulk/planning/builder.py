@@ -16,7 +16,6 @@ from typing import Final
 import attrs
 
 from ..._http.engine import Engine
-from ..._interop.structs import pass_by
 from ..._ratelimit.throttle import Throttle
 from ..._schema.validation import check_tags
 from ...errors import InvalidArgumentError
@@ -24,7 +23,7 @@ from ...resources._ids import IdSet
 from ..account import AccountReader, release
 from ..concurrency.thread import in_thread
 from ..errors import NothingSelectedError, PlanError
-from ..model.listed import AnySnapshot, AnyVolume, CompactRows
+from ..model.listed import AnySnapshot, AnyVolume
 from ..model.plan import (
     ListingCounts,
     Plan,
@@ -36,6 +35,7 @@ from ..model.plan import (
 )
 from ..model.prices import Prices
 from ..model.retention import Retention
+from ..model.rows import CompactRows
 from ..model.selection import Selection
 from ..model.snapshot_names import Template, check_job, check_own_tags, job_tag
 from ..model.specs import VolumeSpec
@@ -273,7 +273,6 @@ class PlanBuilder:
             plan = self._made(
                 kind, policy, selection, steps, skips, volumes, snapshots, sighting, options
             )
-            pass_by(plan.steps, plan.skips)
             return plan, plan.requests
 
         plan, requests = await in_thread(make)
@@ -305,8 +304,8 @@ class PlanBuilder:
             job=policy.job,
             made_at=policy.at,
             selection=selection,
-            steps=tuple(steps),
-            skips=tuple(skips),
+            steps=steps,
+            skips=skips,
             listing_counts=ListingCounts(
                 None if volumes is None else len(volumes),
                 None if snapshots is None else len(snapshots),

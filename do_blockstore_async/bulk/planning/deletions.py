@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
-from ..model.listed import AnySnapshot, AnyVolume, CompactRows, SnapshotsByVolume
+from ..model.listed import AnySnapshot, AnyVolume, SnapshotsByVolume
 from ..model.plan import SkippedStep, Step
+from ..model.rows import CompactRows, kept
 from .policy import (
     MAX_SNAPSHOTS,
     SnapshotPolicy,
@@ -35,7 +36,7 @@ def deletion_steps(
         snapshots: of the account; None for no last snapshot.
         must_carry: the tags that the volume must still have when it is deleted.
     """
-    free = [volume for volume in volumes if not volume.droplet_ids]
+    free = CompactRows(volume for volume in volumes if not volume.droplet_ids)
     names = policy.names(free) if snapshots is not None else {}
     grouped = SnapshotsByVolume(snapshots or ())
     steps: CompactRows[Step] = CompactRows()
@@ -82,4 +83,4 @@ def deletion_steps(
             )
         )
     grouped.release()
-    return tuple(steps), tuple(skips)
+    return kept(steps), kept(skips)

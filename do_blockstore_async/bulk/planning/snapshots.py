@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import chain
 
 import attrs
 
 from ...models import Volume
-from ..model.listed import AnySnapshot, AnyVolume, CompactRows, ListedVolume, SnapshotsByVolume
+from ..model.listed import AnySnapshot, AnyVolume, ListedVolume, SnapshotsByVolume
 from ..model.plan import SkippedStep, Step
 from ..model.retention import Retention, apply
+from ..model.rows import CompactRows, kept
 from .policy import (
     MAX_SNAPSHOTS,
     SnapshotPolicy,
@@ -83,7 +83,8 @@ def snapshot_steps(
         before.append(create)
         after.extend(delete(each, volume, retained, depends_on=create.key) for each in gone[early:])
     grouped.release()
-    return tuple(chain(before, after)), tuple(skips)
+    before.extend(after)
+    return kept(before), kept(skips)
 
 
 def prune_steps(
@@ -115,7 +116,7 @@ def prune_steps(
             continue
         steps.extend(delete(each, volume, retained) for each in gone)
     grouped.release()
-    return tuple(steps), tuple(skips)
+    return kept(steps), kept(skips)
 
 
 def _reason(keep: Retention | None) -> str:

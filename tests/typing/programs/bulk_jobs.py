@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_type
 
@@ -22,7 +23,7 @@ async def nightly(store: BlockStore, journal: Path) -> Report:
         Selection(regions=("nyc3", "fra1")), job="nightly", keep=Retention(last=2, weekly=4)
     )
     assert_type(plan, Plan)
-    assert_type(plan.steps, tuple[Step, ...])
+    assert_type(plan.steps, Sequence[Step])
     async with store.bulk.run(plan, journal=journal, max_failures=10) as run:
         async for outcome in run:
             print(outcome.status, outcome.key, outcome.reason or "")
