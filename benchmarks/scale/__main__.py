@@ -7,6 +7,7 @@ that others may use the machine meanwhile; memory is resident memory of the proc
 `floors` and `models` measure what others are judged by: leave them in if you choose.
 
     --python PATH    with another interpreter; --uvloop: with uvloop
+    --rounds 3       all of it three times, and the medians: of the growth too, round by round
     --plot FILE      a picture too; --json FILE: the figures
     --quick          a trial of 20 and 50 volumes, in one process, each piece once; the exit code
                      judges nothing
@@ -25,7 +26,7 @@ from typing import Any
 import attrs
 
 from .cases import CASES, run_case
-from .judgement import judged, tables
+from .judgement import BySize, judged, over_rounds, tables
 from .probe import Figures
 from .service import serve
 
@@ -43,6 +44,13 @@ def _measure(case: str, volumes: int, options: argparse.Namespace) -> list[Figur
     return [Figures(**one) for one in json.loads(done.stdout)]
 
 
+def _plain(rounds: list[BySize]) -> list[dict[str, Any]]:
+    return [
+        {str(size): [attrs.asdict(one) for one in found] for size, found in each.items()}
+        for each in rounds
+    ]
+
+
 def main(arguments: list[str]) -> int:
     """Measure; the exit code tells whether every bar was met."""
     parser = argparse.ArgumentParser(
@@ -55,6 +63,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--calls", type=int, default=1_000_000, help="of the case `service`")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--uvloop", action="store_true")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
@@ -74,17 +83,18 @@ def main(arguments: list[str]) -> int:
         if not chosen:
             return 0 if is_flat else 1
     sizes = options.sizes or ("20,50" if options.quick else "1000,10000,100000")
-    by_size: dict[int, list[Figures]] = {}
-    for size in map(int, sizes.split(",")):
-        by_size[size] = [one for case in chosen for one in _measure(case, size, options)]
+    rounds: list[BySize] = []
+    for _ in range(options.rounds):
+        rounds.append({size: [] for size in map(int, sizes.split(","))})
+        for case in chosen:
+            for size, found in rounds[-1].items():
+                found += _measure(case, size, options)
+        if options.json is not None:  # as far as it is
+            options.json.write_text(json.dumps(_plain(rounds), indent=1) + "\n")
+    by_size = over_rounds(rounds)
     print("\n".join(tables(by_size)))
-    table = judged(by_size)
+    table = judged(*rounds)
     print("\n".join(table.lines))
-    if options.json is not None:
-        figures: dict[str, Any] = {
-            str(size): [attrs.asdict(one) for one in found] for size, found in by_size.items()
-        }
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
     if options.plot is not None:
         from .plot import draw
 

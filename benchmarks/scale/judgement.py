@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from ..quota.table import Table
 from .floors import floor_ms
-from .probe import Figures
+from .probe import Figures, merged
 
-__all__ = ["exponent", "is_long_enough", "judged", "tables"]
+__all__ = ["BySize", "exponent", "growth_of", "is_long_enough", "judged", "over_rounds", "tables"]
+
+BySize: TypeAlias = dict[int, list[Figures]]
 
 _MOST_EXPONENT = 1.05
 _LEAST_SMALL_S, _LEAST_LARGE_S = 0.1, 0.2
@@ -54,7 +58,7 @@ def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} ms"
 
 
-def tables(by_size: dict[int, list[Figures]]) -> list[str]:
+def tables(by_size: BySize) -> list[str]:
     """Return a table for each size."""
     lines: list[str] = []
     for volumes, found in by_size.items():
@@ -79,12 +83,38 @@ def tables(by_size: dict[int, list[Figures]]) -> list[str]:
     return lines
 
 
-def judged(by_size: dict[int, list[Figures]]) -> Table:
+def over_rounds(rounds: Sequence[BySize]) -> BySize:
+    """Return the figures of all rounds together: their medians."""
+    first = rounds[0]
+    return {
+        volumes: [
+            merged([each[volumes][number] for each in rounds], are_rounds=True)
+            for number in range(len(found))
+        ]
+        for volumes, found in first.items()
+    }
+
+
+def growth_of(case: str, rounds: Sequence[BySize]) -> float:
+    """Return the exponent of a piece from the last size but one to the last: the rounds' median.
+
+    In a round both sizes are measured one after the other, on a machine that is about the same.
+    """
+    small, large = sorted(rounds[0])[-2:]
+    pairs = (
+        [next(one for one in each[size] if one.case == case) for size in (small, large)]
+        for each in rounds
+    )
+    return statistics.median(exponent(*pair) for pair in pairs)
+
+
+def judged(*rounds: BySize) -> Table:
     """Return what must be shown, and whether it is."""
     table = Table()
+    by_size = over_rounds(rounds)
     sizes = sorted(by_size)
     if len(sizes) > 1:
-        _judge_growth(table, by_size[sizes[-2]], by_size[sizes[-1]])
+        _judge_growth(table, by_size[sizes[-2]], by_size[sizes[-1]], rounds)
     found = by_size[sizes[-1]]
     for one in found:
         if one.group != "floors":
@@ -92,7 +122,9 @@ def judged(by_size: dict[int, list[Figures]]) -> Table:
     return table
 
 
-def _judge_growth(table: Table, small: Sequence[Figures], large: Sequence[Figures]) -> None:
+def _judge_growth(
+    table: Table, small: Sequence[Figures], large: Sequence[Figures], rounds: Sequence[BySize]
+) -> None:
     before = {one.case: one for one in small}
     for after in large:
         is_judged = after.case in before and before[after.case].items and after.items > 1
@@ -101,7 +133,7 @@ def _judge_growth(table: Table, small: Sequence[Figures], large: Sequence[Figure
         growth = f"growth from {before[after.case].volumes:,} to {after.volumes:,}: {after.case}"
         bar = f"exponent {_MOST_EXPONENT}"
         if is_long_enough(before[after.case], after):
-            grows = exponent(before[after.case], after)
+            grows = growth_of(after.case, rounds)
             table.row(growth, bar, f"{grows:.2f}", grows <= _MOST_EXPONENT)
         else:
             spent = [one.repetitions * _cost_s(one) * 1e3 for one in (before[after.case], after)]

@@ -88,15 +88,16 @@ class Figures:
     note: str = ""
 
 
-def merged(several: list[Figures]) -> Figures:
+def merged(several: list[Figures], *, are_rounds: bool = False) -> Figures:
     """Return the figures of a piece that was repeated: the median of its CPU, the worst of stops.
 
-    Of a floor the median of the stops too: what is never undercut, not what happened once.
+    Of a floor the median of the stops too: what is never undercut, not what happened once. And of
+    rounds, of which each has its own worst.
     """
     first = several[0]
     if len(several) == 1:
         return first
-    worst = statistics.median if first.group == "floors" else max
+    worst = statistics.median if are_rounds or first.group == "floors" else max
 
     def of(name: str, choose: Callable[[list[float]], float] = max) -> Any:
         values = [getattr(one, name) for one in several]
@@ -113,7 +114,7 @@ def merged(several: list[Figures]) -> Figures:
         stop_ms=of("stop_ms", worst),
         stop_wall_ms=of("stop_wall_ms", worst),
         collector_ms=of("collector_ms", worst),
-        repetitions=len(several),
+        repetitions=sum(one.repetitions for one in several),
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.scale.cases import CASES as SCALE
 from benchmarks.scale.floors import COLLECTING, KEEPING_WIDE, LETTING_GO
-from benchmarks.scale.judgement import exponent, judged
+from benchmarks.scale.judgement import exponent, growth_of, judged, over_rounds
 from benchmarks.scale.probe import Figures
 from benchmarks.scale.service import Census, verdict
 from benchmarks.side_by_side.cases import BARS, CASES
@@ -88,7 +88,7 @@ def test_the_scale_runs_every_case_and_judges_it(tmp_path: Path) -> None:
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4_000:]
-    found = json.loads((tmp_path / "scale.json").read_text())
+    (found,) = json.loads((tmp_path / "scale.json").read_text())
     assert {one["group"] for one in found["50"]} == set(SCALE)
     assert [one["case"] for one in found["20"]] == [one["case"] for one in found["50"]]
     sent = {one["case"]: one["requests"] for one in found["50"]}
@@ -114,6 +114,25 @@ def test_growth_is_that_of_the_cost_of_an_item() -> None:
     assert exponent(paced, slower) == pytest.approx(1)
     start = attrs.evolve(small, fixed_s=0.9)
     assert exponent(start, attrs.evolve(in_proportion, fixed_s=0.9)) > 1.9
+
+
+def test_of_several_rounds_the_medians_count_and_of_growth_that_of_each() -> None:
+    small = piece("night: run", stop_ms=10.0)
+    large = attrs.evolve(small, volumes=10_000, items=10_000, cpu_s=10.0, stop_ms=20.0)
+    # In the third round everything took ten times as long, and in the second one collection came.
+    rounds = [
+        {1_000: [small], 10_000: [large]},
+        {1_000: [small], 10_000: [attrs.evolve(large, cpu_s=12.0, stop_ms=40.0)]},
+        {
+            1_000: [attrs.evolve(small, cpu_s=10.0)],
+            10_000: [attrs.evolve(large, cpu_s=100.0, stop_ms=22.0)],
+        },
+    ]
+    (found,) = over_rounds(rounds)[10_000]
+    assert (found.cpu_s, found.stop_ms, found.repetitions) == (12.0, 22.0, 3)
+    assert growth_of("night: run", rounds) == pytest.approx(1)
+    verdicts = {row[0]: row[2] for row in rows("\n".join(judged(*rounds).lines), "case | must")}
+    assert verdicts["growth from 1,000 to 10,000: night: run"] == "1.00"
 
 
 def test_a_stop_that_python_itself_takes_is_told_from_one_that_it_does_not() -> None:
