@@ -92,11 +92,12 @@ def merged(several: list[Figures], *, are_rounds: bool = False) -> Figures:
     """Return the figures of a piece that was repeated: the median of its CPU, the worst of stops.
 
     Of a floor the median of the stops too: what is never undercut, not what happened once. And of
-    rounds, of which each has its own worst.
+    rounds, of which each has its own worst; and of those the median of the memory too.
     """
     first = several[0]
     if len(several) == 1:
         return first
+    largest = statistics.median if are_rounds else max
     worst = statistics.median if are_rounds or first.group == "floors" else max
 
     def of(name: str, choose: Callable[[list[float]], float] = max) -> Any:
@@ -109,12 +110,15 @@ def merged(several: list[Figures], *, are_rounds: bool = False) -> Figures:
         pace_us=of("pace_us", statistics.median),
         kernel_s=of("kernel_s", statistics.median),
         wall_s=of("wall_s", statistics.median),
-        above_mib=of("above_mib"),
-        peak_mib=of("peak_mib"),
+        above_mib=of("above_mib", largest),
+        peak_mib=of("peak_mib", largest),
+        base_mib=of("base_mib", largest),
+        held_mib=first.held_mib if not are_rounds else of("held_mib", largest),
+        fixed_s=of("fixed_s", largest),
         stop_ms=of("stop_ms", worst),
         stop_wall_ms=of("stop_wall_ms", worst),
         collector_ms=of("collector_ms", worst),
-        repetitions=sum(one.repetitions for one in several),
+        repetitions=first.repetitions if are_rounds else len(several),
     )
 
 

@@ -293,7 +293,7 @@ class AiohttpTransport:
         except TimeoutError:
             failure = (
                 self.throttle._too_late()
-                if attempt.waits
+                if attempt.waits and not self._closed
                 else RequestTimeoutError("no complete response in time", sent=_sent(attempt))
             )
         except _Lost as lost:

@@ -50,9 +50,12 @@ T = TypeVar("T")
 _FORMAT: Final = 1
 _BUSY_S: Final = 5.0
 _POLL_S: Final = 0.02
-_POLL_SLOWLY_S: Final = 0.2
-# No exchange takes so long that waits for nothing.
+_POLL_SLOWLY_S: Final = 0.1
+# No exchange takes so long that waits for nothing. After one, the next are done in the thread for
+# a while, and for twice as long if the first one after that is slow again.
 _SLOW_S: Final = 0.004
+_LEAST_REST_S: Final = 0.5
+_MOST_REST_S: Final = 8.0
 # After so many exchanges at once, other tasks have their turn.
 _IN_A_ROW: Final = 8
 _REMOTE: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph"})
@@ -111,7 +114,8 @@ class SqliteStore:
         self._database: sqlite3.Connection | None = None
         self._inode = (0, 0)
         self._in_a_row = 0
-        self._is_slow = False
+        self._rest_s = _LEAST_REST_S
+        self._rests_until = 0.0
         self._version = 0
 
     async def exchange(
@@ -143,7 +147,7 @@ class SqliteStore:
         return await self._run(lambda: self._exchange(after, facts, only_if, trim_before))
 
     async def changed(self, after: int) -> None:
-        """See `LogStore.changed`: SQLite tells nobody, so this looks every 20 ms, or 200."""
+        """See `LogStore.changed`: SQLite tells nobody, so this looks every 20 ms, or 100."""
         del after
         until = now_s() + CHANGED_WITHIN_S
         with suppress(BlockStoreError):
@@ -153,7 +157,7 @@ class SqliteStore:
                     is_changed = await self._run(self._is_changed)
                 if is_changed:
                     return
-                await pause(_POLL_SLOWLY_S if self._is_slow else _POLL_S)
+                await pause(_POLL_SLOWLY_S if self._rests else _POLL_S)
             return
         await pause(max(0.0, until - now_s()))
 
@@ -178,10 +182,11 @@ class SqliteStore:
 
     def _at_once(self, work: Callable[[], T]) -> T | None:
         """Do what does not wait; None if it would have to."""
-        if self._is_slow or not self._in_use.acquire(blocking=False):
+        if self._rests or not self._in_use.acquire(blocking=False):
             return None
+        began = boot_s()
         try:
-            return self._timed(work)
+            return work()
         except _WouldWaitError:
             return None
         except (sqlite3.Error, OSError) as error:
@@ -190,24 +195,27 @@ class SqliteStore:
             raise self._meaning(error) from None
         finally:
             self._in_use.release()
+            now = boot_s()
+            if now - began > _SLOW_S:
+                self._rests_until = now + self._rest_s
+                self._rest_s = min(2 * self._rest_s, _MOST_REST_S)
+            else:
+                self._rest_s = _LEAST_REST_S
+
+    @property
+    def _rests(self) -> bool:
+        """Whether nothing is done at once for a while, because it was slow."""
+        return boot_s() < self._rests_until
 
     async def _run(self, work: Callable[[], T]) -> T:
         def patiently() -> T:
             with self._in_use:
-                return self._timed(lambda: _patiently(work))
+                return _patiently(work)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, patiently)
         except (sqlite3.Error, OSError, RuntimeError) as error:
             raise self._meaning(error) from None
-
-    def _timed(self, work: Callable[[], T]) -> T:
-        """Do `work`, and note whether it was slow: then the next is done in the thread."""
-        began = boot_s()
-        try:
-            return work()
-        finally:
-            self._is_slow = boot_s() - began > _SLOW_S
 
     def _meaning(self, error: Exception) -> BlockStoreError:
         reason = getattr(error, "strerror", None) or str(error)

@@ -89,7 +89,7 @@ class Dispatcher:
         if self._wake is not None:
             finish(self._wake)
         elif self._is_busy:
-            self._set_alarm()
+            self._keep_deadlines()
 
     def answered(self) -> None:
         """End the sleep because of a response, unless the wait has a known end.
@@ -173,16 +173,23 @@ class Dispatcher:
             self._set_alarm()
 
     def _set_alarm(self) -> None:
+        at = self._queue.first_deadline if self._is_busy else _NEVER
         if self._alarm is not None:
+            if self._alarm.when() == at:
+                return
             self._alarm.cancel()
-            self._alarm = None
-        if self._is_busy and self._queue.first_deadline < _NEVER:
-            loop = asyncio.get_running_loop()
-            self._alarm = loop.call_at(self._queue.first_deadline, self._ring)
+        self._alarm = None
+        if at < _NEVER:
+            self._alarm = asyncio.get_running_loop().call_at(at, self._ring)
 
     def _ring(self) -> None:
-        self._expire(self._clock.monotonic())
-        self._set_alarm()
+        self._alarm = None
+        self._keep_deadlines()
+
+    def _keep_deadlines(self) -> None:
+        if self._queue.first_deadline < _NEVER:
+            self._expire(self._clock.monotonic())
+            self._set_alarm()
 
     def _expire(self, now: float) -> None:
         limit = max(now, self._budget.gate_until(now))

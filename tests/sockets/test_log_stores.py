@@ -26,7 +26,6 @@ from do_blockstore_async._log.redis import RedisStore
 from do_blockstore_async._log.sqlite import SqliteStore
 from do_blockstore_async._log.store import CHANGED_WITHIN_S, PAGE, LogStore, LogStoreError
 from do_blockstore_async.errors import StoreUnusableError
-from tests.support.web_services import until
 
 KINDS = ("memory", "sqlite", "redis", "postgres")
 
@@ -289,39 +288,46 @@ async def opened(path: Path, **options: Any) -> AsyncIterator[SqliteStore]:
         await store.aclose()
 
 
-async def test_what_is_slow_is_done_in_a_thread_until_it_is_quick_again(
+async def test_what_is_slow_is_done_in_a_thread_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown_s = took_s = 0.0
     done_in: list[bool] = []
-    _timed = SqliteStore._timed
 
-    def timed(store: SqliteStore, work: Callable[[], Any]) -> Any:
-        done_in.append(threading.current_thread() is threading.main_thread())
-        return _timed(store, work)
+    class Recorded(SqliteStore):
+        def _exchange(self, *args: Any, **options: Any) -> Any:
+            nonlocal shown_s
+            shown_s += took_s
+            done_in.append(threading.current_thread() is threading.main_thread())
+            return super()._exchange(*args, **options)
 
-    def clock() -> float:  # which goes on by `took_s` in each exchange
-        nonlocal shown_s
-        shown_s += took_s
-        return shown_s
-
-    monkeypatch.setattr(SqliteStore, "_timed", timed)
-    monkeypatch.setattr("do_blockstore_async._log.sqlite.boot_s", clock)
-    async with opened(tmp_path / "log.db", synchronous="off") as store:
-        await store.exchange(0)
+    async def exchanges(count: int) -> list[bool]:
         done_in.clear()
-        await store.exchange(0)
+        for _ in range(count):
+            await store.exchange(0)
+        return done_in
+
+    monkeypatch.setattr("do_blockstore_async._log.sqlite.boot_s", lambda: shown_s)
+    store = Recorded(
+        tmp_path / "log.db", clock=time.monotonic, new_id=lambda: "id", synchronous="off"
+    )
+    await store.exchange(0)  # which opens it
+    assert await exchanges(2) == [True, True]
+    for rest_s in (0.5, 1.0, 2.0, 4.0, 8.0, 8.0):
         took_s = 0.005  # as where another thread computes
-        await store.exchange(0)
-        await store.exchange(0)
-        changed = asyncio.create_task(store.changed(0))
-        await until(lambda: len(done_in) > 4)
-        changed.cancel()
+        assert await exchanges(3) == [True, False, False]
         took_s = 0.0
-        await store.exchange(0)
-        await store.exchange(0)
-        assert done_in[-2:] == [False, True]
-    assert done_in[:5] == [True, True, False, False, False]
+        shown_s += rest_s - 0.011  # two in the thread took 10 ms of it
+        assert await exchanges(1) == [False]
+        shown_s += 0.002
+    assert await exchanges(2) == [True, True]
+    took_s = 0.005
+    assert await exchanges(2) == [True, False]
+    shown_s += 0.51
+    assert await exchanges(1) == [True], "the rest is short again after one that was quick"
+    shown_s -= 0.4
+    await asyncio.wait_for(store.changed(0), 60)  # in the thread as well
+    await store.aclose()
 
 
 async def test_its_file_is_this_users_alone(tmp_path: Path) -> None:

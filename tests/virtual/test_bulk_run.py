@@ -409,6 +409,28 @@ def test_a_batch_fails_once() -> None:
     case(test, volumes=24, snapshots=0)
 
 
+def test_every_plan_is_read_back_as_it_was_made() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        bulk, now, keep = store.bulk, at(world), Retention(last=1)
+        specs = [{"name": f"new-{n}", "region": "nyc3", "size_gigabytes": 1} for n in range(3)]
+        marked = await bulk.plan_orphan_tags(at=now)
+        await run_all(bulk.run(marked))
+        plans = [
+            marked,
+            await bulk.plan_orphan_deletions(timedelta(days=30), at=now, snapshot_first=False),
+            await bulk.plan_snapshots(keep=keep, at=now),
+            await bulk.plan_prune(keep, at=now),
+            await bulk.plan_deletions(Selection(regions=["nyc3"]), at=now),
+            await bulk.plan_creations(specs, at=now),
+        ]
+        for plan in plans:
+            assert Plan.from_json(plan.to_json()) == plan, plan.kind
+        assert {type(rows) for plan in plans for rows in (plan.steps, plan.skips)} == {tuple}
+        assert sum(bool(plan.steps) for plan in plans) >= 4
+
+    case(test, volumes=24, snapshots=40)
+
+
 # What changed since.
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import eq
-from typing import Final, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 __all__ = ["CompactRows", "LongRows", "kept"]
 
@@ -19,7 +19,8 @@ R_co = TypeVar("R_co", covariant=True)
 
 # The collector looks at a tuple once, and at up to 700 new ones at a time.
 _IN_PAGE: Final = 1 << 7
-_LONG: Final = 10_000
+# The collector goes through so many in 2 ms.
+_LONG: Final = 50_000
 
 
 class LongRows(Sequence[R_co]):
@@ -30,9 +31,9 @@ class LongRows(Sequence[R_co]):
     _pages: Sequence[tuple[R_co, ...]]
     _tail: Sequence[R_co]
 
-    def __init__(self, pages: Sequence[tuple[R_co, ...]] = (), tail: Sequence[R_co] = ()) -> None:
-        self._pages = pages
-        self._tail = tail
+    def __init__(self, rows: Iterable[R_co] = ()) -> None:
+        made = rows if isinstance(rows, CompactRows) else CompactRows(rows)
+        self._pages, self._tail = tuple(made._pages), tuple(made._tail)
 
     def __iter__(self) -> Iterator[R_co]:
         return chain(chain.from_iterable(self._pages), self._tail)
@@ -60,6 +61,12 @@ class LongRows(Sequence[R_co]):
         page, offset = divmod(number, _IN_PAGE)
         return self._tail[offset] if page == len(self._pages) else self._pages[page][offset]
 
+    def __add__(self, more: Sequence[Any]) -> tuple[Any, ...]:
+        return (*self, *more)
+
+    def __radd__(self, before: Sequence[Any]) -> tuple[Any, ...]:
+        return (*before, *self)
+
     def __contains__(self, row: object) -> bool:
         return row in self._tail or any(row in page for page in self._pages)
 
@@ -84,7 +91,7 @@ class CompactRows(LongRows[R]):
     _tail: list[R]
 
     def __init__(self, rows: Iterable[R] = ()) -> None:
-        super().__init__([], [])
+        self._pages, self._tail = [], []
         self.extend(rows)
 
     def append(self, row: R) -> None:
@@ -122,8 +129,4 @@ def kept(rows: Collection[R]) -> Sequence[R]:
     """Return rows that stay, as a tuple, or where they are many as `LongRows`."""
     if len(rows) <= _LONG:
         return tuple(rows)
-    if type(rows) is LongRows:
-        return rows
-    if not isinstance(rows, LongRows):
-        rows = CompactRows(rows)
-    return LongRows(tuple(rows._pages), tuple(rows._tail))
+    return rows if type(rows) is LongRows else LongRows(rows)

@@ -35,7 +35,7 @@ from ..model.plan import (
 )
 from ..model.prices import Prices
 from ..model.retention import Retention
-from ..model.rows import CompactRows
+from ..model.rows import CompactRows, kept
 from ..model.selection import Selection
 from ..model.snapshot_names import Template, check_job, check_own_tags, job_tag
 from ..model.specs import VolumeSpec
@@ -304,8 +304,8 @@ class PlanBuilder:
             job=policy.job,
             made_at=policy.at,
             selection=selection,
-            steps=steps,
-            skips=skips,
+            steps=kept(steps),
+            skips=kept(skips),
             listing_counts=ListingCounts(
                 None if volumes is None else len(volumes),
                 None if snapshots is None else len(snapshots),

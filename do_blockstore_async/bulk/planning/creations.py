@@ -9,6 +9,7 @@ import attrs
 from ..model.listed import AnyVolume
 from ..model.plan import SkippedStep, Step
 from ..model.prices import Prices
+from ..model.rows import CompactRows
 from ..model.specs import VolumeSpec
 from .policy import Steps, skip_volume
 
@@ -23,8 +24,8 @@ def creation_steps(
 ) -> Steps:
     """Create each volume whose name is free in its region."""
     existing = {(volume.name, volume.region.slug): volume for volume in volumes}
-    steps: list[Step] = []
-    skips: list[SkippedStep] = []
+    steps: CompactRows[Step] = CompactRows()
+    skips: CompactRows[SkippedStep] = CompactRows()
     for spec in specs:
         found = existing.get((spec.name, spec.region))
         if found is not None:

@@ -8,7 +8,7 @@ import msgspec
 
 from ..model.listed import AnySnapshot, AnyVolume, SnapshotsByVolume
 from ..model.plan import SkippedStep, Step
-from ..model.rows import CompactRows, kept
+from ..model.rows import CompactRows
 from .policy import (
     MAX_SNAPSHOTS,
     SnapshotPolicy,
@@ -83,4 +83,4 @@ def deletion_steps(
             )
         )
     grouped.release()
-    return kept(steps), kept(skips)
+    return steps, skips

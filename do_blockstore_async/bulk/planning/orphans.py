@@ -16,6 +16,7 @@ from typing import Final
 from ..errors import PlanError
 from ..model.listed import AnyVolume
 from ..model.plan import SkippedStep, Step
+from ..model.rows import CompactRows
 
 __all__ = ["BATCH", "MARK", "check_mark", "expired", "mark_steps", "marks_of"]
 
@@ -47,7 +48,7 @@ def marks_of(volume: AnyVolume, prefix: str) -> dict[str, date]:
 
 def mark_steps(
     volumes: Iterable[AnyVolume], prefix: str, at: datetime
-) -> tuple[list[Step], list[SkippedStep]]:
+) -> tuple[CompactRows[Step], list[SkippedStep]]:
     """Tag the unattached volumes that have no tag, untag the attached ones that have."""
     today = f"{prefix}:{at.astimezone(UTC):%Y-%m-%d}"
     wanted: dict[tuple[str, str], list[AnyVolume]] = {}
@@ -58,7 +59,7 @@ def mark_steps(
                 wanted.setdefault(("untag", mark), []).append(volume)
         elif not marks:
             wanted.setdefault(("tag", today), []).append(volume)
-    steps = [
+    steps = CompactRows(
         Step(
             key=f"{verb}:{tag}:{volume.id}",
             action="tag_volume" if verb == "tag" else "untag_volume",
@@ -74,7 +75,7 @@ def mark_steps(
         )
         for (verb, tag), group in wanted.items()
         for number, volume in enumerate(group)
-    ]
+    )
     return steps, []
 
 

@@ -12,7 +12,7 @@ from ...models import Volume
 from ..model.listed import AnySnapshot, AnyVolume, ListedVolume, SnapshotsByVolume
 from ..model.plan import SkippedStep, Step
 from ..model.retention import Retention, apply
-from ..model.rows import CompactRows, kept
+from ..model.rows import CompactRows
 from .policy import (
     MAX_SNAPSHOTS,
     SnapshotPolicy,
@@ -84,7 +84,7 @@ def snapshot_steps(
         after.extend(delete(each, volume, retained, depends_on=create.key) for each in gone[early:])
     grouped.release()
     before.extend(after)
-    return kept(before), kept(skips)
+    return before, skips
 
 
 def prune_steps(
@@ -116,7 +116,7 @@ def prune_steps(
             continue
         steps.extend(delete(each, volume, retained) for each in gone)
     grouped.release()
-    return kept(steps), kept(skips)
+    return steps, skips
 
 
 def _reason(keep: Retention | None) -> str:
