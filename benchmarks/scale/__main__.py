@@ -8,6 +8,7 @@ that others may use the machine meanwhile; memory is resident memory of the proc
 
     --python PATH    with another interpreter; --uvloop: with uvloop
     --rounds 3       all of it three times, and the medians: of the growth too, round by round
+    --freeze         what is imported is hidden from the garbage collector, by `gc.freeze()`
     --plot FILE      a picture too; --json FILE: the figures
     --quick          a trial of 20 and 50 volumes, in one process, each piece once; the exit code
                      judges nothing
@@ -36,8 +37,7 @@ def _measure(case: str, volumes: int, options: argparse.Namespace) -> list[Figur
     if options.quick:
         return run_case(case, volumes, enough_s=0, uvloop=options.uvloop)
     command = [options.python, "-m", "benchmarks.scale", "--inside", case, str(volumes)]
-    if options.uvloop:
-        command.append("--uvloop")
+    command += [f"--{word}" for word in ("uvloop", "freeze") if getattr(options, word)]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr.decode()[-4_000:])
@@ -63,6 +63,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--calls", type=int, default=1_000_000, help="of the case `service`")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--uvloop", action="store_true")
+    parser.add_argument("--freeze", action="store_true")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--plot", type=Path)
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.inside:
         name, volumes = options.inside
-        found = run_case(name, int(volumes), uvloop=options.uvloop)
+        found = run_case(name, int(volumes), uvloop=options.uvloop, freeze=options.freeze)
         print(json.dumps([attrs.asdict(one) for one in found]))
         return 0
     is_flat = True

@@ -357,7 +357,12 @@ CASES: Final[dict[str, Callable[[_Bench], Coroutine[Any, Any, None]]]] = {
 
 
 def run_case(
-    name: str, volumes: int, *, enough_s: float = ENOUGH_S, uvloop: bool = False
+    name: str,
+    volumes: int,
+    *,
+    enough_s: float = ENOUGH_S,
+    uvloop: bool = False,
+    freeze: bool = False,
 ) -> list[Figures]:
     """Run one case in this process.
 
@@ -367,6 +372,7 @@ def run_case(
         enough_s: short pieces are repeated until they have cost so much; 0 for a trial, which
             does not begin with a run in small either.
         uvloop: run it in a loop of uvloop.
+        freeze: hide what is imported from the collector, as a service may once it is.
     """
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if uvloop:
@@ -377,6 +383,9 @@ def run_case(
         if enough_s and name != "command-line":
             # Once in small: what is imported late is no cost of the case.
             runner.run(CASES[name](_Bench(name, 50, 0)))
+        if freeze:
+            gc.collect()
+            gc.freeze()
         bench = _Bench(name, volumes, enough_s)
         runner.run(CASES[name](bench))
     return bench.found
