@@ -153,7 +153,7 @@ class SqliteStore:
         with suppress(BlockStoreError):
             while now_s() < until:
                 is_changed = self._at_once(self._is_changed)
-                if is_changed is None:
+                if is_changed is None and self._rests:
                     is_changed = await self._run(self._is_changed)
                 if is_changed:
                     return

@@ -294,7 +294,7 @@ def test_rows_are_like_a_tuple(count: int, data: st.DataObject) -> None:
         assert [*rows] == [*plain] == [*reversed(rows)][::-1]
         assert (len(rows), repr(rows), hash(rows)) == (count, repr(plain), hash(plain))
         assert rows != (*plain, 1)
-        assert (rows + (1,), (1,) + rows) == ((*plain, 1), (1, *plain))  # noqa: RUF005
+        assert (rows + (1,), (1,) + rows) == ((*plain, 1), (1, *plain))  # noqa: RUF005 -- `+`
         assert copy.copy(rows) == copy.deepcopy(rows) == LongRows(rows) == plain
         compact.append(1)
         assert rows == plain
