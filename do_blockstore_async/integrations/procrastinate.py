@@ -388,7 +388,7 @@ class JobQueue:
             # The database has it.
             unsaved = f"its report could not be written: {error}"
             _log.error("%s of %s: %s", result.job, result.account, unsaved)
-            await self._note(results.failed_once, key, unsaved)
+            await self._note(results.finished, key, result.conclusion, result, unsaved)
         if result.is_over:
             await remove_journal(self._journal(key))
         await self._forget_old(result.account, result.job)

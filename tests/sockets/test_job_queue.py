@@ -20,7 +20,7 @@ import pytest
 from do_blockstore_async import Config, ConfigError
 from do_blockstore_async.cli.jobs.status import runs_of_queue
 from do_blockstore_async.integrations import procrastinate as module
-from do_blockstore_async.integrations._queue import database, schedules
+from do_blockstore_async.integrations._queue import database, results, schedules
 from do_blockstore_async.integrations.procrastinate import JobQueue, JobQueueError
 from do_blockstore_async.jobs import JobsFile, parse_jobs
 from do_blockstore_async.simulator import Simulator
@@ -360,9 +360,8 @@ async def test_each_kind_of_job_runs_and_leaves_its_report(base: str, tmp_path: 
 
 @pytest.mark.usefixtures("hasty")
 async def test_a_worker_that_dies_before_it_tells_the_queue_leaves_nothing_to_do_twice(
-    base: str, monkeypatch: pytest.MonkeyPatch
+    base: str,
 ) -> None:
-    monkeypatch.setattr(module, "_DEAD_S", 0.5)
     await JobQueue.migrate(base)
     async with Simulator(volumes=3, limits="none") as simulator:
         text = 'name_template = "{volume}-{region}-{date}-{time}"'
@@ -372,12 +371,19 @@ async def test_a_worker_that_dies_before_it_tells_the_queue_leaves_nothing_to_do
             await eventually(lambda: is_status(base, "succeeded"))
             taken = len(simulator.world.snapshots)
             simulator.clock.advance(3600)
-            await rows(base, "update procrastinate_jobs set status = 'doing' returning 1")
-            await rows(base, "update procrastinate_jobs set worker_id = null returning 1")
+            # A job without a worker is that of a dead one, which the queue has struck off.
+            await rows(
+                base,
+                "update procrastinate_jobs set status = 'doing', worker_id = null returning 1",
+            )
             await eventually(lambda: is_status(base, "succeeded"))
             (run,) = await queue.results()
             assert (run.attempts, run.conclusion) == (1, "done")
             assert len(simulator.world.snapshots) == taken
+            # Nor does one that was only slow, and comes back to find its journal gone.
+            key = (run.account, run.job, run.due_at)
+            await queue._note(results.failed_once, key, "the journal was moved")
+            assert (await queue.results())[0] == run
 
 
 @pytest.mark.usefixtures("hasty")

@@ -22,22 +22,26 @@ __all__ = [
     "started",
 ]
 
-_STARTED: Final = """
+_IS_OPEN: Final = """(runs.conclusion is null or runs.counts is null
+    or (runs.counts->>'remaining')::bigint > 0 or (runs.counts->>'unknown')::bigint > 0)"""
+_STARTED: Final = f"""
 insert into runs (account, job, due_at, file, kind, worker, started_at)
 values (%s, %s, %s, %s, %s, %s, clock_timestamp())
 on conflict (account, job, due_at) do update set worker = excluded.worker,
     attempts = runs.attempts + 1, error = null
-where runs.conclusion is null or runs.counts is null
-    or (runs.counts->>'remaining')::bigint > 0 or (runs.counts->>'unknown')::bigint > 0
+where {_IS_OPEN}
 returning true
-"""
+"""  # noqa: S608
 _CONCLUSION: Final = "select conclusion from runs where account = %s and job = %s and due_at = %s"
 _FINISHED: Final = """
 update runs set finished_at = clock_timestamp(), conclusion = %s, counts = %s, error = %s,
     report = %s::json
 where account = %s and job = %s and due_at = %s
 """
-_ERROR: Final = "update runs set error = %s where account = %s and job = %s and due_at = %s"
+# A worker that was taken for dead, and comes back, fails on a run that another has finished.
+_ERROR: Final = f"""
+update runs set error = %s where account = %s and job = %s and due_at = %s and {_IS_OPEN}
+"""  # noqa: S608
 _RECENT: Final = """
 select account, job, due_at, kind, worker, attempts, started_at, finished_at, conclusion, counts,
     error
@@ -114,7 +118,7 @@ async def finished(
 
 
 async def failed_once(connection: Connection, key: Key, error: str) -> None:
-    """Note why an attempt failed that will be repeated."""
+    """Note why an attempt failed that will be repeated, unless another has finished the run."""
     await connection.execute(_ERROR, (error, *key))
 
 
