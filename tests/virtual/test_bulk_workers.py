@@ -429,9 +429,9 @@ async def in_flight_of(fleet: Fleet) -> Journal:
     """The first worker's journal, once it has a step in flight."""
     while True:
         await asyncio.sleep(0.01)
-        found = fleet.runs[0]._journal if fleet.runs else None
-        if found is not None and found.state.in_flight:
-            return found
+        found = fleet.runs[0]._shared if fleet.runs else None
+        if found is not None and found.journal.state.in_flight:
+            return found.journal
 
 
 def test_what_a_worker_ends_after_it_was_lost_is_not_looked_up(

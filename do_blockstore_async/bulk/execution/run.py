@@ -22,16 +22,15 @@ X5. However a run ends, each step whose request has left has an outcome, `unknow
     Stopping gives up those whose request waits: for quota, or to be sent again. What the server
     has provably refused, or never received, remains to be done; the rest is `unknown`.
 X6. A run that is not stopped ends when every step that it is about has an outcome, this worker's or
-    another's; `max_failures` and `per_region` count those of all workers.
+    another's; `max_failures` and `per_region` count those of all workers (`shared_steps.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -40,8 +39,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
-from ..._clock import boot_s, run_to_completion, wait_for_event
-from ..._context import Gate, gated
+from ..._clock import run_to_completion
+from ..._context import gated
 from ..._export import visible
 from ..._http.engine import Engine
 from ..._interop.habits import AsyncOnly
@@ -57,7 +56,6 @@ from ...events import (
     RetryScheduled,
     observing,
 )
-from ...resources._ids import IdMap
 from ..account import AccountReader
 from ..concurrency.map import check_bounds
 from ..concurrency.pool import TaskPool
@@ -71,7 +69,8 @@ from ..model.run_status import RunActivity
 from .activity import ActivityObserver
 from .executor import Executor, StepsTakenError, outcome_of
 from .journal import Journal
-from .resume import compute_remaining, examine
+from .resume import compute_remaining
+from .shared_steps import SharedSteps
 from .step_queue import RequestGroup, StepQueue
 
 if TYPE_CHECKING:
@@ -82,10 +81,6 @@ else:
 
 __all__ = ["Run", "RunOptions"]
 
-# A journal that is slow must not keep a permit of the budget for longer.
-_CLAIM_S: Final = 5.0
-# Steps in doubt that can be looked up within so many seconds share the listings.
-_TOGETHER_S: Final = 2.0
 _TOO_MANY: Final = 429
 
 
@@ -171,29 +166,16 @@ class Run(AsyncOnly):
         self._throttle = throttle
         self._account = account
         self._executor = executor
-        self._journal: Journal | None = None
+        # With a journal.
+        self._shared: SharedSteps | None = None
         # While it is entered.
         self._pool: TaskPool[RequestGroup, list[Outcome[Step]]] | None = None
         self._is_left = False
         self._steps = StepQueue()
         self._unread: deque[Outcome[Step]] = deque()
-        # What is under way here, by task and by key.
+        # What is under way here.
         self._tasks: dict[asyncio.Task[Any], _GroupTask] = {}
-        self._in_hand: set[str] = set()
-        self._claimed: set[str] = set()
-        self._regions: IdMap[str] = IdMap()
-        # Steps that other workers have begun, or that are in doubt, by key.
-        self._parked: set[str] = set()
-        # Up to where the journal was known when the account was read: for all steps, and for those
-        # that were looked up later.
-        self._known = 0
-        self._known_of: dict[str, int] = {}
-        # Since when they have been in doubt, on the loop's clock, by key.
-        self._doubtful_since: dict[str, float] = {}
-        self._dependencies: Mapping[str, Step] = {}
-        self._is_account_known = False
         self._settler: asyncio.Task[None] | None = None
-        self._stirred = asyncio.Event()
         self._failures = 0
         self._broken: Exception | None = None
         self._started_s = self._ended_s = 0.0
@@ -238,21 +220,12 @@ class Run(AsyncOnly):
     def activity(self) -> RunActivity:
         """What the run does at this moment, what it waits for, and when it would be done."""
         calls, now_s = self._calls.now(), self._clock.monotonic()
-        journal = self._journal
-        elsewhere = in_doubt = 0
-        look_up_in_s = last_in_s = 0.0
-        pace = None
-        if journal is not None and self._plan is not None:
-            pace = journal.state.pace()
-            doubtful = [
-                journal.remaining_s(key)
-                for key in self._parked
-                if key in self._steps.open and not journal.state.is_held(key, journal.mine)
-            ]
-            in_doubt = len(doubtful)
-            elsewhere = sum(key in self._steps.open for key in self._parked) - in_doubt
-            look_up_in_s = max(0.0, min(doubtful, default=0.0))
-            last_in_s = max(doubtful, default=0.0)
+        elsewhere, pace = 0, None
+        doubtful_s: list[float] = []
+        if self._shared is not None:
+            pace = self._shared.journal.state.pace()
+            elsewhere, doubtful_s = self._shared.elsewhere()
+        in_doubt = len(doubtful_s)
         retries_in_s = [at_s - now_s for at_s in calls.retry_at_s]
         ends_in_s = 0.0
         if self._steps.open and self._stopped is None:
@@ -264,7 +237,7 @@ class Run(AsyncOnly):
                 (len(self._steps.open) - elsewhere - in_doubt)
                 / self._options.concurrency
                 * self._throttle._latency_s,
-                *(in_s + self._throttle._response_s for in_s in (last_in_s, *retries_in_s)),
+                *(in_s + self._throttle._response_s for in_s in (*doubtful_s, *retries_in_s)),
                 elsewhere / pace if pace else 0.0,
             )
         return RunActivity(
@@ -275,7 +248,7 @@ class Run(AsyncOnly):
             retry_status=calls.retry_status,
             looking_up=calls.looking_up,
             in_doubt=in_doubt,
-            look_up_in_s=look_up_in_s,
+            look_up_in_s=max(0.0, min(doubtful_s, default=0.0)),
             elsewhere=elsewhere,
             given_up=self._calls.given_up,
             ends_in_s=ends_in_s,
@@ -336,20 +309,13 @@ class Run(AsyncOnly):
             await in_thread(partial(options.guards.check, self._plan))
         try:
             if options.journal is not None:
-                self._journal = await Journal.open(
-                    options.journal,
-                    self._plan,
-                    late_arrival_s=self._engine.config.late_arrival_s,
-                )
-            if self._plan is None and self._journal is not None:
-                self._plan = self._journal.plan
-                await in_thread(partial(options.guards.check, self._plan))
+                await self._join(options.journal)
             with self._throttle.background(self.plan.job), observing(self._observe):
                 await self._prepare()
                 context = copy_context()
-                if self._journal is not None:
+                if self._shared is not None and self._stopped is None:
                     self._settler = asyncio.create_task(
-                        self._settle(self._journal), name="bulk journal settle"
+                        self._settle(self._shared), name="bulk journal settle"
                     )
         except BaseException:
             await run_to_completion(self._close_journal())
@@ -368,35 +334,37 @@ class Run(AsyncOnly):
             self._pool.stop()
         return self
 
+    async def _join(self, journal: str | os.PathLike[str]) -> None:
+        """Open the journal, and take the plan from it if none was given."""
+        opened = await Journal.open(
+            journal, self._plan, late_arrival_s=self._engine.config.late_arrival_s
+        )
+        self._shared = SharedSteps(
+            opened,
+            self._steps,
+            self._account,
+            self._clock,
+            per_region=self._options.per_region,
+            changed=self._on_change,
+        )
+        if self._plan is None:
+            self._plan = opened.plan
+            await in_thread(partial(self._options.guards.check, opened.plan))
+
     async def _prepare(self) -> None:
         """Find out what remains, and what is known of the others."""
-        journal = self._journal
-        if journal is not None:
-            self._known = journal.state.position
-            journal.changed = partial(self._on_change, journal)
+        shared = self._shared
         remaining = await compute_remaining(
             self.plan,
-            journal,
+            None if shared is None else shared.journal,
             retry_failed=self._options.retry_failed,
             max_plan_age_s=self._options.max_plan_age_s,
             engine=self._engine,
             account=self._account,
         )
-        plan, steps = self.plan, self._steps
-
-        def start() -> None:
-            steps.start(plan, remaining)
-            if self._options.per_region is not None:
-                self._regions.update((step.key, step.region) for step in plan.steps)
-
-        await in_thread(start)
-        self._parked.update(remaining.parked)
-        self._dependencies = remaining.dependencies
-        self._is_account_known = remaining.is_account_known
-        if journal is not None:
-            # What the others did while the account was read.
-            touched = await in_thread(partial(journal.state.touched_since, self._known))
-            self._on_change(journal, [key for key in touched if key in steps.open])
+        await in_thread(partial(self._steps.start, self.plan, remaining))
+        if shared is not None:
+            await shared.start(self.plan, remaining)
 
     # Iterating.
 
@@ -436,7 +404,8 @@ class Run(AsyncOnly):
             for task, state in self._tasks.items():
                 if state.is_waiting:
                     task.cancel()
-            self._stirred.set()
+            if self._shared is not None:
+                self._shared.stop()
 
     async def __aexit__(
         self,
@@ -447,8 +416,8 @@ class Run(AsyncOnly):
         if self._is_left:
             return
         pool = self._entered()
-        if exc_type is not None and self._journal is not None:
-            self._journal.hurry()
+        if exc_type is not None and self._shared is not None:
+            self._shared.journal.hurry()
         is_early = self._stopped is None and not pool.is_over
         if is_early:
             self._stop("stopped" if exc_type is None else "cancelled")
@@ -479,94 +448,28 @@ class Run(AsyncOnly):
         if self._settler is not None:
             self._settler.cancel()
             await asyncio.wait([self._settler])
-        if self._journal is not None:
-            await self._journal.close()
+        if self._shared is not None:
+            await self._shared.close()
 
     # What the other workers do.
 
-    def _on_change(self, journal: Journal, keys: Collection[str]) -> None:
-        """Take over what others began or ended; `keys` says of which steps."""
-        if journal.broken is not None:
-            self._fail(journal.broken, "journal")
-        state, steps = journal.state, self._steps
-        for key in keys:
-            finished = state.finished.get(key)
-            if finished is not None:
-                self._parked.discard(key)
-                steps.record_end(key, finished)
-            else:
-                steps.reopen(key)
-                if key in steps.open:
-                    self._parked.add(key)
+    def _on_change(self) -> None:
+        """Give up what others have begun meanwhile, and stop if all together failed too often."""
+        shared = self._shared
+        if shared is None:
+            return
+        if shared.journal.broken is not None:
+            self._fail(shared.journal.broken, "journal")
         for task, current in self._tasks.items():
-            if current.is_unsent and not any(self._may(step.key) for step in current.group):
+            if current.is_unsent and not any(shared.may(step.key) for step in current.group):
                 task.cancel()
-        self._check_failures(state.failures)
-        self._stirred.set()
+        self._check_failures(shared.journal.state.failures)
 
-    def _may(self, key: str) -> bool:
-        """Whether a step may be begun or ended here, as far as the journal is known."""
-        if self._journal is None:
-            return True
-        state, mine = self._journal.state, self._journal.mine
-        known = self._known_of.get(key, self._known)
-        is_free = key not in self._parked and state.is_untouched(key, known)
-        return is_free or state.is_mine(key, mine)
-
-    async def _settle(self, journal: Journal) -> None:
-        """Look up what became of steps in doubt, and put them into the queue again."""
+    async def _settle(self, shared: SharedSteps) -> None:
         try:
-            plan = self.plan
-            steps = await in_thread(lambda: IdMap((step.key, step) for step in plan.steps))
-            while self._stopped is None:
-                self._stirred.clear()
-                due, wait_s = self._due(journal)
-                if wait_s > 0:
-                    await wait_for_event(self._stirred, wait_s)
-                else:
-                    await self._look_up(journal, [steps[key] for key in due])
+            await shared.settle(self.plan)
         except Exception as error:  # noqa: BLE001 -- raised to the reader
             self._fail(error, "account")
-
-    async def _look_up(self, journal: Journal, chosen: Sequence[Step]) -> None:
-        known = journal.state.position
-        verdicts = await examine(
-            self.plan,
-            chosen,
-            {step.key for step in chosen},
-            self._dependencies,
-            journal.state,
-            self._account,
-            is_account_known=self._is_account_known,
-        )
-        self._is_account_known = True
-        # What another worker has taken meanwhile stays parked.
-        free = [step for step in chosen if journal.state.is_untouched(step.key, known)]
-        for step in free:
-            self._known_of[step.key] = known
-            self._parked.discard(step.key)
-        self._steps.add(free, verdicts)
-
-    def _due(self, journal: Journal) -> tuple[list[str], float]:
-        """Return the steps in doubt that this worker is to look up next, and in how many seconds.
-
-        One worker's look is enough: whoever joined first begins, the others give it time. Those of
-        one moment are looked up together.
-        """
-        state, mine, now_s = journal.state, journal.mine, self._clock.monotonic()
-        self._doubtful_since = {
-            key: self._doubtful_since.get(key, now_s)
-            for key in self._parked
-            if key in self._steps.open and key not in self._in_hand and not state.is_held(key, mine)
-        }
-        turn = list(state.present).index(mine[-1]) if journal.is_present else 1
-        in_s = {
-            key: max(journal.remaining_s(key), since_s + turn * journal.timing.silent_s - now_s)
-            for key, since_s in self._doubtful_since.items()
-        }
-        first_s = min(in_s.values(), default=math.inf)
-        due = {key: wait_s for key, wait_s in in_s.items() if wait_s <= first_s + _TOGETHER_S}
-        return list(due), max(due.values(), default=math.inf)
 
     # One request group.
 
@@ -599,20 +502,16 @@ class Run(AsyncOnly):
             task.cancel()
 
     async def _work(self, group: RequestGroup) -> list[Outcome[Step]]:
-        # Since it was put into the queue, another worker may have begun it.
-        group = tuple(
-            step for step in group if step.key not in self._in_hand and self._may(step.key)
-        )
-        if self._stopped is not None or not group:
+        if self._stopped is not None:
             return []  # stopped after this task was created and before it first ran
-        keys = [step.key for step in group]
-        self._in_hand.update(keys)
-        try:
+        shared = self._shared
+        if shared is None:
             return await self._work_on(group)
+        group = shared.take(group)
+        try:
+            return await self._work_on(group) if group else []
         finally:
-            self._in_hand.difference_update(keys)
-            self._claimed.difference_update(keys)
-            self._stirred.set()
+            shared.let_go(group)
 
     async def _work_on(self, group: RequestGroup) -> list[Outcome[Step]]:
         outcomes: list[Outcome[Step]] = []
@@ -628,8 +527,8 @@ class Run(AsyncOnly):
                 # pending, it would take the outcomes from the reader.
                 with suppress(asyncio.CancelledError):
                     await self._clock.sleep(0)
-            if not is_sent and self._journal is not None:
-                self._journal.give_up(step.key for step in group)
+            if not is_sent and self._shared is not None:
+                self._shared.journal.give_up(step.key for step in group)
             if isinstance(error, JournalError):
                 self._fail(error, "journal")
                 why = str(error)
@@ -652,8 +551,8 @@ class Run(AsyncOnly):
             self._steps.record(outcome)
         # Steps that share a request fail together: that counts as one failure.
         self._failures += any(outcome.status in {"failed", "unknown"} for outcome in outcomes)
-        journal = self._journal
-        self._check_failures(self._failures if journal is None else journal.state.failures)
+        shared = self._shared
+        self._check_failures(self._failures if shared is None else shared.journal.state.failures)
         return outcomes
 
     def _check_failures(self, failures: int) -> None:
@@ -676,24 +575,24 @@ class Run(AsyncOnly):
                 live.append(step)
             else:
                 outcomes.append(outcome_of(step, verdict, resumed=verdict.status == "done"))
-        journal = self._journal
-        if journal is None:
+        shared = self._shared
+        if shared is None:
             if live:
                 with gated(self._check_stopped):
                     outcomes.extend(await self._executor.execute(live))
             return
         # Without a journal that can be written, no intent can be recorded: nothing more is sent.
-        while live and journal.broken is None:
-            await self._wait_for_room(journal, live[0].key)
+        while live and shared.journal.broken is None:
+            await shared.wait_for_room(live[0].key)
             try:
-                with gated(self._gate(journal, [step.key for step in live])):
+                with gated(shared.gate([step.key for step in live], self._check_stopped)):
                     outcomes.extend(await self._executor.execute(live))
             except StepsTakenError:
                 if self._stopped is not None:
                     raise
                 # Nothing was sent. What is free all the same waits for room, or for the journal.
-                live = [step for step in live if self._may(step.key)]
-                self._claimed.difference_update(step.key for step in group)
+                live = [step for step in live if shared.may(step.key)]
+                shared.unclaim(group)
             else:
                 return
 
@@ -703,66 +602,19 @@ class Run(AsyncOnly):
             raise StepsTakenError
         return lambda: False
 
-    def _gate(self, journal: Journal, keys: Sequence[str]) -> Gate:
-        """Claim steps once their permit is granted: a step may wait for that for an hour."""
-        is_first = True
-
-        async def claim() -> Callable[[], bool]:
-            nonlocal is_first
-            await self._check_stopped()
-            began_s = boot_s()
-            try:
-                # Once something was sent, only the engine knows what may have become of it.
-                async with asyncio.timeout(_CLAIM_S if is_first else None):
-                    granted = await journal.claim(keys, self._may_begin)
-            except TimeoutError:
-                granted = ()
-            if len(granted) < len(keys):
-                raise StepsTakenError
-            is_first = False
-            until_s = began_s + journal.timing.send_within_s
-            return lambda: boot_s() > until_s
-
-        return claim
-
-    def _may_begin(self, key: str) -> bool:
-        """Whether a step may be begun now; its room in the region is taken with it."""
-        journal = self._journal
-        is_mine = journal is not None and journal.state.is_mine(key, journal.mine)
-        if is_mine or (self._may(key) and self._has_room(key)):
-            self._claimed.add(key)
-            return True
-        return False
-
-    def _has_room(self, key: str) -> bool:
-        """Whether `per_region` allows one more step, those of other workers counted."""
-        most, journal = self._options.per_region, self._journal
-        if most is None or journal is None:
-            return True
-        state, mine, region = journal.state, journal.mine, self._regions[key]
-        busy = {other for other in state.in_flight if state.is_held(other, mine)} | self._claimed
-        return sum(self._regions[other] == region for other in busy - {key}) < most
-
-    async def _wait_for_room(self, journal: Journal, key: str) -> None:
-        """Wait where a permit of the budget could not be used: for room, or for the journal."""
-        while journal.broken is None and (journal.is_away or not self._has_room(key)):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLAIM_S):
-                    await journal.next_change()
-
     async def _write(self, outcomes: list[Outcome[Step]]) -> list[Outcome[Step]]:
         """Write outcomes to the journal, if there is one; return those that may be seen."""
-        journal = self._journal
-        if journal is None or not outcomes:
+        shared = self._shared
+        if shared is None or not outcomes:
             return outcomes
         ended = {outcome.key: Ended.of(outcome) for outcome in outcomes}
         try:
             # The request is over; a cancellation now must not lose the record of what it did.
             with suppress(asyncio.CancelledError):
-                await run_to_completion(journal.finish(ended, self._may))
+                await run_to_completion(shared.journal.finish(ended, shared.may))
         except JournalError as error:
             self._fail(error, "journal")
             for outcome in outcomes:
                 self._steps.record(outcome)
             return []
-        return [outcome for outcome in outcomes if outcome.key in journal.finished_here]
+        return [outcome for outcome in outcomes if outcome.key in shared.journal.finished_here]
