@@ -36,7 +36,6 @@ __all__ = [
     "AccountWriter",
     "another_account",
     "is_account_of",
-    "release",
 ]
 
 T = TypeVar("T")
@@ -74,15 +73,6 @@ class AccountView:
             PairMap(((each.name, each.region.slug), each) for each in volumes or ()),
             PairMap(((each.resource_id, each.name), each) for each in snapshots or ()),
         )
-
-
-def release(*listed: object) -> None:
-    """Let go of what was listed, in a thread, part by part: all at once would stop the loop."""
-    for each in listed:
-        if isinstance(each, AccountView):
-            release(each.volumes_by_name, each.snapshots_by_name, each.volumes, each.snapshots)
-        elif isinstance(each, CompactRows | IdMap | PairMap):
-            each.release()
 
 
 def is_account_of(plan: Plan, view: AccountView, deleted: Iterable[str] = ()) -> bool:
@@ -231,9 +221,9 @@ class AccountReader:
 
 async def _read(listing: AsyncListing[T], kept: Callable[[T], R], found: CompactRows[R]) -> None:
     """Read a listing page by page, and keep of each item what `kept` returns."""
-    async with aclosing(listing.pages()) as pages:
+    async with aclosing(listing._mapped(kept).pages()) as pages:
         async for page in pages:
-            found.extend(map(kept, page.items))
+            found.extend(page.items)
 
 
 async def _collect(listing: AsyncListing[T], kept: Callable[[T], R], found: CompactRows[R]) -> bool:

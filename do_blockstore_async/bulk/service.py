@@ -46,7 +46,7 @@ from ..resources.actions import ActionManager
 from ..resources.regions import RegionManager
 from ..resources.snapshots import SnapshotManager
 from ..resources.volumes import VolumeManager
-from .account import AccountReader, AccountWriter, release
+from .account import AccountReader, AccountWriter
 from .arguments import check_arguments
 from .concurrency.map import MapRun
 from .concurrency.thread import in_thread
@@ -433,15 +433,13 @@ class Bulk:
         moment = self._plans.moment(at)
 
         def take() -> Inventory:
-            inventory = take_inventory(
+            return take_inventory(
                 [volume for volume in listed if chosen.matches(volume)],
                 found,
                 moment,
                 Prices() if prices is None else prices,
                 with_orphaned=chosen.is_everything,
             )
-            release(listed, found)
-            return inventory
 
         return await in_thread(take)
 

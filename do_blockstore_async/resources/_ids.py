@@ -2,7 +2,8 @@
 
 A set of Python doubles its table when it is full, at once: with a million ids that takes 50 ms. And
 each full garbage collection goes through it, though nothing in it can be garbage. These are many
-small dictionaries, each of which grows by itself, and which the collector passes by. Pure.
+small dictionaries, each of which grows by itself, and which the collector passes by. They are freed
+in a thread where they are large.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections.abc import (
 )
 from itertools import chain
 from typing import Any, Final, TypeVar, overload
+
+from ._disposal import MANY, free_later
 
 __all__ = ["IdMap", "IdSet", "PairMap"]
 
@@ -50,19 +53,13 @@ class IdSet:
     def __contains__(self, each: Hashable) -> bool:
         return each in self._parts[(hash(each) >> 40) % _PARTS]
 
-    def release(self) -> None:
-        """Let go of everything, part by part: all at once would take long, in any thread."""
-        for part in self._parts:
-            part.clear()
-
-    def released(self) -> Iterator[None]:
-        """Do the same, a part whenever the next item is taken: in a loop that lets others in."""
-        for part in self._parts:
-            part.clear()
-            yield
-
     def __len__(self) -> int:
         return sum(map(len, self._parts))
+
+    def __del__(self) -> None:
+        if len(self) > MANY:
+            parts, self._parts = self._parts, []
+            free_later(parts)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IdSet) and self._parts == other._parts
@@ -138,10 +135,10 @@ class IdMap(MutableMapping[str, V]):
         other._parts = [part.copy() for part in self._parts]
         return other
 
-    def release(self) -> None:
-        """Let go of everything, part by part: all at once would take long, in any thread."""
-        for part in self._parts:
-            part.clear()
+    def __del__(self) -> None:
+        if len(self) > MANY:
+            parts, self._parts = self._parts, []
+            free_later(parts)
 
 
 class _Items(ItemsView[str, V]):
@@ -173,10 +170,6 @@ class PairMap(Mapping[tuple[str, str], V]):
 
     def __getitem__(self, pair: tuple[str, str]) -> V:
         return self._items[_joined(pair)]
-
-    def release(self) -> None:
-        """Let go of everything, part by part."""
-        self._items.release()
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return map(_parted, self._items)

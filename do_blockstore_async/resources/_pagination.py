@@ -51,7 +51,6 @@ _PASSES: Final = 3
 # How long after its created_at an item may begin to show in listings, and how far `Date` may run
 # ahead of the clock behind created_at (P4). Too much costs one pass more, too little an item.
 _UNSEEN_S: Final = 30.0
-_MANY_IDS: Final = 50_000
 
 
 class ListingCall(msgspec.Struct, Generic[T], kw_only=True, frozen=True):
@@ -166,11 +165,6 @@ async def pages(
             method="GET",
             path=call.path,
         )
-    # To let go of a million ids takes 50 ms: others have their turn in between.
-    for ids in (*yielded, watch.here):
-        if len(ids) > _MANY_IDS:
-            for _ in ids.released():
-                await pause(0)
 
 
 class _Pass(Generic[T]):

@@ -227,8 +227,6 @@ def test_snapshots_are_grouped_by_volume_from_the_oldest(made: list[tuple[int, i
     assert dict(grouped) == expected
     assert list(grouped) == list(dict.fromkeys(each.resource_id for each in taken))
     assert len(grouped) == len(expected)
-    grouped.release()
-    assert not grouped
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("spgd"), st.integers(0, 3))))
@@ -248,7 +246,7 @@ def test_a_mapping_in_parts_is_a_mapping(done: list[tuple[str, str, int]]) -> No
             with pytest.raises(KeyError):
                 found.pop(key)
     copy = found.copy()
-    found.release()
+    found.clear()
     assert not found
     assert dict(copy) == dict(copy.items()) == expected
     assert sorted(copy.values()) == sorted(expected.values())
@@ -256,7 +254,7 @@ def test_a_mapping_in_parts_is_a_mapping(done: list[tuple[str, str, int]]) -> No
 
 
 def test_the_collector_passes_a_long_plan_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_module, "_LONG", 10)
+    monkeypatch.setattr(rows_module, "MANY", 10)
     skips = [SkippedStep(code="exists", name=f"v{n}", reason="", region="r") for n in range(1_000)]
     made = plan_of([step(n) for n in range(1_000)], skips)
     read = Plan.read_as_written(made.to_json().encode())
@@ -275,7 +273,7 @@ def test_rows_are_like_a_tuple(count: int, data: st.DataObject) -> None:
     plain = tuple(range(count))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows_module, "_IN_PAGE", 7)
-        patch.setattr(rows_module, "_LONG", 0)
+        patch.setattr(rows_module, "MANY", 0)
         compact = CompactRows(plain)
         rows = kept(plain) if data.draw(st.booleans()) else kept(compact)
         assert isinstance(rows, LongRows) or not count
@@ -312,8 +310,6 @@ def test_rows_are_those_of_the_pages() -> None:
     assert 3 in rows
     assert 2_999 in rows
     assert 3_000 not in rows
-    rows.release()
-    assert list(rows) == []
 
 
 def test_a_job_recognizes_many_snapshots_as_it_does_one() -> None:

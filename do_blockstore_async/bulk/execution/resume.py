@@ -23,7 +23,7 @@ import attrs
 
 from ..._http.engine import Engine
 from ...resources._ids import IdMap, IdSet
-from ..account import AccountReader, AccountView, another_account, is_account_of, release
+from ..account import AccountReader, AccountView, another_account, is_account_of
 from ..concurrency.thread import in_thread
 from ..errors import PlanError
 from ..model.outcome import Ended, StepVerdict
@@ -182,7 +182,6 @@ async def examine(
         if not await in_thread(lambda: is_account_of(plan, AccountView.of(listed))):
             raise another_account()
     verdicts = await in_thread(compare)
-    await in_thread(lambda: release(view, volumes, snapshots))
     if is_whole:
         return verdicts
     # What was found is there; whatever rests on what was not found is looked for once more.

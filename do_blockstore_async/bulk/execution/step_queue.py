@@ -80,7 +80,6 @@ class StepQueue:
         self.open.update((step.key, None) for step in remaining.pending)
         named = IdSet(step.depends_on for step in remaining.pending if step.depends_on)
         self._dependencies.update((step.key, step) for step in plan.steps if step.key in named)
-        named.release()
         self._source = _request_groups(remaining.pending)
 
     @property

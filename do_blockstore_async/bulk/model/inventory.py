@@ -221,7 +221,6 @@ def take_inventory(
                 orphaned=True,
             )
         )
-    grouped.release()
     return Inventory(kept(rows), at, prices.currency, ages.groups(prices))
 
 

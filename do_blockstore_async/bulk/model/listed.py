@@ -113,12 +113,6 @@ class SnapshotsByVolume(Mapping[str, "list[AnySnapshot]"]):
     def __len__(self) -> int:
         return len(self._last)
 
-    def release(self) -> None:
-        """Let go of everything, part by part."""
-        self._rows.release()
-        self._last.release()
-        del self._before[:]
-
 
 class Gatherer:
     """Makes compact forms of the models of one reading."""

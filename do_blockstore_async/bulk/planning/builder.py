@@ -6,7 +6,7 @@ takes seconds, and the event loop is to go on. The arguments come from `service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from itertools import chain
@@ -20,7 +20,7 @@ from ..._ratelimit.throttle import Throttle
 from ..._schema.validation import check_tags
 from ...errors import InvalidArgumentError
 from ...resources._ids import IdSet
-from ..account import AccountReader, release
+from ..account import AccountReader
 from ..concurrency.thread import in_thread
 from ..errors import NothingSelectedError, PlanError
 from ..model.listed import AnySnapshot, AnyVolume
@@ -126,7 +126,7 @@ class PlanBuilder:
             fleet = await in_thread(lambda: selected(volumes, selection))
             snapshots = await self._account.snapshots()
         policy = self._on_server_time(policy)
-        steps, skips = await _decided(fleet, lambda: snapshot_steps(fleet, snapshots, policy, keep))
+        steps, skips = await in_thread(lambda: snapshot_steps(fleet, snapshots, policy, keep))
         options = {
             "template": policy.template.text,
             "keep": "" if keep is None else str(keep),
@@ -147,7 +147,7 @@ class PlanBuilder:
                 fleet = await in_thread(lambda: selected(volumes, selection))
             snapshots = await self._account.snapshots()
         policy = self._on_server_time(policy)
-        steps, skips = await _decided(fleet, lambda: prune_steps(snapshots, fleet, policy, keep))
+        steps, skips = await in_thread(lambda: prune_steps(snapshots, fleet, policy, keep))
         options = {"keep": str(keep), "time_zone": str(policy.zone)}
         return await self._plan(
             "prune", policy, selection, steps, skips, volumes, snapshots, sighting, options
@@ -165,7 +165,7 @@ class PlanBuilder:
             fleet = await in_thread(lambda: selected(volumes, selection))
             snapshots = await self._account.snapshots() if snapshot_first else None
         policy = self._on_server_time(policy)
-        steps, skips = await _decided(fleet, lambda: deletion_steps(fleet, snapshots, policy))
+        steps, skips = await in_thread(lambda: deletion_steps(fleet, snapshots, policy))
         options = {"snapshot_first": str(snapshot_first).lower()}
         return await self._plan(
             "deletions", policy, selection, steps, skips, volumes, snapshots, sighting, options
@@ -193,7 +193,7 @@ class PlanBuilder:
             volumes = await self._account.volumes_in(selection)
         policy = self._on_server_time(policy)
         fleet = await in_thread(lambda: selected(volumes, selection))
-        steps, skips = await _decided(fleet, lambda: mark_steps(fleet, prefix, policy.at))
+        steps, skips = await in_thread(lambda: mark_steps(fleet, prefix, policy.at))
         options = {"prefix": prefix}
         return await self._plan(
             "orphan-tags", policy, selection, steps, skips, volumes, None, sighting, options
@@ -223,7 +223,7 @@ class PlanBuilder:
             )
             return steps, [*skips, *waiting]
 
-        steps, skips = await _decided(fleet, decide)
+        steps, skips = await in_thread(decide)
         options = {
             "prefix": prefix,
             "grace_days": f"{grace / timedelta(days=1):g}",
@@ -276,7 +276,6 @@ class PlanBuilder:
             return plan, plan.requests
 
         plan, requests = await in_thread(make)
-        await in_thread(lambda: release(volumes, snapshots))
         took = await in_thread(self._throttle._forecast_later(requests, background=True))
         return attrs.evolve(plan, duration_s=took.total_seconds())
 
@@ -298,7 +297,6 @@ class PlanBuilder:
             for listing in (volumes, snapshots)
             if listing is not None
         ]
-        targets.release()
         return Plan(
             kind=kind,
             job=policy.job,
@@ -333,17 +331,6 @@ def _warnings(
         f"{job_tag(policy.job)}, so they are never pruned: tag them, or recognize snapshots by "
         "their names (match_by name)",
     )
-
-
-async def _decided(fleet: CompactRows[AnyVolume] | None, decide: Callable[[], Steps]) -> Steps:
-    """Return what `decide` returns, in a thread, which lets go of the fleet there as well."""
-
-    def decided() -> Steps:
-        steps = decide()
-        release(fleet)
-        return steps
-
-    return await in_thread(decided)
 
 
 def selected(volumes: Collection[AnyVolume], selection: Selection) -> CompactRows[AnyVolume]:

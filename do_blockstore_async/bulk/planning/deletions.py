@@ -82,5 +82,4 @@ def deletion_steps(
                 monthly_cost=-policy.prices.volume(volume.size_gigabytes),
             )
         )
-    grouped.release()
     return steps, skips

@@ -82,7 +82,6 @@ def snapshot_steps(
         create = create_snapshot(volume, names[volume.id], existing, policy, depends_on=key)
         before.append(create)
         after.extend(delete(each, volume, retained, depends_on=create.key) for each in gone[early:])
-    grouped.release()
     before.extend(after)
     return before, skips
 
@@ -115,7 +114,6 @@ def prune_steps(
             skips.append(_prune_guard(volume or own[0], len(gone), len(own)))
             continue
         steps.extend(delete(each, volume, retained) for each in gone)
-    grouped.release()
     return steps, skips
 
 
