@@ -20,7 +20,7 @@ from .fleet import SNAPSHOTS_EACH, Fleet, FleetTransport, open_store
 from .floors import COLLECTING, KEEPING, KEEPING_WIDE, LETTING_GO, Small, Wide
 from .probe import Figures, Probe, merged, resident_mib
 
-__all__ = ["CASES", "ENOUGH_S", "RULES", "run_case"]
+__all__ = ["CASES", "ENOUGH_S", "RULES", "TEMPLATE", "run_case"]
 
 ENOUGH_S: Final = 0.3
 _LEAST_REPETITIONS: Final = 3
@@ -47,7 +47,7 @@ RULES: Final[dict[str, dict[str, Any]]] = {
             "within": "3d"},
 }  # fmt: skip
 # With the hour: a rule needs it.
-_TEMPLATE: Final = "{volume}-{region}-{date}-{time}"
+TEMPLATE: Final = "{volume}-{region}-{date}-{time}"
 _RUN_STEPS: Final = 3_000
 _FREELY: Final[dict[str, Any]] = {"max_items": math.inf, "max_failures": None}
 
@@ -210,7 +210,7 @@ async def _rules(bench: _Bench) -> None:
 
             async def make(rule: dict[str, Any] = rule) -> Plan:
                 return await store.bulk.plan_snapshots(
-                    keep=Retention(**rule), name_template=_TEMPLATE, max_pruned_share=1.0
+                    keep=Retention(**rule), name_template=TEMPLATE, max_pruned_share=1.0
                 )
 
             await bench.repeat(f"plan snapshots, keep {name}", items, make, transport, _steps)
@@ -324,7 +324,8 @@ async def _prune_all(bench: _Bench) -> None:
         plan: Plan = await bench.repeat("large: plan", items, make, transport, _steps)
         steps = len(plan.steps)
         run = await _entered(bench, "large: enter", plan, store, transport)
-        count = min(steps, 20_000)
+        # In a fleet of any size creations: those come first, one for each volume.
+        count = min(bench.volumes, 20_000)
         async with bench.measured("large: run", count, transport):
             for _ in range(count):
                 await anext(run)

@@ -21,11 +21,11 @@ from typing import Any, Final
 from .fleet import SNAPSHOTS_EACH
 from .probe import Figures
 
-__all__ = ["run_commands"]
+__all__ = ["EVERYWHERE", "run_commands", "serving"]
 
 _LAUNCH: Final = Path(__file__).with_name("launch.py")
 # As good as no limits, shared with nobody; and the guards let everything through.
-_EVERYWHERE: Final = ("--limits", "100000000/60,1000000000/3600", "--budget-store", "process")
+EVERYWHERE: Final = ("--limits", "100000000/60,1000000000/3600", "--budget-store", "process")
 _KEEP: Final = ("bulk", "snapshot", "--keep-last", "10")
 _GUARDS: Final = ("--max-items", "100000000", "--max-share", "1")
 _REPETITIONS: Final = 3
@@ -36,7 +36,7 @@ _SOME: Final = "volume-0000*"
 
 
 @contextmanager
-def _server(volumes: int) -> Iterator[str]:
+def serving(volumes: int) -> Iterator[str]:
     """Serve a fleet inside of `with`, which gets its URL."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.scale.server", str(volumes)],
@@ -84,7 +84,7 @@ class _Invocations:
         before = self._requests()
         told = subprocess.run(
             [sys.executable, "-S", str(_LAUNCH), str(self._folder),
-             sys.executable, "-m", "do_blockstore_async.cli", *words, *_EVERYWHERE],
+             sys.executable, "-m", "do_blockstore_async.cli", *words, *EVERYWHERE],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
                  "HOME": str(self._folder), "LANG": "C.UTF-8",
                  "DIGITALOCEAN_API_URL": self._url, "DIGITALOCEAN_TOKEN": "dop_v1_" + 64 * "0"},
@@ -161,7 +161,7 @@ def run_commands(volumes: int, *, is_trial: bool = False) -> Iterator[list[Figur
         volumes: of the fleet.
         is_trial: only the last of them.
     """
-    with tempfile.TemporaryDirectory() as folder, _server(volumes) as url:
+    with tempfile.TemporaryDirectory() as folder, serving(volumes) as url:
         commands = _Invocations(volumes, url, Path(folder))
         if not is_trial:
             yield [commands.one_call() for _ in range(_REPETITIONS)]
