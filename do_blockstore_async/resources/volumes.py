@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from .._clock import run_to_completion
 from .._deadline import (
     NEVER,
     Deadline,
     Timeout,
     current_deadline,
     deadline_at,
-    no_deadline,
 )
 from .._http.checks import check_timeout
 from .._http.engine import Engine
@@ -40,21 +37,18 @@ from .._schema.validation import (
     fold_tags,
 )
 from ..errors import (
-    ActionFailedError,
-    BlockStoreError,
     InvalidArgumentError,
-    NotFoundError,
     Refusal,
-    UnprocessableEntityError,
 )
 from ..models import Action, Page, Region, Volume, VolumeSnapshot
+from ._attachment import Attachment
 from ._listing import AsyncListing
 from ._pagination import ListingCall, collect
 from .actions import ActionManager, ActionTarget, listing_of, start_action
 from .snapshots import reading_of
 
 if TYPE_CHECKING:
-    from ..events import Event
+    pass
 
 __all__ = ["VolumeManager", "classify_delete", "matches_request"]
 
@@ -592,79 +586,19 @@ class VolumeManager:
         volume_id = check_volume_id(volume_id)
         check_droplet_id(droplet_id)
         slug = None if region is None else check_region(region)
-        return self._attached(
-            volume_id, droplet_id, slug, check_timeout(timeout), check_timeout(detach_timeout)
-        )
-
-    @asynccontextmanager
-    async def _attached(
-        self,
-        volume_id: str,
-        droplet_id: int,
-        region: str | None,
-        timeout_s: float | None,
-        detach_timeout_s: float | None,
-    ) -> AsyncIterator[Action]:
-        now = self._engine.clock.monotonic()
-        attach_by = Deadline.after(timeout_s, now)
-
-        async def detach(action: Action) -> None:
-            now = self._engine.clock.monotonic()
-            with no_deadline(), deadline_at(Deadline.after(detach_timeout_s, now).when()):
-                try:
-                    # An attach that still goes on would be answered like one that never was.
-                    with suppress(ActionFailedError):
-                        await self._actions.wait(action, timeout=None)
-                    await self.detach(
-                        volume_id, droplet_id, region=region, wait=True, timeout=detach_timeout_s
-                    )
-                except UnprocessableEntityError as error:
-                    if error.refusal != "already":
-                        raise
-                except NotFoundError:
-                    pass  # the volume or the Droplet was deleted, so nothing is attached
-
-        with deadline_at(attach_by.when()):
-            action = await self._attach_for_certain(volume_id, droplet_id, region, detach)
-        try:
-            with deadline_at(attach_by.when()):
-                action = await self._actions.wait(action, timeout=None)
-            yield action
-        except BaseException as error:
-            await _undone(error, volume_id, droplet_id, detach(action))
-            raise
-        await run_to_completion(detach(action))
-
-    async def _attach_for_certain(
-        self,
-        volume_id: str,
-        droplet_id: int,
-        region: str | None,
-        detach: Callable[[Action], Coroutine[Any, Any, None]],
-    ) -> Action:
-        """Attach; where the caller is cancelled once it was sent, wait for it and undo it."""
-        # Imported late: few programs need the events.
-        from ..events import AttemptSent, observing
-
-        is_sent = False
-
-        def observe(event: Event) -> None:
-            nonlocal is_sent
-            is_sent = is_sent or isinstance(event, AttemptSent)
-
-        with observing(observe):
-            attaching = asyncio.ensure_future(self.attach(volume_id, droplet_id, region=region))
-        try:
-            return await asyncio.shield(attaching)
-        except asyncio.CancelledError as error:
-            if not is_sent:
-                attaching.cancel()
-            await run_to_completion(_ended(attaching))
-            if not attaching.cancelled() and attaching.exception() is None:
-                await _undone(error, volume_id, droplet_id, detach(attaching.result()))
-            elif not attaching.cancelled():
-                error.add_note(f"attaching volume {volume_id}: {attaching.exception()}")
-            raise
+        detach_timeout_s = check_timeout(detach_timeout)
+        return Attachment(
+            volume_id=volume_id,
+            droplet_id=droplet_id,
+            attach=partial(self.attach, volume_id, droplet_id, region=slug),
+            detach=partial(
+                self.detach, volume_id, droplet_id, region=slug, wait=True, timeout=detach_timeout_s
+            ),
+            wait=partial(self._actions.wait, timeout=None),
+            clock=self._engine.clock,
+            timeout_s=check_timeout(timeout),
+            detach_timeout_s=detach_timeout_s,
+        ).held()
 
     @answering_async
     async def attach_by_name(
@@ -801,22 +735,6 @@ def _size_of(snapshot: VolumeSnapshot, size_gigabytes: int | None) -> int | None
             f"not {size_gigabytes}"
         )
     return size_gigabytes
-
-
-async def _ended(task: asyncio.Future[Action]) -> None:
-    await asyncio.wait([task])
-
-
-async def _undone(
-    error: BaseException, volume_id: str, droplet_id: int, detach: Coroutine[Any, Any, None]
-) -> None:
-    """Detach because of `error`, which says where that has failed."""
-    try:
-        await run_to_completion(detach)
-    except BlockStoreError as failure:
-        error.add_note(
-            f"volume {volume_id} may still be attached to Droplet {droplet_id}: {failure}"
-        )
 
 
 def _is_named(volume: Volume, wanted: Mapping[str, Any]) -> bool:
