@@ -48,16 +48,10 @@ def state_folder() -> Path:
     Raises:
         OSError: it cannot be; `strerror` says why.
     """
-    variable, below = (
-        ("LOCALAPPDATA", ("AppData", "Local"))
-        if sys.platform == "win32"
-        else ("XDG_STATE_HOME", (".local", "state"))
-    )
-    env = os.environ
-    home, named = home_folder(env), env.get(variable)
-    if home is None and not named:
+    windows = ("LOCALAPPDATA", "AppData/Local")
+    folder = user_folder(os.environ, "XDG_STATE_HOME", ".local/state", windows=windows)
+    if folder is None:
         raise OSError(errno.ENOENT, "there is no home directory")
-    folder = Path(named or Path(home or "").joinpath(*below)) / "do-blockstore"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 

@@ -17,6 +17,7 @@ import redis.asyncio
 
 from do_blockstore_async import BlockStore, Config, StoreUnusableError
 from do_blockstore_async._log.opening import open_store
+from do_blockstore_async._log.places import state_folder
 from do_blockstore_async._ratelimit.shared.opening import log_key
 from do_blockstore_async.errors import ConfigError, QuotaWaitTooLongError
 from do_blockstore_async.simulator import Simulator
@@ -206,6 +207,17 @@ async def test_a_place_that_cannot_be_used(
     async with Simulator(volumes=0) as simulator:
         said = await refused(simulator, "machine")
     assert re.search("chmod 700 it|set XDG_STATE_HOME", said), said
+
+
+def test_a_relative_state_home_is_ignored_as_the_standard_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each working directory would have a budget of its own, for the same token."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.setenv("XDG_STATE_HOME", "here")
+    assert state_folder() == tmp_path / "me" / ".local" / "state" / "do-blockstore"
+    assert not (tmp_path / "here").exists()
 
 
 # The command line.
