@@ -154,7 +154,10 @@ class SqliteStore:
             while now_s() < until:
                 is_changed = self._at_once(self._is_changed)
                 if is_changed is None and self._rests:
-                    is_changed = await self._run(self._is_changed)
+                    # In the thread an exchange may be waiting for its turn.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(until - now_s()):
+                            is_changed = await self._run(self._is_changed)
                 if is_changed:
                     return
                 await pause(_POLL_SLOWLY_S if self._rests else _POLL_S)

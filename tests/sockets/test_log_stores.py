@@ -327,6 +327,9 @@ async def test_what_is_slow_is_done_in_a_thread_for_a_while(
     assert await exchanges(1) == [True], "the rest is short again after one that was quick"
     shown_s -= 0.4
     await asyncio.wait_for(store.changed(0), 60)  # in the thread as well
+    monkeypatch.setattr("do_blockstore_async._log.sqlite.CHANGED_WITHIN_S", 0.05)
+    with store._in_use:  # and not for longer than that, whatever the thread waits for
+        await asyncio.wait_for(store.changed(0), 60)
     await store.aclose()
 
 
