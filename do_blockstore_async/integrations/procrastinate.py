@@ -346,7 +346,9 @@ class JobQueue:
                 "schedulers the same file"
             )
         key = (account, job, datetime.fromisoformat(due))
-        over = await self._note(results.started, key, self._file.name, found.kind, self._name)
+        attempt, over = await self._note(
+            results.started, key, self._file.name, found.kind, self._name
+        )
         if over is not None:
             # Its worker died between noting the result and telling the queue.
             await remove_journal(self._journal(key))
@@ -366,29 +368,29 @@ class JobQueue:
             if result.conclusion == "stopped" and self._stopping.is_set():
                 _log.info("%s of %s: handed back", job, account)
                 raise _HandedBackError
-            await self._conclude(key, result)
+            await self._conclude(key, attempt, result)
         except (BlockStoreError, OSError) as error:
             if isinstance(error, JobIncompleteError):
                 raise
             _log.error("%s of %s: %s", job, account, error)
             if _may_pass(error):
-                await self._note(results.failed_once, key, str(error))
+                await self._note(results.failed, key, attempt, str(error))
             else:
-                await self._note(results.finished, key, "failed", None, str(error))
+                await self._note(results.finished, key, attempt, "failed", None, str(error))
             raise
 
-    async def _conclude(self, key: results.Key, result: JobResult) -> None:
+    async def _conclude(self, key: results.Key, attempt: int, result: JobResult) -> None:
         job = self._file.jobs[result.job]
         counts = ", ".join(f"{number} {name}" for name, number in result.counts.items() if number)
         _log.info("%s of %s: %s (%s)", result.job, result.account, result.conclusion, counts or "-")
-        await self._note(results.finished, key, result.conclusion, result, None)
+        await self._note(results.finished, key, attempt, result.conclusion, result, None)
         try:
             await asyncio.to_thread(save_report, self._file, job, result, key[2])
         except OSError as error:
             # The database has it.
             unsaved = f"its report could not be written: {error}"
             _log.error("%s of %s: %s", result.job, result.account, unsaved)
-            await self._note(results.finished, key, result.conclusion, result, unsaved)
+            await self._note(results.failed, key, attempt, unsaved)
         if result.is_over:
             await remove_journal(self._journal(key))
         await self._forget_old(result.account, result.job)

@@ -380,9 +380,10 @@ async def test_a_worker_that_dies_before_it_tells_the_queue_leaves_nothing_to_do
             (run,) = await queue.results()
             assert (run.attempts, run.conclusion) == (1, "done")
             assert len(simulator.world.snapshots) == taken
-            # Nor does one that was only slow, and comes back to find its journal gone.
+            # Nor does one that was only slow, and comes back when another has taken over.
             key = (run.account, run.job, run.due_at)
-            await queue._note(results.failed_once, key, "the journal was moved")
+            await queue._note(results.failed, key, 0, "the journal was moved")
+            await queue._note(results.finished, key, 0, "failed", None, "the token was changed")
             assert (await queue.results())[0] == run
 
 

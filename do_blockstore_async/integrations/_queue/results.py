@@ -13,7 +13,7 @@ from ...jobs import JobResult
 
 __all__ = [
     "QueuedRun",
-    "failed_once",
+    "failed",
     "finished",
     "forget",
     "journal_name",
@@ -22,26 +22,25 @@ __all__ = [
     "started",
 ]
 
-_IS_OPEN: Final = """(runs.conclusion is null or runs.counts is null
-    or (runs.counts->>'remaining')::bigint > 0 or (runs.counts->>'unknown')::bigint > 0)"""
-_STARTED: Final = f"""
+_STARTED: Final = """
 insert into runs (account, job, due_at, file, kind, worker, started_at)
 values (%s, %s, %s, %s, %s, %s, clock_timestamp())
 on conflict (account, job, due_at) do update set worker = excluded.worker,
     attempts = runs.attempts + 1, error = null
-where {_IS_OPEN}
-returning true
-"""  # noqa: S608
+where runs.conclusion is null or runs.counts is null
+    or (runs.counts->>'remaining')::bigint > 0 or (runs.counts->>'unknown')::bigint > 0
+returning attempts
+"""
 _CONCLUSION: Final = "select conclusion from runs where account = %s and job = %s and due_at = %s"
+# A worker that was taken for dead may come back, when another has begun a later attempt.
 _FINISHED: Final = """
 update runs set finished_at = clock_timestamp(), conclusion = %s, counts = %s, error = %s,
     report = %s::json
-where account = %s and job = %s and due_at = %s
+where account = %s and job = %s and due_at = %s and attempts = %s
 """
-# A worker that was taken for dead, and comes back, fails on a run that another has finished.
-_ERROR: Final = f"""
-update runs set error = %s where account = %s and job = %s and due_at = %s and {_IS_OPEN}
-"""  # noqa: S608
+_ERROR: Final = """
+update runs set error = %s where account = %s and job = %s and due_at = %s and attempts = %s
+"""
 _RECENT: Final = """
 select account, job, due_at, kind, worker, attempts, started_at, finished_at, conclusion, counts,
     error
@@ -98,28 +97,36 @@ def journal_name(key: Key) -> str:
 
 async def started(
     connection: Connection, key: Key, file: str, kind: str, worker: str
-) -> str | None:
-    """Note that a worker works on a run; return the conclusion of one that is over."""
+) -> tuple[int, str | None]:
+    """Note that a worker works on a run; return the attempt's number, from 1.
+
+    Or 0, and the conclusion of a run that is over.
+    """
     found = await connection.execute(_STARTED, (*key, file, kind, worker))
-    if await found.fetchone() is not None:
-        return None
+    if (row := await found.fetchone()) is not None:
+        return row[0], None
     row = await (await connection.execute(_CONCLUSION, key)).fetchone()
-    return None if row is None else row[0]
+    return 0, None if row is None else row[0]
 
 
 async def finished(
-    connection: Connection, key: Key, conclusion: str, result: JobResult | None, error: str | None
+    connection: Connection,
+    key: Key,
+    attempt: int,
+    conclusion: str,
+    result: JobResult | None,
+    error: str | None,
 ) -> None:
-    """Note how a run ended, with its report."""
+    """Note how a run ended, with its report, unless a later attempt was begun."""
     counts = None if result is None else Jsonb(dict(result.counts))
     # PostgreSQL has no zero characters, which JSON escapes.
     report = None if result is None else result.to_json()
-    await connection.execute(_FINISHED, (conclusion, counts, error, report, *key))
+    await connection.execute(_FINISHED, (conclusion, counts, error, report, *key, attempt))
 
 
-async def failed_once(connection: Connection, key: Key, error: str) -> None:
-    """Note why an attempt failed that will be repeated, unless another has finished the run."""
-    await connection.execute(_ERROR, (error, *key))
+async def failed(connection: Connection, key: Key, attempt: int, error: str) -> None:
+    """Note what failed in an attempt, unless a later one was begun."""
+    await connection.execute(_ERROR, (error, *key, attempt))
 
 
 async def recent(connection: Connection, file: str, limit: int) -> list[QueuedRun]:
