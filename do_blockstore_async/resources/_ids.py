@@ -2,8 +2,8 @@
 
 A set of Python doubles its table when it is full, at once: with a million ids that takes 50 ms. And
 each full garbage collection goes through it, though nothing in it can be garbage. These are many
-small dictionaries, each of which grows by itself, and which the collector passes by. They are freed
-in a thread where they are large.
+small dictionaries, each of which grows by itself, and which the collector passes by. Large
+ones are freed part by part.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import (
 from itertools import chain
 from typing import Any, Final, TypeVar, overload
 
-from ._disposal import MANY, free_later
+from ._disposal import free_parts
 
 __all__ = ["IdMap", "IdSet", "PairMap"]
 
@@ -57,9 +57,9 @@ class IdSet:
         return sum(map(len, self._parts))
 
     def __del__(self) -> None:
-        if len(self) > MANY:
-            parts, self._parts = self._parts, []
-            free_later(parts)
+        # A list of its own: an iterator, or a copy, may still have the other.
+        parts, self._parts = [*getattr(self, "_parts", ())], []
+        free_parts(parts)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IdSet) and self._parts == other._parts
@@ -136,9 +136,9 @@ class IdMap(MutableMapping[str, V]):
         return other
 
     def __del__(self) -> None:
-        if len(self) > MANY:
-            parts, self._parts = self._parts, []
-            free_later(parts)
+        # A list of its own: an iterator, or a copy, may still have the other.
+        parts, self._parts = [*getattr(self, "_parts", ())], []
+        free_parts(parts)
 
 
 class _Items(ItemsView[str, V]):

@@ -76,11 +76,11 @@ class AsyncListing(Generic[T_co]):
     def _mapped(self, change: Callable[[T_co], R]) -> AsyncListing[R]:
         """Return a listing of what `change` makes of the items, as soon as they are decoded.
 
-        Of the pages that are read ahead no item is there in its first form: 2,400 models that are
-        alive whenever the garbage collector looks, and dead soon after, add up to full collections.
+        So the pages that are read ahead hold no models: twelve pages of 200, alive whenever the
+        garbage collector looks and dead soon after, would add up to full collections.
 
         Args:
-            change: keeps `id` and `created_at`.
+            change: keeps the attributes that an item is known by, such as `id` and `created_at`.
         """
         decode = self._call.decode
 

@@ -1,51 +1,40 @@
-"""Large values are freed in a thread: their last reference goes without a stop."""
+"""Large values are freed part by part: their last reference goes without a stop."""
 
 from __future__ import annotations
 
-import threading
+import asyncio
+import copy
 from collections.abc import Callable, Iterable
+from itertools import count
 
 import pytest
 
 from do_blockstore_async.bulk.model.rows import CompactRows, LongRows
 from do_blockstore_async.resources import _disposal
-from do_blockstore_async.resources._disposal import MANY, Disposal
+from do_blockstore_async.resources._disposal import MANY
 from do_blockstore_async.resources._ids import IdMap, IdSet, PairMap
 
-WITHIN_S = 20.0
-
-
-class Freed:
-    """In which threads values were freed; `count` of them are expected."""
-
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self._are_all = threading.Event()
-        self.threads: set[int] = set()
-
-    def add(self) -> None:
-        self.threads.add(threading.get_ident())
-        self._left -= 1
-        if not self._left:
-            self._are_all.set()
-
-    def wait(self) -> set[int]:
-        assert self._are_all.wait(WITHIN_S), f"{self._left} are not freed"
-        return self.threads
+# Of rows those that fill a page count.
+LARGE = MANY + 2_000
 
 
 class Value:
     """Tells when it is freed."""
 
-    def __init__(self, freed: Freed) -> None:
+    def __init__(self, freed: list[int], number: int) -> None:
         self._freed = freed
+        self._number = number
+
+    def __hash__(self) -> int:
+        return hash(str(self._number))
 
     def __del__(self) -> None:
-        self._freed.add()
+        self._freed.append(self._number)
 
 
-@pytest.mark.parametrize("count", [MANY, MANY + 1])
-@pytest.mark.parametrize(
+Make = Callable[[Iterable[Value]], object]
+
+each_kind = pytest.mark.parametrize(
     "make",
     [
         LongRows,
@@ -54,39 +43,78 @@ class Value:
         lambda values: IdMap((str(n), value) for n, value in enumerate(values)),
         lambda values: PairMap(((str(n), ""), value) for n, value in enumerate(values)),
     ],
+    ids=["LongRows", "CompactRows", "IdSet", "IdMap", "PairMap"],
 )
-def test_what_is_large_is_freed_in_a_thread(
-    make: Callable[[Iterable[Value]], object], count: int
-) -> None:
-    freed = Freed(count)
-    values = make(Value(freed) for _ in range(count))
-    assert not freed.threads
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock takes 0.3 ms: a slice of 1 ms frees four parts at most."""
+    ticks = count()
+    monkeypatch.setattr(_disposal, "boot_s", lambda: 0.0003 * next(ticks))
+
+
+@each_kind
+async def test_in_a_loop_it_takes_many_turns(make: Make) -> None:
+    freed: list[int] = []
+    values = make(Value(freed, n) for n in range(LARGE))
     del values
-    is_here = freed.wait() == {threading.get_ident()}
-    assert is_here == (count <= MANY)
-    assert len(freed.threads) == 1
+    assert len(freed) < 128  # rows that fill no page yet
+    turns = 0
+    while len(freed) < LARGE:
+        before = len(freed)
+        await asyncio.sleep(0)
+        assert 0 < len(freed) - before <= 4 * max(128, 2 * MANY / 64)
+        turns += 1
+    assert turns > 10
+    assert sorted(freed) == list(range(LARGE))
 
 
-def test_without_a_thread_what_is_large_is_freed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    freed, disposal = Freed(1), Disposal()
-    with monkeypatch.context() as patched:
-        patched.setattr(_disposal, "start_new_thread", refused)
-        disposal.free_later([Value(freed)])
-    assert freed.threads == {threading.get_ident()}
-    later = Freed(1)
-    disposal.free_later([Value(later)])
-    assert later.wait() != freed.threads
+@each_kind
+async def test_what_is_small_is_freed_immediately(make: Make) -> None:
+    freed: list[int] = []
+    values = make(Value(freed, n) for n in range(MANY))
+    del values
+    assert len(freed) == MANY
 
 
-def test_a_child_process_frees_in_a_thread_of_its_own() -> None:
-    """The thread that was at work does not live on in it, but its lock does."""
-    freed, disposal = Freed(2), Disposal()
-    disposal._is_working.acquire()
-    disposal.free_later([Value(freed)])
-    assert not freed.threads
-    disposal.begin_anew()
-    disposal.free_later([Value(freed)])
-    freed.wait()
+@each_kind
+def test_without_a_loop_it_is_freed_immediately(make: Make) -> None:
+    freed: list[int] = []
+    values = make(Value(freed, n) for n in range(LARGE))
+    del values
+    assert len(freed) == LARGE
+
+
+def test_a_loop_that_is_closed_frees_the_rest() -> None:
+    freed: list[int] = []
+
+    async def leave() -> None:
+        values = LongRows(Value(freed, n) for n in range(LARGE))
+        del values
+
+    asyncio.run(leave())
+    assert len(freed) == LARGE
+
+
+async def test_what_iterates_or_is_a_copy_keeps_what_it_needs() -> None:
+    def many() -> IdMap[int]:
+        return IdMap((str(n), n) for n in range(MANY + 1))
+
+    left = many().values().__iter__()
+    another = copy.copy(many())
+    await asyncio.sleep(0)
+    assert sum(1 for _ in left) == len(another) == MANY + 1
+
+
+@each_kind
+def test_one_that_could_not_be_made_is_freed_in_silence(
+    make: Make, recwarn: pytest.WarningsRecorder
+) -> None:
+    def broken() -> Iterable[Value]:
+        yield Value([], 0)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        make(broken())
+    assert not recwarn.list

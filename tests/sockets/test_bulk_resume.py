@@ -30,9 +30,12 @@ from do_blockstore_async.bulk import (
     Selection,
     Step,
 )
+from do_blockstore_async.bulk.execution.journal import Journal
+from do_blockstore_async.bulk.model.guards import Guards
 from do_blockstore_async.bulk.model.outcome import Ended
 from do_blockstore_async.simulator import FaultInjector, World, connect_in_process
 from tests.support.journals import failing_exchange, read_journal, write_journal
+from tests.support.web_services import until
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 CONFIG = Config(windows=((10**6, 60.0),), late_arrival_s=0.05, max_attempts=2, backoff_base_s=0.001)
@@ -96,6 +99,38 @@ async def test_a_run_goes_on_where_it_ended(tmp_path: Path, leave: str) -> None:
         assert posts(world) == {201: 24}, "nothing was asked for twice"
         assert len(world.snapshots) == 48
         assert not await rest(store.bulk.resume(tmp_path / "j"))
+
+
+async def test_what_another_leaves_in_doubt_while_the_guards_are_checked_is_still_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_left = threading.Event()
+    check = Guards.check
+
+    def checked_late(guards: Guards, plan: Plan) -> None:
+        assert is_left.wait(60)
+        check(guards, plan)
+
+    async with account(volumes=3, snapshots=0) as (store, world):
+        plan = await store.bulk.plan_snapshots()
+        key = plan.steps[0].key
+        another = await Journal.open(tmp_path / "j", plan, late_arrival_s=0.05)
+        await another.claim([key], lambda key: True)
+        monkeypatch.setattr(Guards, "check", checked_late)
+        run = store.bulk.resume(tmp_path / "j")
+        entering = asyncio.create_task(run.__aenter__())
+        await until(lambda: run._shared is not None)
+        assert run._shared is not None
+        mine = run._shared.journal.state
+        lost = Ended(status="unknown", reason="its response was lost")
+        assert await another.finish({key: lost}, lambda key: True)
+        await another.close()
+        await until(lambda: key in mine.finished)
+        is_left.set()
+        await entering
+        assert {outcome.status async for outcome in run} == {"done"}
+        await run.__aexit__(None, None, None)
+        assert len(world.snapshots) == len(plan.steps) > 0
 
 
 async def test_what_was_under_way_is_looked_up_and_not_repeated(tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ Counted, not timed: lines of Python that run in the loop's thread between two of
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import sys
 import threading
+import weakref
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +24,7 @@ from do_blockstore_async import Config
 from do_blockstore_async.bulk import Retention
 from do_blockstore_async.bulk.concurrency.thread import in_thread
 from tests.support.virtual_time import run_virtual
+from tests.support.web_services import until
 
 
 class Turns:
@@ -121,3 +125,27 @@ def test_work_in_a_thread_is_done_where_the_loop_turns_no_more(
         loop.run_forever()
         assert is_done.wait(60)
         loop.run_until_complete(task)
+
+
+async def test_work_in_a_thread_that_fails_keeps_nothing() -> None:
+    class Large:
+        pass
+
+    async def failing() -> weakref.ref[Large]:
+        large = Large()
+
+        def work() -> None:
+            raise LookupError(large)
+
+        with suppress(LookupError):
+            await in_thread(work)
+            pytest.fail("it was done")
+        return weakref.ref(large)
+
+    gc.collect()
+    gc.disable()
+    try:
+        reference = await failing()
+        await until(lambda: reference() is None)
+    finally:
+        gc.enable()

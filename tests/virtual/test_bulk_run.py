@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,29 @@ def test_a_run_that_was_left_is_gone_with_its_last_reference(
                 await run.__aenter__()
             await run.__aexit__(None, None, None)
             assert run.counts == {"done": 40}
+            assert (run._shared is not None) == is_journaled
+            journal = None if run._shared is None else weakref.ref(run._shared.journal)
+            del run
+            await asyncio.sleep(0)
+            assert reference() is None
+            assert journal is None or journal() is None
+        finally:
+            gc.enable()
+
+    case(test, volumes=40)
+
+
+def test_a_run_that_was_not_allowed_is_gone_too() -> None:
+    async def test(store: BlockStore, world: World) -> None:
+        plan = await store.bulk.plan_snapshots(keep=KEEP2, at=at(world))
+        run = store.bulk.run(plan, max_items=1)
+        reference = weakref.ref(run)
+        gc.collect()
+        gc.disable()
+        try:
+            with suppress(GuardError):
+                await run.__aenter__()
+                pytest.fail("there are more deletions than that")
             del run
             await asyncio.sleep(0)
             assert reference() is None

@@ -45,3 +45,5 @@ async def in_thread(work: Callable[[], T]) -> T:
         return await result
     finally:
         pool.shutdown(wait=False)
+        # An error refers to this frame, and this frame to the error by it.
+        del result

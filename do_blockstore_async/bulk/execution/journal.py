@@ -406,6 +406,7 @@ class Journal(JournalReader):
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
+            self._watcher = None  # what cancelled it refers to this
         with suppress(JournalError):
             await self._written(self._leaving)
         while self._flusher is not None:

@@ -313,7 +313,7 @@ class Run(AsyncOnly):
             with self._throttle.background(self.plan.job), observing(self._observe):
                 await self._prepare()
                 context = copy_context()
-                if self._shared is not None and self._stopped is None:
+                if self._shared is not None:
                     self._settler = asyncio.create_task(
                         self._settle(self._shared), name="bulk journal settle"
                     )
@@ -347,6 +347,8 @@ class Run(AsyncOnly):
             per_region=self._options.per_region,
             changed=self._on_change,
         )
+        if self._stopped is not None:
+            self._shared.stop()
         if self._plan is None:
             self._plan = opened.plan
             await in_thread(partial(self._options.guards.check, opened.plan))
@@ -354,6 +356,7 @@ class Run(AsyncOnly):
     async def _prepare(self) -> None:
         """Find out what remains, and what is known of the others."""
         shared = self._shared
+        known = 0 if shared is None else shared.journal.state.position
         remaining = await compute_remaining(
             self.plan,
             None if shared is None else shared.journal,
@@ -364,7 +367,7 @@ class Run(AsyncOnly):
         )
         await in_thread(partial(self._steps.start, self.plan, remaining))
         if shared is not None:
-            await shared.start(self.plan, remaining)
+            await shared.start(self.plan, remaining, known)
 
     # Iterating.
 
@@ -453,11 +456,8 @@ class Run(AsyncOnly):
 
     # What the other workers do.
 
-    def _on_change(self) -> None:
+    def _on_change(self, shared: SharedSteps) -> None:
         """Give up what others have begun meanwhile, and stop if all together failed too often."""
-        shared = self._shared
-        if shared is None:
-            return
         if shared.journal.broken is not None:
             self._fail(shared.journal.broken, "journal")
         for task, current in self._tasks.items():
@@ -585,7 +585,7 @@ class Run(AsyncOnly):
         while live and shared.journal.broken is None:
             await shared.wait_for_room(live[0].key)
             try:
-                with gated(shared.gate([step.key for step in live], self._check_stopped)):
+                with gated(shared.gate([step.key for step in live])):
                     outcomes.extend(await self._executor.execute(live))
             except StepsTakenError:
                 if self._stopped is not None:

@@ -8,16 +8,16 @@ it into its queue again with what it has found.
 W1. A step is begun here only if it is free, or this worker's own: as far as the journal is known,
     and once more in the exchange that claims it (`journal.py`, J2).
 W2. `per_region` counts what all workers have in flight.
-W3. Each step in doubt is looked up, by one worker if that is enough: whoever joined first begins.
+W3. Each step in doubt is looked up: by whoever joined first, and by the next ones only while that
+    one has not done it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
 from ..._clock import Clock, boot_s, wait_for_event
@@ -48,7 +48,7 @@ class SharedSteps:
         account: where what became of steps in doubt is read.
         clock: of the client.
         per_region: most steps of a region in flight at once, those of all workers together.
-        changed: called after others have begun or ended something.
+        changed: called with this, after others have begun or ended something.
 
     Attributes:
         journal: as given.
@@ -62,7 +62,7 @@ class SharedSteps:
         clock: Clock,
         *,
         per_region: int | None,
-        changed: Callable[[], None],
+        changed: Callable[[SharedSteps], None],
     ) -> None:
         self.journal = journal
         self._steps = steps
@@ -70,7 +70,7 @@ class SharedSteps:
         self._clock = clock
         self._per_region = per_region
         self._changed = changed
-        # What is under way here, by key.
+        # By key: what is under way here, and what of it has taken room in its region.
         self._in_hand: set[str] = set()
         self._claimed: set[str] = set()
         self._regions: IdMap[str] = IdMap()
@@ -78,7 +78,7 @@ class SharedSteps:
         self._parked: set[str] = set()
         # Up to where the journal was known when the account was read: for all steps, and for those
         # that were looked up later.
-        self._known = journal.state.position
+        self._known = 0
         self._known_of: dict[str, int] = {}
         # Since when they have been in doubt, on the loop's clock, by key.
         self._doubtful_since: dict[str, float] = {}
@@ -88,28 +88,38 @@ class SharedSteps:
         self._stirred = asyncio.Event()
         journal.changed = self._on_change
 
-    async def start(self, plan: Plan, remaining: Remaining) -> None:
-        """Take over what is known once the account was read, and what others did meanwhile."""
-        if self._per_region is not None:
-            regions = ((step.key, step.region) for step in plan.steps)
-            await in_thread(partial(self._regions.update, regions))
+    async def start(self, plan: Plan, remaining: Remaining, known: int) -> None:
+        """Take over what is known once the account was read, and what others did meanwhile.
+
+        Args:
+            plan: of the run.
+            remaining: what is to be done, as far as the journal was known at `known`.
+            known: the journal's position when that was begun to be found out.
+        """
+        self._known = known
         self._parked.update(remaining.parked)
         self._dependencies = remaining.dependencies
         self._is_account_known = remaining.is_account_known
-        state, steps = self.journal.state, self._steps
-        touched = await in_thread(partial(state.touched_since, self._known))
-        self._on_change([key for key in touched if key in steps.open])
+
+        def touched() -> Collection[str]:
+            if self._per_region is not None:
+                self._regions.update((step.key, step.region) for step in plan.steps)
+            return self.journal.state.touched_since(known)
+
+        changed = await in_thread(touched)
+        self._on_change([key for key in changed if key in self._steps.open])
 
     def stop(self) -> None:
-        """Look nothing up any more."""
+        """Claim nothing any more, and look nothing up."""
         self._is_stopped = True
         self._stirred.set()
 
     async def close(self) -> None:
         """Leave the journal."""
         await self.journal.close()
-        # It refers to the run, which would be garbage for the collector to find.
-        self._changed = lambda: None
+        # The run holds this, and this the run's method: in such a circle, the run would be there
+        # until the garbage collector comes.
+        self._changed = lambda shared: None
 
     def _on_change(self, keys: Collection[str]) -> None:
         """Take over what others began or ended; `keys` says of which steps."""
@@ -123,7 +133,7 @@ class SharedSteps:
                 steps.reopen(key)
                 if key in steps.open:
                     self._parked.add(key)
-        self._changed()
+        self._changed(self)
         self._stirred.set()
 
     # What may be begun here.
@@ -151,18 +161,14 @@ class SharedSteps:
         """Give back the room in their regions that steps have taken."""
         self._claimed.difference_update(step.key for step in group)
 
-    def gate(self, keys: Sequence[str], check: Callable[[], Awaitable[object]]) -> Gate:
-        """Claim steps once their permit is granted: a step may wait for that for an hour.
-
-        Args:
-            keys: of the steps.
-            check: raises `StepsTakenError` if nothing may be sent; awaited before each claim.
-        """
+    def gate(self, keys: Sequence[str]) -> Gate:
+        """Claim steps once their permit is granted: a step may wait for that for an hour."""
         is_first = True
 
         async def claim() -> Callable[[], bool]:
             nonlocal is_first
-            await check()
+            if self._is_stopped:
+                raise StepsTakenError
             began_s = boot_s()
             try:
                 # Once something was sent, only the engine knows what may have become of it.
@@ -262,9 +268,10 @@ class SharedSteps:
         return list(due), max(due.values(), default=math.inf)
 
     def elsewhere(self) -> tuple[int, list[float]]:
-        """Return how many steps other workers have begun, and of those in doubt when each is over.
+        """Return how many steps other workers have begun, and the delays of those in doubt.
 
-        In seconds until it may be looked up; negative where that is late.
+        A delay is in seconds: until the request of a step cannot arrive any more, and what became
+        of it may be looked up; negative if that is past.
         """
         journal = self.journal
         parked = [key for key in self._parked if key in self._steps.open]

@@ -2,8 +2,8 @@
 
 It goes through a list in each full collection, and at least once through a tuple, 40 ns a row; all
 that time the event loop stands still. Short tuples of what it need not visit, such as structs
-without cycles, it meets while they are new, a few at a time, and passes by from then on. Pure, but
-that many rows are freed in a thread.
+without cycles, it meets while they are new, a few at a time, and passes by from then on. Pure,
+except that it frees many rows part by part.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import chain, islice
 from operator import eq
 from typing import Any, Final, TypeVar, overload
 
-from ...resources._disposal import MANY, free_later
+from ...resources._disposal import MANY, free_parts
 
 __all__ = ["CompactRows", "LongRows", "kept"]
 
@@ -67,10 +67,9 @@ class LongRows(Sequence[R_co]):
         return self._tail[offset] if page == len(self._pages) else self._pages[page][offset]
 
     def __del__(self) -> None:
-        if len(self) > MANY:
-            parts = [*self._pages, self._tail]
-            self._pages = self._tail = ()
-            free_later(parts)
+        # `__init__` may have failed.
+        parts, self._pages = [*getattr(self, "_pages", ())], ()
+        free_parts(parts)
 
     def __add__(self, more: Sequence[Any]) -> tuple[Any, ...]:
         return (*self, *more)
