@@ -35,7 +35,7 @@ from .service import serve
 def _measure(case: str, volumes: int, options: argparse.Namespace) -> list[Figures]:
     print(f"{case}, {volumes:,} volumes", file=sys.stderr, flush=True)
     if options.quick:
-        return run_case(case, volumes, enough_s=0, uvloop=options.uvloop)
+        return run_case(case, volumes, enough_s=0, uvloop=options.uvloop, freeze=options.freeze)
     command = [options.python, "-m", "benchmarks.scale", "--inside", case, str(volumes)]
     command += [f"--{word}" for word in ("uvloop", "freeze") if getattr(options, word)]
     done = subprocess.run(command, capture_output=True, check=False)

@@ -1,15 +1,15 @@
-"""Growth without the machine: `python -m benchmarks.scale.instructions [--piece "load the plan"]`.
+"""Growth by instructions: `python -m benchmarks.scale.instructions [--piece "load a plan"]`.
 
 An item of a large fleet takes more time than one of a small fleet even where the program does the
 same for each: memory that no cache holds is slow, and memory that is touched for the first time
-costs the kernel. Neither changes the number of instructions, which valgrind counts, each time the
-same to a thousandth. So a piece whose instructions grow in proportion has an algorithm that does,
-and what its time grows by beyond is the machine's.
+costs the kernel. Neither changes the number of instructions, which valgrind counts, the same to a
+hundredth each time. So where the instructions of a piece grow in proportion, its algorithm does,
+and where its time grows by more, that is the machine.
 
 A piece is done once in one process and twice in another; the difference is what it takes. What
 listings read was made before, and is only handed out. Takes twenty times as long as the work.
 
-    --sizes 10000,100000   the exponent is from the first size to the last
+    --sizes 10000,100000   the exponent is from the smallest to the largest
     --json FILE            the counts
 """
 
@@ -21,6 +21,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,7 +47,7 @@ _VALGRIND: Final = (
 )  # fmt: skip
 _COUNT: Final = re.compile(r"I\s+refs:\s+([\d,]+)")
 _MOST_EXPONENT: Final = 1.05
-_RUN_STEPS: Final = 1_000
+_STEPS: Final = "steps of a run"
 _FREE: Final = Selection(attached=False)
 
 
@@ -106,9 +107,14 @@ async def _enter(store: BlockStore, times: int) -> None:
             run.stop()
 
 
+def _steps_of(volumes: int) -> int:
+    """How many steps are run: creations, which come first, one for each volume."""
+    return min(1_000, volumes)
+
+
 async def _steps(store: BlockStore, times: int) -> None:
     async with await _large_run(store) as run:
-        for _ in range(times * _RUN_STEPS):
+        for _ in range(times * _steps_of(run.total // 8)):
             await anext(run)
         run.stop()
 
@@ -130,9 +136,9 @@ PIECES: Final[dict[str, Piece]] = {
     "inventory as JSON": _inventory_json,
     "load a plan": _load,
     "enter a run": _enter,
-    "steps of a run": _steps,
+    _STEPS: _steps,
 }
-"""What is counted in a process of its own; of `steps of a run` always the same number."""
+"""What is counted in a process of its own."""
 
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     f"command line: {' '.join(words)}": words
@@ -142,7 +148,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
         ("snapshots", "list", "-o", "csv"),
     )
 }
-"""Commands, beyond what `volumes get` takes."""
+"""Commands; what `volumes get` takes is left out."""
 
 
 def _counted(words: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -186,18 +192,21 @@ def count(name: str, volumes: int) -> int:
     """Return the instructions of a piece in a fleet of so many volumes.
 
     Raises:
-        RuntimeError: there is no valgrind, or the piece failed in it.
+        RuntimeError: it failed, or was too short to tell.
     """
     print(f"{name}, {volumes:,} volumes", file=sys.stderr, flush=True)
-    return (_count_piece if name in PIECES else _count_command)(name, volumes)
+    counted = (_count_piece if name in PIECES else _count_command)(name, volumes)
+    if counted <= 0:
+        raise RuntimeError(f"{name}, {volumes:,} volumes: too short to tell")
+    return counted
 
 
 def growth(name: str, counts: Mapping[int, int]) -> float:
     """Return the exponent from the smallest fleet to the largest: 1 is in proportion."""
     small, large = min(counts), max(counts)
-    each = counts[large] / counts[small]
-    span = math.log(large / small)
-    return math.log(each) / span + (1 if name == "steps of a run" else 0)
+    items = _steps_of if name == _STEPS else int
+    each = (counts[large] / items(large)) / (counts[small] / items(small))
+    return 1 + math.log(each) / math.log(large / small)
 
 
 def _inside(name: str, volumes: int, times: int) -> None:
@@ -228,14 +237,22 @@ def main(arguments: list[str]) -> int:
         _inside(name, int(volumes), int(times))
         return 0
     names: list[str] = options.piece or [*PIECES, *COMMANDS]
-    sizes = [int(size) for size in options.sizes.split(",")]
-    pairs = [(name, volumes) for name in names for volumes in sizes]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        counts = dict(zip(pairs, threads.map(lambda pair: count(*pair), pairs), strict=True))
-    found = {name: {size: counts[name, size] for size in sizes} for name in names}
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    sizes = sorted({int(size) for size in options.sizes.split(",")})
+    if len(sizes) < 2:
+        parser.error("give two sizes, such as --sizes 10000,100000")
+    if shutil.which("valgrind") is None:
+        parser.error("there is no valgrind: install it, as `apt-get install valgrind` does")
     table = Table()
+    found: dict[str, dict[int, int]] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        counting = {name: [threads.submit(count, name, size) for size in sizes] for name in names}
+        for name, counts in counting.items():
+            try:
+                found[name] = dict(zip(sizes, [each.result() for each in counts], strict=True))
+            except RuntimeError as error:
+                table.row(name, f"exponent {_MOST_EXPONENT}", str(error)[-200:], False)
+            if options.json is not None:  # as far as it is
+                options.json.write_text(json.dumps(found, indent=1) + "\n")
     for name, counted in found.items():
         grows = growth(name, counted)
         millions = " and ".join(f"{counted[size] / 1e6:,.1f}" for size in sizes)
