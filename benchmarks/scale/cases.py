@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
@@ -90,8 +91,7 @@ class _Bench:
     async def measured(
         self, case: str, items: int, transport: FleetTransport | None = None
     ) -> AsyncIterator[Figures]:
-        # What a task has awaited last is held until it pauses.
-        await asyncio.sleep(0)
+        await _all_freed()
         if self.enough_s:
             gc.collect()
         figures = Figures(case, self.volumes, items)
@@ -126,6 +126,15 @@ class _Bench:
                 result = await work()
             figures.note = note(result)
         return result
+
+
+async def _all_freed() -> None:
+    """Wait until what was dropped before is freed: large values are in many turns of the loop."""
+    blocks = math.inf
+    while (left := sys.getallocatedblocks()) < blocks:
+        blocks = left
+        # What a task has awaited last is held until it pauses.
+        await asyncio.sleep(0)
 
 
 def _steps(plan: Plan) -> str:
@@ -271,6 +280,7 @@ async def _nightly(bench: _Bench) -> None:
                 del run, plan, report
                 # The tasks of a killed run need a few turns to end.
                 await asyncio.sleep(0.05)
+                await _all_freed()
                 gc.collect()
         async with bench.store() as (store, transport):
             run = store.bulk.resume(journal, **_FREELY)
@@ -334,6 +344,7 @@ async def _prune_all(bench: _Bench) -> None:
         async with bench.measured("large: let go of the plan and the run", steps):
             del run, plan
             await asyncio.sleep(0.05)
+            await _all_freed()
             gc.collect()
 
 
