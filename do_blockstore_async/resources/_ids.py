@@ -57,7 +57,7 @@ class IdSet:
         return sum(map(len, self._parts))
 
     def __del__(self) -> None:
-        # A list of its own: an iterator, or a copy, may still have the other.
+        # A list of its own: an iterator may still have the other.
         parts, self._parts = [*getattr(self, "_parts", ())], []
         free_parts(parts)
 
@@ -136,7 +136,7 @@ class IdMap(MutableMapping[str, V]):
         return other
 
     def __del__(self) -> None:
-        # A list of its own: an iterator, or a copy, may still have the other.
+        # A list of its own: an iterator may still have the other.
         parts, self._parts = [*getattr(self, "_parts", ())], []
         free_parts(parts)
 

@@ -26,17 +26,21 @@ async def in_thread(work: Callable[[], T]) -> T:
     pool = ThreadPoolExecutor(1, thread_name_prefix="bulk")
     may_begin = Lock()
     may_begin.acquire()
+    # Taken out by whoever does it: what it refers to, a listing perhaps, would else be freed by the
+    # thread while the next piece of work is under way in another one.
+    waiting = [work]
+    del work
 
     def later() -> T:
         # With the work under way already, the loop would wait for its turn at each lock that
         # starting a thread takes, and at each byte that woke it up before: 20 ms in all.
         may_begin.acquire(timeout=_LONGEST_S)
-        return work()
+        return waiting.pop()()
 
     try:
         result = loop.run_in_executor(pool, later)
     except RuntimeError:
-        return work()
+        return waiting.pop()()
     if asyncio.isfuture(result):
         loop.call_soon(may_begin.release)
     else:  # A loop of virtual time starts the thread when it is awaited, and does not turn.
