@@ -13,9 +13,9 @@ import sys
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from .._clock import boot_s
+from .._clock import boot_s, pause
 
-__all__ = ["MANY", "Disposal", "free_parts"]
+__all__ = ["MANY", "Disposal", "all_freed", "free_parts"]
 
 MANY: Final = 20_000
 """As many items are freed in a few milliseconds: fewer need not be parted."""
@@ -54,6 +54,11 @@ class Disposal:
             loop.call_soon(self._free_a_slice, loop, waiting)
         waiting += parts
 
+    async def all_freed(self) -> None:
+        """Wait until all that was dropped so far in this loop is freed."""
+        while id(asyncio.get_running_loop()) in self._waiting:
+            await pause(0)
+
     def _free_a_slice(self, loop: asyncio.AbstractEventLoop, waiting: _Doomed) -> None:
         """Free as many as can be in one turn of the loop, and the rest in the next ones."""
         until_s = boot_s() + _SLICE_S
@@ -85,4 +90,6 @@ def _free_some(parts: list[Any]) -> None:
         parts.pop()
 
 
-free_parts: Final = Disposal().free_parts
+_DISPOSAL: Final = Disposal()
+free_parts: Final = _DISPOSAL.free_parts
+all_freed: Final = _DISPOSAL.all_freed

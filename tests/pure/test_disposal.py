@@ -11,7 +11,7 @@ import pytest
 
 from do_blockstore_async.bulk.model.rows import CompactRows, LongRows
 from do_blockstore_async.resources import _disposal
-from do_blockstore_async.resources._disposal import MANY, Disposal
+from do_blockstore_async.resources._disposal import MANY, Disposal, all_freed
 from do_blockstore_async.resources._ids import IdMap, IdSet, PairMap
 
 # Of rows those that fill a page count.
@@ -78,6 +78,16 @@ async def test_of_several_values_no_more_is_freed_in_a_turn() -> None:
         before = len(freed)
         await asyncio.sleep(0)
         assert 0 < len(freed) - before <= 3 * 500
+
+
+async def test_what_was_dropped_can_be_waited_for() -> None:
+    freed: list[int] = []
+    await all_freed()
+    values = LongRows(Value(freed, n) for n in range(LARGE))
+    del values
+    assert len(freed) < 128
+    await all_freed()
+    assert len(freed) == LARGE
 
 
 async def test_a_large_part_is_freed_item_by_item() -> None:

@@ -6,12 +6,12 @@ takes seconds, and the event loop is to go on. The arguments come from `service.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import partial
+from functools import partial, wraps
 from itertools import chain
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final, ParamSpec
 
 import attrs
 
@@ -19,6 +19,7 @@ from ..._http.engine import Engine
 from ..._ratelimit.throttle import Throttle
 from ..._schema.validation import check_tags
 from ...errors import InvalidArgumentError
+from ...resources._disposal import all_freed
 from ...resources._ids import IdSet
 from ..account import AccountReader
 from ..concurrency.thread import in_thread
@@ -47,8 +48,25 @@ from .snapshots import prune_steps, snapshot_steps
 
 __all__ = ["PlanBuilder"]
 
+P = ParamSpec("P")
+
 _MAX_CLOCK_ERROR: Final = timedelta(hours=1)
 _ID: Final = attrgetter("id")
+
+
+def _then_freed(make: Callable[P, Coroutine[Any, Any, Plan]]) -> Callable[P, Awaitable[Plan]]:
+    """Give the plan when what it was made from is freed.
+
+    It is freed in turns of the loop, and the caller may not let it turn before the plan is written.
+    """
+
+    @wraps(make)
+    async def then_freed(*args: P.args, **words: P.kwargs) -> Plan:
+        plan = await make(*args, **words)
+        await all_freed()
+        return plan
+
+    return then_freed
 
 
 class PlanBuilder:
@@ -109,6 +127,7 @@ class PlanBuilder:
             max_pruned_share=max_pruned_share,
         )
 
+    @_then_freed
     async def snapshots(
         self, selection: Selection, policy: SnapshotPolicy, keep: Retention | None
     ) -> Plan:
@@ -136,6 +155,7 @@ class PlanBuilder:
             "snapshots", policy, selection, steps, skips, volumes, snapshots, sighting, options
         )
 
+    @_then_freed
     async def prune(self, selection: Selection, policy: SnapshotPolicy, keep: Retention) -> Plan:
         """See `Bulk.plan_prune`."""
         sighting = self._sighting()
@@ -153,6 +173,7 @@ class PlanBuilder:
             "prune", policy, selection, steps, skips, volumes, snapshots, sighting, options
         )
 
+    @_then_freed
     async def deletions(
         self, selection: Selection, policy: SnapshotPolicy, *, snapshot_first: bool
     ) -> Plan:
@@ -184,6 +205,7 @@ class PlanBuilder:
             "creations", policy, Selection(), steps, skips, volumes, None, sighting, {}
         )
 
+    @_then_freed
     async def orphan_tags(
         self, selection: Selection, policy: SnapshotPolicy, *, prefix: str
     ) -> Plan:
@@ -199,6 +221,7 @@ class PlanBuilder:
             "orphan-tags", policy, selection, steps, skips, volumes, None, sighting, options
         )
 
+    @_then_freed
     async def orphan_deletions(
         self,
         selection: Selection,
