@@ -177,7 +177,7 @@ def at_terminal(
     """What the program is given when lines are typed that Tab completes."""
     child = pexpect.spawn(
         shell, arguments, env=env, cwd=str(folder), dimensions=(40, 200), encoding="utf-8",
-        timeout=8,
+        timeout=60,
     )  # fmt: skip
     child.sendline("echo re''ady")
     child.expect("ready")

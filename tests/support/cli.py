@@ -97,9 +97,10 @@ class Terminal:
     """The program at a pseudo-terminal of 80 by 40."""
 
     def __init__(self, *words: str, env: dict[str, str], columns: int = 80) -> None:
+        # An interrupt drops what is on its way through the terminal, half of a character too.
         self.child: pexpect.spawn[str] = pexpect.spawn(
             PROGRAM[0], [*PROGRAM[1:], *words], env=env, dimensions=(40, columns),
-            encoding="utf-8", timeout=PATIENCE_S,
+            encoding="utf-8", codec_errors="replace", timeout=PATIENCE_S,
         )  # fmt: skip
         self.child.delaybeforesend = None
         self.seen = ""
