@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from do_blockstore_async import BlockStore
 from do_blockstore_async.bulk import Inventory, Plan, Retention, Run, Selection
+from do_blockstore_async.resources._disposal import all_freed
 
 from .command_line import run_commands
 from .fleet import SNAPSHOTS_EACH, Fleet, FleetTransport, open_store
@@ -91,7 +91,9 @@ class _Bench:
     async def measured(
         self, case: str, items: int, transport: FleetTransport | None = None
     ) -> AsyncIterator[Figures]:
-        await _all_freed()
+        # What a task has awaited last is held until it pauses.
+        await asyncio.sleep(0)
+        await all_freed()
         if self.enough_s:
             gc.collect()
         figures = Figures(case, self.volumes, items)
@@ -126,15 +128,6 @@ class _Bench:
                 result = await work()
             figures.note = note(result)
         return result
-
-
-async def _all_freed() -> None:
-    """Wait until what was dropped before is freed: large values are in many turns of the loop."""
-    blocks = math.inf
-    while (left := sys.getallocatedblocks()) < blocks:
-        blocks = left
-        # What a task has awaited last is held until it pauses.
-        await asyncio.sleep(0)
 
 
 def _steps(plan: Plan) -> str:
@@ -280,7 +273,7 @@ async def _nightly(bench: _Bench) -> None:
                 del run, plan, report
                 # The tasks of a killed run need a few turns to end.
                 await asyncio.sleep(0.05)
-                await _all_freed()
+                await all_freed()
                 gc.collect()
         async with bench.store() as (store, transport):
             run = store.bulk.resume(journal, **_FREELY)
@@ -344,7 +337,7 @@ async def _prune_all(bench: _Bench) -> None:
         async with bench.measured("large: let go of the plan and the run", steps):
             del run, plan
             await asyncio.sleep(0.05)
-            await _all_freed()
+            await all_freed()
             gc.collect()
 
 

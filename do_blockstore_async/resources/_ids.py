@@ -33,13 +33,31 @@ _PARTS: Final = 64
 _NOTHING: Final = object()
 
 
-class IdSet:
-    """A set of ids, in parts."""
+class _Parted:
+    """Many small dictionaries, freed part by part."""
 
     __slots__ = ("_parts",)
 
+    _parts: list[Any]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __del__(self) -> None:
+        # A list of its own: an iterator may still have the other.
+        parts, self._parts = [*getattr(self, "_parts", ())], []
+        free_parts(parts)
+
+
+class IdSet(_Parted):
+    """A set of ids, in parts."""
+
+    __slots__ = ()
+
+    _parts: list[dict[Hashable, None]]
+
     def __init__(self, ids: Iterable[Hashable] = ()) -> None:
-        self._parts: list[dict[Hashable, None]] = [{} for _ in range(_PARTS)]
+        self._parts = [{} for _ in range(_PARTS)]
         for each in ids:
             self.add(each)
 
@@ -53,27 +71,21 @@ class IdSet:
     def __contains__(self, each: Hashable) -> bool:
         return each in self._parts[(hash(each) >> 40) % _PARTS]
 
-    def __len__(self) -> int:
-        return sum(map(len, self._parts))
-
-    def __del__(self) -> None:
-        # A list of its own: an iterator may still have the other.
-        parts, self._parts = [*getattr(self, "_parts", ())], []
-        free_parts(parts)
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IdSet) and self._parts == other._parts
 
     __hash__ = None  # type: ignore[assignment] # it changes
 
 
-class IdMap(MutableMapping[str, V]):
+class IdMap(_Parted, MutableMapping[str, V]):
     """What belongs to each id, in parts."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ()
+
+    _parts: list[dict[str, V]]
 
     def __init__(self, items: Iterable[tuple[str, V]] = ()) -> None:
-        self._parts: list[dict[str, V]] = [{} for _ in range(_PARTS)]
+        self._parts = [{} for _ in range(_PARTS)]
         for key, value in items:
             self._parts[(hash(key) >> 40) % _PARTS][key] = value
 
@@ -95,9 +107,6 @@ class IdMap(MutableMapping[str, V]):
 
     def __iter__(self) -> Iterator[str]:
         return chain.from_iterable(self._parts)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._parts))
 
     def __bool__(self) -> bool:
         return any(self._parts)
@@ -134,11 +143,6 @@ class IdMap(MutableMapping[str, V]):
         other: IdMap[V] = IdMap()
         other._parts = [part.copy() for part in self._parts]
         return other
-
-    def __del__(self) -> None:
-        # A list of its own: an iterator may still have the other.
-        parts, self._parts = [*getattr(self, "_parts", ())], []
-        free_parts(parts)
 
 
 class _Items(ItemsView[str, V]):

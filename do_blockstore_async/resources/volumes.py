@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -36,19 +36,13 @@ from .._schema.validation import (
     check_volume_name,
     fold_tags,
 )
-from ..errors import (
-    InvalidArgumentError,
-    Refusal,
-)
+from ..errors import InvalidArgumentError, Refusal
 from ..models import Action, Page, Region, Volume, VolumeSnapshot
 from ._attachment import Attachment
 from ._listing import AsyncListing
 from ._pagination import ListingCall, collect
 from .actions import ActionManager, ActionTarget, listing_of, start_action
 from .snapshots import reading_of
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["VolumeManager", "classify_delete", "matches_request"]
 
